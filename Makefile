@@ -1,0 +1,103 @@
+# shmq: `make demo` shows it working, `make check` tests it, `make install`
+# installs it.  Variables: CC, CFLAGS, PREFIX, DESTDIR, SYNC=futex|posix.
+
+VERSION  := 0.1.0
+SONAME   := libshmq.so.0
+PREFIX   ?= /usr/local
+BINDIR   ?= $(PREFIX)/bin
+LIBDIR   ?= $(PREFIX)/lib
+INCDIR   ?= $(PREFIX)/include
+MANDIR   ?= $(PREFIX)/share/man
+SYNC     ?= futex
+BUILD    ?= build
+
+CC       ?= cc
+CFLAGS   ?= -O2 -g
+WARN     := -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wstrict-prototypes \
+            -Wmissing-prototypes -Wvla -Werror
+BASE     := -std=c11 -D_GNU_SOURCE -Iinclude -fno-strict-aliasing -MMD -MP $(WARN)
+LIBFLAGS := $(BASE) -fPIC -fvisibility=hidden
+LDLIBS   := -lpthread
+
+# The condition variable has two bodies; exactly one is built in.
+SYNC_OTHER := $(if $(filter posix,$(SYNC)),futex,posix)
+LIB_SRC  := $(filter-out src/cond_$(SYNC_OTHER).c,$(wildcard src/*.c))
+LIB_OBJ  := $(LIB_SRC:%.c=$(BUILD)/%.o)
+TOOLS    := $(addprefix $(BUILD)/,shmq shmq-stat)
+TESTS    := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
+MANPAGES := $(wildcard tools/*.1)
+
+ifeq ($(SYNC),posix)
+LIBFLAGS += -DSQ_SYNC_POSIX
+endif
+
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+.PHONY: all
+all: $(BUILD)/libshmq.a $(BUILD)/$(SONAME) $(TOOLS) $(BUILD)/shmq.pc
+
+# --- library -------------------------------------------------------------
+
+$(BUILD)/src/%.o: src/%.c
+	@mkdir -p $(@D)
+	$(CC) $(LIBFLAGS) $(CFLAGS) -c $< -o $@
+
+$(BUILD)/libshmq.a: $(LIB_OBJ)
+	rm -f $@
+	$(AR) rcs $@ $^
+
+$(BUILD)/$(SONAME): $(LIB_OBJ) src/libshmq.map
+	$(CC) -shared -Wl,-soname,$(SONAME) -Wl,--version-script=src/libshmq.map \
+	    $(CFLAGS) $(LDFLAGS) $(LIB_OBJ) $(LDLIBS) -o $@
+	ln -sf $(SONAME) $(BUILD)/libshmq.so
+
+$(BUILD)/shmq.pc: src/shmq.pc.in Makefile
+	@mkdir -p $(@D)
+	sed -e 's|@PREFIX@|$(PREFIX)|;s|@LIBDIR@|$(LIBDIR)|;s|@INCDIR@|$(INCDIR)|;s|@VERSION@|$(VERSION)|' \
+	    $< > $@
+
+# --- tools ---------------------------------------------------------------
+
+$(BUILD)/tools/%.o: tools/%.c
+	@mkdir -p $(@D)
+	$(CC) $(BASE) $(CFLAGS) -c $< -o $@
+
+$(TOOLS): $(BUILD)/%: $(BUILD)/tools/%.o $(BUILD)/tools/cli.o $(BUILD)/libshmq.a
+	$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
+# --- tests ---------------------------------------------------------------
+# Tests see the internal headers, and link the static library and cmocka.
+
+$(BUILD)/tests/%.o: tests/%.c
+	@mkdir -p $(@D)
+	$(CC) $(BASE) -Isrc $(CFLAGS) -c $< -o $@
+
+$(TESTS): %: %.o $(BUILD)/tests/helper.o $(BUILD)/libshmq.a
+	$(CC) $(CFLAGS) $(LDFLAGS) $^ -lcmocka $(LDLIBS) -o $@
+
+# --- install -------------------------------------------------------------
+
+.PHONY: install uninstall clean
+install: all
+	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(INCDIR) \
+	    $(DESTDIR)$(MANDIR)/man1
+	install -m 755 $(TOOLS) $(DESTDIR)$(BINDIR)
+	install -m 644 include/shmq.h $(DESTDIR)$(INCDIR)
+	install -m 644 $(BUILD)/libshmq.a $(DESTDIR)$(LIBDIR)
+	install -m 755 $(BUILD)/$(SONAME) $(DESTDIR)$(LIBDIR)/libshmq.so.$(VERSION)
+	ln -sf libshmq.so.$(VERSION) $(DESTDIR)$(LIBDIR)/$(SONAME)
+	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libshmq.so
+	install -m 644 $(BUILD)/shmq.pc $(DESTDIR)$(LIBDIR)/pkgconfig
+	install -m 644 $(MANPAGES) $(DESTDIR)$(MANDIR)/man1
+
+uninstall:
+	rm -f $(addprefix $(DESTDIR)$(BINDIR)/,$(notdir $(TOOLS)))
+	rm -f $(addprefix $(DESTDIR)$(LIBDIR)/,libshmq.a libshmq.so $(SONAME) libshmq.so.$(VERSION))
+	rm -f $(DESTDIR)$(LIBDIR)/pkgconfig/shmq.pc $(DESTDIR)$(INCDIR)/shmq.h
+	rm -f $(addprefix $(DESTDIR)$(MANDIR)/man1/,$(notdir $(MANPAGES)))
+
+clean:
+	rm -rf $(BUILD)
+
+-include $(wildcard $(BUILD)/*/*.d)
