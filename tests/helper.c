@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -82,11 +83,8 @@ int helper_teardown(void **state)
     while ((child = waitpid(-1, NULL, WNOHANG)) != -1) {
         print_error("left behind: a child\n");
         bad++;
-        if (child > 0)
-            continue;
-        signal(SIGTERM, SIG_IGN);
-        kill(0, SIGTERM);
-        break;
+        if (child == 0)
+            break; /* it ends with us: helper_fork() */
     }
     if (descriptors != descriptors_before) {
         print_error("left behind: %d descriptors\n", descriptors - descriptors_before);
@@ -101,8 +99,10 @@ pid_t helper_fork(int (*body)(void *arg), void *arg)
 {
     pid_t child = fork();
 
-    if (child == 0)
+    if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
         _exit(body(arg));
+    }
     assert_true(child > 0);
     return child;
 }
