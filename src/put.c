@@ -151,8 +151,7 @@ static void append_many(struct shmq *q, const struct shmq_buf *messages, unsigne
 
     for (unsigned i = 0; i < count; i++) {
         size_t length = messages[i].length;
-        void *payload =
-            sq_ring_write_header(ring, tail, id++, (uint32_t)length, flags, now_ns);
+        void *payload = sq_ring_write_header(ring, tail, id++, (uint32_t)length, flags, now_ns);
         sq_copy(payload, messages[i].data, length);
         flags = 0;
         payload_bytes += length;
