@@ -43,21 +43,18 @@ static int drop_oldest(struct shmq *q, struct sq_need need, struct sq_deadline *
     return rc;
 }
 
-/* Enter the producer's side with room there.  0, or it is not entered. */
-static int enter_with_room(struct shmq *q, struct sq_need need, struct sq_deadline *deadline)
+/* The side is entered but there seems to be no room: see to it, or leave. */
+static int make_room(struct shmq *q, struct sq_need need, struct sq_deadline *deadline)
 {
     const struct shmq_attr *attr = &q->segment.attr;
 
     for (;;) {
-        int rc = sq_enter(q, SQ_ROLE_PRODUCER, deadline);
-        if (sq_unlikely(rc < 0))
-            return rc;
-        rc = sq_ring_room(&q->segment.ring, need.bytes, need.count);
+        int rc = sq_ring_look_room(&q->segment.ring, need.bytes, need.count);
         if (rc == -EAGAIN && attr->full == SHMQ_FULL_DROP)
             rc = drop_oldest(q, need, deadline);
-        if (sq_unlikely(sq_segment_marked_gone(&q->segment)))
+        if (sq_segment_marked_gone(&q->segment))
             rc = sq_fail(-ESTALE, "the queue's name was removed");
-        if (sq_likely(rc == 0))
+        if (rc == 0)
             return 0;
         sq_leave(q, SQ_ROLE_PRODUCER);
         if (rc == -EBADMSG)
@@ -65,9 +62,24 @@ static int enter_with_room(struct shmq *q, struct sq_need need, struct sq_deadli
         if (rc != -EAGAIN || attr->full == SHMQ_FULL_FAIL || deadline->timeout_ns == SHMQ_NOWAIT)
             return rc;
         rc = sq_wait(q, SQ_ROLE_PRODUCER, need, deadline);
+        if (rc == 0)
+            rc = sq_enter(q, SQ_ROLE_PRODUCER, deadline);
         if (rc < 0)
             return rc;
     }
+}
+
+/* Enter the producer's side with room there.  0, or it is not entered. */
+static inline int enter_with_room(struct shmq *q, struct sq_need need, struct sq_deadline *deadline)
+{
+    int rc = sq_enter(q, SQ_ROLE_PRODUCER, deadline);
+
+    if (sq_unlikely(rc < 0))
+        return rc;
+    if (sq_likely(sq_ring_has_room(&q->segment.ring, need.bytes, need.count) &&
+                  !sq_segment_marked_gone(&q->segment)))
+        return 0;
+    return make_room(q, need, deadline);
 }
 
 /* After a put has left: consumers for its messages, and the baton to another
@@ -139,8 +151,7 @@ static void append_many(struct shmq *q, const struct shmq_buf *messages, unsigne
 
     for (unsigned i = 0; i < count; i++) {
         size_t length = messages[i].length;
-        void *payload =
-            sq_ring_write_header(ring, tail, id++, (uint32_t)length, flags, now_ns);
+        void *payload = sq_ring_write_header(ring, tail, id++, (uint32_t)length, flags, now_ns);
         sq_copy(payload, messages[i].data, length);
         flags = 0;
         payload_bytes += length;

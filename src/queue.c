@@ -160,8 +160,8 @@ static int attach_again(struct shmq *q)
 
 static int claim(struct shmq *q, enum sq_role role)
 {
-    bool sole = (q->flags & (role == SQ_ROLE_PRODUCER ? SHMQ_SOLE_PRODUCER
-                                                       : SHMQ_SOLE_CONSUMER)) != 0;
+    bool sole =
+        (q->flags & (role == SQ_ROLE_PRODUCER ? SHMQ_SOLE_PRODUCER : SHMQ_SOLE_CONSUMER)) != 0;
     int rc = sq_role_claim(&q->segment, role, sole);
 
     if (rc < 0)

@@ -29,6 +29,9 @@ enum {
     HEELS_NEAR_LOOKS = 2, /* found within so many looks: close behind */
     HEELS_TIMES = 3,      /* so often in a row: a stream */
     HEELS_FEW = 2,        /* found no more than so many after looking away: none */
+    YIELDS = 4,
+    YIELD_LONGEST_NS = 200000, /* longer: a third process has this CPU */
+    YIELD_REST = 64,           /* waits without, after yielding was in vain */
 };
 
 static bool seems_ready(const struct shmq *q, enum sq_role role, struct sq_need need)
@@ -68,13 +71,35 @@ static bool spin(const struct shmq *q, enum sq_role role, struct sq_need need,
         pause_times(away ? BACK_OFF_PAUSES : 1);
         if (seems_ready(q, role, need)) {
             if (!away)
-                sq_store(&habit->heels,
-                         looks <= HEELS_NEAR_LOOKS ? sq_load(&habit->heels) + 1 : 0);
+                sq_store(&habit->heels, looks <= HEELS_NEAR_LOOKS ? sq_load(&habit->heels) + 1 : 0);
             return true;
         }
         if ((away || looks % LOOKS_PER_CLOCK == 0) && sq_clock_ns() >= until_ns)
             return false;
     }
+}
+
+/*
+ * The other side ran on this very CPU: while we spin, it cannot.  Letting it run
+ * at once is half the cost of sleeping and being woken.
+ */
+static bool yield_adaptively(const struct shmq *q, enum sq_role role, struct sq_need need,
+                             struct sq_habit *habit, int64_t now_ns)
+{
+    uint32_t rest = sq_load(&habit->no_yield);
+    bool helped = false;
+
+    if (rest > 0) {
+        sq_store(&habit->no_yield, rest - 1);
+        return false;
+    }
+    for (int i = 0; i < YIELDS && !helped; i++) {
+        sched_yield();
+        helped = seems_ready(q, role, need);
+    }
+    if (!helped || sq_clock_ns() - now_ns > YIELD_LONGEST_NS)
+        sq_store(&habit->no_yield, YIELD_REST);
+    return helped;
 }
 
 static bool spin_adaptively(struct shmq *q, enum sq_role role, struct sq_need need, int64_t now_ns)
@@ -83,9 +108,8 @@ static bool spin_adaptively(struct shmq *q, enum sq_role role, struct sq_need ne
     uint32_t waker_cpu = sq_load(&sq_side_cond(q, role)->waker_cpu);
     uint32_t spin_ns = sq_load(&habit->spin_ns);
 
-    /* While we spin on the CPU it needs, it cannot do what we wait for. */
     if (waker_cpu == (uint32_t)sched_getcpu() + 1)
-        return false;
+        return yield_adaptively(q, role, need, habit, now_ns);
     bool helped = spin(q, role, need, habit, now_ns + spin_ns);
     spin_ns = helped ? spin_ns * 2 : spin_ns / 2;
     spin_ns = spin_ns > SPIN_MOST_NS ? SPIN_MOST_NS : spin_ns;
@@ -105,8 +129,8 @@ static int sleep_once(struct shmq *q, enum sq_role role, struct sq_need need, in
 {
     struct sq_cond_shm *cond = sq_side_cond(q, role);
     struct sq_slot_shm *slot = sq_attach_slot(&q->segment, &q->attachment);
-    _Atomic uint32_t *sleeping = role == SQ_ROLE_PRODUCER ? &slot->sleeping_producers
-                                                          : &slot->sleeping_consumers;
+    _Atomic uint32_t *sleeping =
+        role == SQ_ROLE_PRODUCER ? &slot->sleeping_producers : &slot->sleeping_consumers;
     uint32_t ticket = sq_cond_prepare(cond);
 
     if (waker_unfenced(q, role) && !sq_membarrier())
@@ -123,8 +147,8 @@ static int sleep_once(struct shmq *q, enum sq_role role, struct sq_need need, in
 
 static void account(struct shmq *q, enum sq_role role, int64_t slept_ns)
 {
-    struct sq_waits_shm *waits = role == SQ_ROLE_PRODUCER ? &q->segment.ring.producer->waits
-                                                          : &q->segment.ring.group->waits;
+    struct sq_waits_shm *waits =
+        role == SQ_ROLE_PRODUCER ? &q->segment.ring.producer->waits : &q->segment.ring.group->waits;
 
     atomic_fetch_add_explicit(&waits->count, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&waits->total_ns, slept_ns, memory_order_relaxed);
