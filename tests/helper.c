@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -206,4 +207,24 @@ bool helper_detail_names(const char *one, const char *other)
         return true;
     print_error("\"%s\" and \"%s\" are not both in: %s\n", one, other, detail);
     return false;
+}
+
+struct helper_random helper_seed(void)
+{
+    const char *given = getenv("SEED");
+    struct helper_random random = {(uint64_t)helper_now_ns() | 1};
+
+    if (given != NULL)
+        random.state = strtoull(given, NULL, 10) | 1;
+    print_message("             SEED=%llu\n", (unsigned long long)random.state);
+    return random;
+}
+
+/* xorshift64* */
+uint64_t helper_random(struct helper_random *random)
+{
+    random->state ^= random->state >> 12;
+    random->state ^= random->state << 25;
+    random->state ^= random->state >> 27;
+    return random->state * 0x2545f4914f6cdd1du;
 }

@@ -63,6 +63,13 @@ struct shmq_attr helper_attr(uint64_t capacity_bytes);
 /* A reading of the counters, or fail the test. */
 struct shmq_stats helper_stats(shmq_t *q);
 
+/* Random numbers from a seed: $SEED, or the time; it is printed, to repeat a failure. */
+struct helper_random {
+    uint64_t state;
+};
+struct helper_random helper_seed(void);
+uint64_t helper_random(struct helper_random *random);
+
 /* Whether the last failure's detail has both words in it. */
 bool helper_detail_names(const char *one, const char *other);
 
