@@ -194,6 +194,10 @@ int sq_wait(struct shmq *q, enum sq_role role, struct sq_need need, struct sq_de
         now_ns = sq_clock_ns();
         if (rc == -EINTR)
             break;
+        if (rc == -EBADMSG) {
+            sq_fail(rc, "what callers sleep on is damaged");
+            break;
+        }
         if (rc == 0 && role == SQ_ROLE_PRODUCER && !seems_ready(q, role, need))
             pass_on(q, &seen_pos);
         if (rc == -ETIMEDOUT && !to_end) {

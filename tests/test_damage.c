@@ -1,8 +1,8 @@
 /*
  * test_damage.c - a segment that somebody has written into.
  *
- * Each 4-byte word of every part is overwritten in turn, with 0, with all ones and
- * with random values, before a handle is opened and under one that is open; then
+ * Each 4-byte word of every part is overwritten in turn, with 0, with all ones, the
+ * sign bit and random values, before a handle is opened and under one that is open; then
  * all calls are made.  Each must return, in its time, a result or an error that
  * is documented; after shmq_purge() the queue must work again, unless what was
  * hit is a lock (nobody can tell whether it is held) or the mark that the name
@@ -23,7 +23,7 @@
 
 enum {
     CASES_PER_CHILD = 500,
-    VALUES = 5,
+    VALUES = 6,
     WORDS_MOST = 1200,
     HITS_MOST = 8,
     ROUNDS = 400,
@@ -341,13 +341,13 @@ static void every_word(bool live)
     unsigned n = 0;
     for (unsigned word = 0; word < target.word_count; word++)
         for (int v = 0; v < VALUES; v++) {
-            uint32_t value = v == 0 ? 0 : v == 1 ? UINT32_MAX : (uint32_t)helper_random(&random);
-            if (v == 4)
-                value %= 4096; /* a small one looks the most like a good one */
+            uint32_t r = (uint32_t)helper_random(&random);
+            /* Small ones look the most like good ones; the sign bit overflows. */
+            const uint32_t values[VALUES] = {0, UINT32_MAX, (uint32_t)1 << 31, r % 4096, r, r * 3};
             cases[n].live = live;
             cases[n].count = 1;
             cases[n].hits[0].off = target.offs[word];
-            cases[n++].hits[0].value = value;
+            cases[n++].hits[0].value = values[v];
         }
     run_cases(cases, n);
     free(cases);
