@@ -52,7 +52,7 @@ check() {
 
 # expect NAME STATUS OUTPUT ERROR COMMAND...: COMMAND exits with STATUS, prints
 # just OUTPUT (escapes as in printf, * for anything), and on standard error one
-# line that begins with the command's name and contains ERROR, or nothing at all
+# line that begins with the name of a tool and contains ERROR, or nothing at all
 # when ERROR is empty.
 expect() {
     local name=$1 status=$2 output=$3 error=$4 got good=0
@@ -72,7 +72,7 @@ expect() {
         echo "# unexpected: $(cat "$dir/err")"
         good=1
     elif [ -n "$error" ]; then
-        if [ "$(wc -l <"$dir/err")" -ne 1 ] || ! grep -q "^${1##*/}: " "$dir/err" ||
+        if [ "$(wc -l <"$dir/err")" -ne 1 ] || ! grep -qE '^shmq(-stat)?: ' "$dir/err" ||
             ! grep -qF -e "$error" "$dir/err"; then
             echo "# error was: $(cat "$dir/err")"
             good=1
@@ -128,7 +128,7 @@ json() {
     python3 - "$1" "$2" <<'END'
 import base64, json, sys
 v = [json.loads(line) for line in open(sys.argv[1], encoding="utf-8")]
-if not eval(sys.argv[2]):
+if not eval("(" + sys.argv[2] + ")"):
     print("#", v)
     sys.exit(1)
 END
@@ -184,7 +184,7 @@ test_command_line() {
     expect 'an option without its value' 2 '' 'needs a value' "$shmq" get x --timeout
     expect 'a value for an option without' 2 '' 'takes no value' "$shmq" put x --lines=3
     expect 'help on a closed standard output' 3 '*' 'standard output' \
-        bash -c "exec -a shmq '$shmq' --help >&-"
+        closed_output --help
     report_name_errors
 }
 
