@@ -184,7 +184,7 @@ static const char *advice_for(int error)
     case EACCES:
         return "'shmq ls -l' shows its owner and mode";
     case EINVAL:
-        return "a name has 1 to 200 characters of A-Z a-z 0-9 . _ -; see --help for the rest";
+        return "see --help, or the manual page for what is allowed";
     case ENOSPC:
         return "remove a queue that nobody needs with 'shmq rm', or create a smaller one";
     case EMSGSIZE:

@@ -119,6 +119,17 @@ static int run(struct reader *r, int flags, int (*print)(struct reader *r))
 /* --- get ------------------------------------------------------------------- */
 
 /*
+ * Room for a whole burst as it will be printed, so that memory cannot run out
+ * after it was taken.  At worst each byte becomes \u00XX in JSON.
+ */
+static void reserve_output(struct reader *r)
+{
+    size_t member_bytes = 256;
+
+    text_reserve(&r->out, r->json ? 6 * r->size + BURST * member_bytes : r->size + BURST);
+}
+
+/*
  * Take a burst of at most `count`: how many, or a negative errno.  Waits in
  * slices so that a signal and a reader that left are noticed.
  */
@@ -132,6 +143,7 @@ static int take(struct reader *r, struct shmq_info *infos, unsigned count)
 
         if (n < 0)
             return n;
+        reserve_output(r);
         infos[0].length = 0;
         n = shmq_get_many(r->q, r->buffer, r->size, infos, count, SHMQ_NOWAIT, slice);
         if (n == -EMSGSIZE) {

@@ -55,12 +55,21 @@ struct input {
  */
 static int put_failure(const struct putter *p, int error)
 {
-    if (error == -EINTR && !p->lines)
-        return CLI_NOTHING;
-    if (!p->lines)
-        return cli_failure(error, "put %s", p->name);
-    return cli_failure(error, "put %s: after %llu messages", p->name,
-                       (unsigned long long)p->put_count);
+    char what[320];
+
+    if (p->lines)
+        snprintf(what, sizeof(what), "put %s: after %llu messages", p->name,
+                 (unsigned long long)p->put_count);
+    else
+        snprintf(what, sizeof(what), "put %s", p->name);
+    if (error == -EINTR)
+        cli_complain(what, "interrupted", NULL, NULL);
+    else if (error == -EAGAIN || error == -ETIMEDOUT)
+        cli_complain(what, "there was no room in time", NULL,
+                     "allow more with --timeout, or see with 'shmq-stat' whether anybody gets");
+    else
+        return cli_failure(error, "%s", what);
+    return CLI_NOTHING;
 }
 
 /* Put them all: CLI_DONE, or an exit code after complaining. */
@@ -69,12 +78,11 @@ static int put_all(struct putter *p, const struct shmq_buf *messages, unsigned c
     int64_t deadline = cli_deadline(p->timeout_ns);
 
     while (count > 0) {
-        int64_t slice = cli_slice(deadline);
         int done;
 
         if (cli_stopped())
             return put_failure(p, -EINTR);
-        done = shmq_put_many(p->q, messages, count, slice);
+        done = shmq_put_many(p->q, messages, count, cli_slice(deadline));
         if (done > 0) {
             messages += done;
             count -= (unsigned)done;
@@ -82,8 +90,6 @@ static int put_all(struct putter *p, const struct shmq_buf *messages, unsigned c
             deadline = cli_deadline(p->timeout_ns);
         } else if (done == -ETIMEDOUT && cli_now_ns() < deadline) {
             continue;
-        } else if (done == -EAGAIN && slice == SHMQ_NOWAIT && p->timeout_ns != SHMQ_NOWAIT) {
-            return put_failure(p, -ETIMEDOUT);
         } else if (done != -EINTR) {
             return put_failure(p, done);
         }

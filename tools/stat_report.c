@@ -320,7 +320,7 @@ static void prometheus_histogram(struct text *out, const struct watched *one)
 
     for (int i = 0; i < SHMQ_HISTOGRAM_BUCKETS - 1; i++) {
         below += one->now.wait_histogram[i];
-        text_format(out, "shmq_wait_seconds_bucket{queue=\"%s\",le=\"%.9g\"} %llu\n", one->name,
+        text_format(out, "shmq_wait_seconds_bucket{queue=\"%s\",le=\"%.15g\"} %llu\n", one->name,
                     bucket_from(i + 1) / 1e9, (unsigned long long)below);
     }
     below += one->now.wait_histogram[SHMQ_HISTOGRAM_BUCKETS - 1];
