@@ -38,8 +38,17 @@ clean_up() {
     rm -rf "$dir" /dev/shm/shmq."$self".* "/dev/shm/shmq.$$"
 }
 trap clean_up EXIT
+trap 'exit 1' HUP INT TERM
 
 # --- helpers -------------------------------------------------------------------
+
+# in_time COMMAND...: run it, but not for ever, if it is one that could hang.
+in_time() {
+    case $1 in
+    "$dir"/*) timeout 30 "$@" ;;
+    *) "$@" ;;
+    esac
+}
 
 # report NAME STATUS: one test is over; STATUS 0 is good.
 report() {
@@ -69,7 +78,7 @@ expect() {
     local name=$1 status=$2 output=$3 error=$4 got good=0
 
     shift 4
-    "$@" >"$dir/out" 2>"$dir/err"
+    in_time "$@" >"$dir/out" 2>"$dir/err"
     got=$?
     if [ "$got" -ne "$status" ]; then
         echo "# exit code $got, not $status"
@@ -150,7 +159,7 @@ input() {
     local text=$1
 
     shift
-    printf "$text" | "$@"
+    printf "$text" | in_time "$@"
 }
 
 # queue NAME [OPTION...]: make an empty queue and put its full name into $q.
@@ -317,7 +326,7 @@ test_bytes() {
     check 'a binary message of 300 KB is one message' has "$q" depth 1
     "$shmq" peek --raw "$q" | cmp - "$dir/binary"
     report 'peek shows its bytes' $?
-    "$shmq" get --raw "$q" | cmp - "$dir/binary"
+    in_time "$shmq" get --raw "$q" | cmp - "$dir/binary"
     report 'get hands out its bytes' $?
     expect 'put of empty standard input' 0 '' '' "$shmq" put "$q" </dev/null
     expect 'is an empty message' 0 '\n' '' "$shmq" get "$q" --timeout 0
@@ -342,7 +351,7 @@ input_file() {
     local file=$1 bytes=$2
 
     shift 2
-    "$@" < <(head -c "$bytes" "$file" 2>/dev/null)
+    in_time "$@" < <(head -c "$bytes" "$file" 2>/dev/null)
 }
 
 test_lines() {
@@ -373,13 +382,13 @@ test_lines() {
     exec 3>&-
     expect 'what was read by then was put' 0 'whole\n' '' "$shmq" get "$q" -n 9 --timeout 0
     seq -f 'line %.0f of many' 100000 >"$dir/many"
-    "$shmq" put --lines "$q" <"$dir/many" &
+    "$shmq" put --lines "$q" --timeout 60 <"$dir/many" &
     "$shmq" get "$q" -n 100000 --timeout 60 >"$dir/got"
     report 'get -n 100000 beside put --lines' $?
     check 'put had room for all' ended $! 0
     check 'all lines came in order' cmp "$dir/many" "$dir/got"
     "$shmq" get "$q" --follow >"$dir/got" &
-    "$shmq" put --lines "$q" <"$dir/many"
+    in_time "$shmq" put --lines "$q" <"$dir/many"
     check 'get --follow gets all' await has_lines "$dir/got" 100000
     kill -TERM $!
     check 'and ends at SIGTERM' ended $! 1
@@ -395,7 +404,7 @@ test_many_readers() {
         "$shmq" get "$q" --follow >"$dir/reader.$i" &
         pids="$pids $!"
     done
-    seq 30000 | "$shmq" put --lines "$q"
+    seq 30000 | in_time "$shmq" put --lines "$q"
     await has "$q" got_count 30000
     kill -TERM $pids
     for i in $pids; do
@@ -416,7 +425,7 @@ test_json() {
     printf '\300\257' | "$shmq" put "$q"
     "$shmq" put "$q" ''
     "$shmq" peek --all --json "$q" >"$dir/peeked"
-    "$shmq" get -n 6 --json "$q" >"$dir/json"
+    in_time "$shmq" get -n 6 --json "$q" >"$dir/json"
     check 'get --json: a line for each message' has_lines "$dir/json" 6
     check 'get --json: text' json "$dir/json" \
         "v[0]['message'] == 'plain \"text\" \\\\ with\ttab, ümlaut, 日本 and 😀'"
@@ -443,7 +452,7 @@ took() {
 
     shift
     start=$(date +%s%N)
-    "$@" 2>/dev/null
+    in_time "$@" 2>/dev/null
     status=$?
     [ $status -eq 1 ] && [ $((($(date +%s%N) - start) / 1000000)) -ge "$least" ]
 }
@@ -550,11 +559,11 @@ test_output() {
 }
 
 closed_output() {
-    "$shmq" "$@" >&-
+    in_time "$shmq" "$@" >&-
 }
 
 full_device() {
-    "$shmq" "$@" >/dev/full
+    in_time "$shmq" "$@" >/dev/full
 }
 
 # --- shmq-stat -----------------------------------------------------------------
@@ -605,7 +614,7 @@ test_stat_forms() {
     queue forms --capacity 64K
     "$shmq" get "$q" --follow --timeout 60 >"$dir/got" &
     await has "$q" sleeping_consumers 1
-    seq 100 | "$shmq" put --lines "$q"
+    seq 100 | in_time "$shmq" put --lines "$q"
     await has "$q" got_count 100
     await has "$q" sleeping_consumers 1
     "$stat" --json "$q" 0.02 3 >"$dir/json"
@@ -648,7 +657,7 @@ test_stat_stopped() {
     await grep -q '^State:	T' "/proc/$1/status"
     for form in '' --json --processes --histogram --prometheus; do
         expect "stat $form of a queue whose holder is stopped" 0 '*' '' \
-            timeout 10 "$stat" $form "$q"
+            "$stat" $form "$q"
     done
     check 'it still shows as attached' has "$q" attached 1
     kill -CONT "$1"
@@ -721,7 +730,7 @@ test_permission() {
 }
 
 expect_as_nobody() {
-    "${nobody[@]}" "$shmq" "$3" "$4" >/dev/null 2>&1
+    timeout 30 "${nobody[@]}" "$shmq" "$3" "$4" >/dev/null 2>&1
     report "$1" $(($? != $2))
 }
 
