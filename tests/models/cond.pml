@@ -1,0 +1,491 @@
+#ifndef NP
+#define NP 2
+#endif
+#ifndef NC
+#define NC 2
+#endif
+#ifndef K
+#define K 1
+#endif
+#ifndef SLOTS
+#define SLOTS 2
+#endif
+#ifndef BIG
+#define BIG 0
+#endif
+#ifndef DEATHS
+#define DEATHS 0
+#endif
+#ifndef MORTAL
+#define MORTAL 255
+#endif
+
+#define N      (NP + NC)
+#define NEED(p) (1 + ((BIG >> (p)) & 1))
+#define NONE   9                     /* more than any need */
+
+/* --- the segment --------------------------------------------------------- */
+
+byte tail, cursor;                   /* the truth: free-running positions */
+byte tail_seen, cursor_seen;         /* what each side remembers of the other */
+byte ring[SLOTS];                    /* message number at each position */
+byte room_need = NONE;               /* least need of the sleeping producers */
+bit S_items, S_room;                 /* the S bit of each word */
+bit same[N];                         /* process i's word is still its w */
+
+#define FREE  0                      /* a robust lock: free, owner + 1, ... */
+#define ODIED 255                    /* ... or its owner died */
+byte prod_lock, group_lock;
+#if DEATHS
+byte puts, gets;                     /* derived from tail and cursor */
+#endif
+
+/* --- the processes, as the kernel sees them --------------------------------- */
+
+#define RUN   0
+#define SLEEP 1
+#define GONE  2
+#define DEAD  3
+byte st[N];
+bit woken[NP];                       /* FUTEX_WAIT returned 0 */
+
+/* --- bookkeeping of the properties -------------------------------------- */
+
+short put_set, taken_set;            /* bit m: message m */
+byte deaths, stalls, passes, takes;
+
+#define ITEMS  (cursor != tail)
+#define ROOM   (SLOTS - (tail - cursor))
+#define BIT(m) (1 << (m))
+#define SECOND(m) ((m) + NP * K)     /* the other record of a put of two */
+#ifdef MANY                          /* a put of two slots is two records */
+#define RECORDS(p) NEED(p)
+#define LENGTH(m)  1
+#else                                /* or one record of two slots */
+#define RECORDS(p) 1
+#define LENGTH(m)  NEED((m) / K)
+#endif
+
+inline lock(L)
+{
+	atomic { (L == FREE || L == ODIED) -> odied = (L == ODIED); L = me + 1 }
+}
+
+inline unlock(L)
+{
+	L = FREE
+}
+
+/* sq_cond_wake: CAS to (counter + 1, S = 0) if S is set, then FUTEX_WAKE, which
+ * takes any of the sleepers. */
+inline wake_items(many)
+{
+	d_step {
+		hit = S_items;
+		S_items = 0;
+		if
+		:: hit ->
+			same[NP] = 0;
+#if NC > 1
+			same[NP + 1] = 0;
+#endif
+#if NC > 2
+			same[NP + 2] = 0;
+#endif
+		:: else
+		fi
+	};
+	if
+	:: hit -> atomic {
+		hit = 0;
+		left = many;
+		do
+		:: left && st[NP] == SLEEP -> st[NP] = RUN; left--
+#if NC > 1
+		:: left && st[NP + 1] == SLEEP -> st[NP + 1] = RUN; left--
+#endif
+#if NC > 2
+		:: left && st[NP + 2] == SLEEP -> st[NP + 2] = RUN; left--
+#endif
+		:: else -> break
+		od;
+		left = 0 }
+	:: else
+	fi
+}
+
+inline wake_room(many)
+{
+	d_step {
+		hit = S_room;
+		S_room = 0;
+		if
+		:: hit ->
+			same[0] = 0;
+#if NP > 1
+			same[1] = 0;
+#endif
+#if NP > 2
+			same[2] = 0;
+#endif
+		:: else
+		fi
+	};
+	if
+	:: hit -> atomic {
+		hit = 0;
+		left = many;
+		do
+		:: left && st[0] == SLEEP -> st[0] = RUN; woken[0] = 1; left--
+#if NP > 1
+		:: left && st[1] == SLEEP -> st[1] = RUN; woken[1] = 1; left--
+#endif
+#if NP > 2
+		:: left && st[2] == SLEEP -> st[2] = RUN; woken[2] = 1; left--
+#endif
+		:: else -> break
+		od;
+		left = 0 }
+	:: else
+	fi
+}
+
+/* sq_cond_sleep: FUTEX_WAIT, which returns at once where the word has changed.
+ * On waking S is set again, since others may still sleep. */
+inline sleep(S, otherwise)
+{
+	atomic {
+		if
+		:: same[me] -> same[me] = 0; st[me] = SLEEP
+		:: else -> goto otherwise
+		fi
+	};
+end_asleep:
+#ifdef TIMED
+	if
+	:: st[me] == RUN
+	:: atomic { st[me] == SLEEP -> st[me] = RUN }; last = 1
+	:: st[me] == RUN -> last = 1
+	fi;
+#else
+	st[me] == RUN;
+#endif
+#ifndef NO_RESET
+	S = 1;
+#endif
+}
+
+proctype Producer(byte me)
+{
+	byte k, left;
+	bit hit, odied, fits, pass, prepared;
+#ifdef TIMED
+	bit last;
+#endif
+#ifdef ROOM_BY_CURSOR
+	byte looked = 0;
+#endif
+	{
+	k = 0;
+again:
+	lock(prod_lock);
+#if DEATHS
+	if
+	:: odied -> puts = tail; odied = 0
+	:: else -> assert(puts == tail)
+	fi;
+#endif
+	d_step {
+		if
+		:: tail + NEED(me) - cursor_seen > SLOTS -> cursor_seen = cursor
+		:: else
+		fi;
+		fits = (tail + NEED(me) - cursor_seen <= SLOTS);
+	};
+	if
+	:: fits ->
+		d_step {
+			fits = 0;
+			ring[tail % SLOTS] = me * K + k;
+			if
+			:: NEED(me) == 2 -> ring[(tail + 1) % SLOTS] = SECOND(me * K + k)
+			:: else
+			fi
+		};
+		d_step {                        /* the one store that publishes */
+			put_set = put_set | BIT(me * K + k);
+			if
+			:: RECORDS(me) == 2 -> put_set = put_set | BIT(SECOND(me * K + k))
+			:: else
+			fi;
+			tail = tail + NEED(me);
+#ifdef STALE_BATON
+			pass = (tail - cursor_seen < SLOTS);
+#endif
+			woken[me] = 0;
+			prepared = 0
+		};
+#if DEATHS
+		puts = tail;
+#endif
+		unlock(prod_lock);
+		wake_items(RECORDS(me));
+#ifndef NO_ROOM_BATON
+#ifdef STALE_BATON
+		if
+		:: pass -> wake_room(1)
+		:: else
+		fi;
+		pass = 0;
+#else
+		if
+		:: S_room && ROOM > 0 -> wake_room(1)
+		:: else
+		fi;
+#endif
+#endif
+		k++;
+		if
+		:: k < K -> goto again
+		:: goto done
+		fi
+	:: else
+	fi;
+	d_step {                                /* no room */
+#if defined(ROOM_BY_CURSOR)
+		pass = (woken[me] && cursor_seen != looked);
+		looked = cursor_seen;
+#elif defined(ROOM_PASS_ALWAYS)
+		pass = woken[me];
+#else
+		pass = (woken[me] && SLOTS - (tail - cursor_seen) >= room_need);
+		if
+		:: pass -> room_need = NONE
+		:: else
+		fi;
+		if
+		:: prepared && NEED(me) < room_need -> room_need = NEED(me)
+		:: else
+		fi;
+#endif
+		woken[me] = 0
+	};
+	unlock(prod_lock);
+	if
+	:: pass ->
+		pass = 0;
+		passes++;
+		assert(passes <= takes);
+#if defined(ROOM_BY_CURSOR) || defined(ROOM_PASS_ALWAYS)
+		wake_room(1)
+#else
+		wake_room(NP)
+#endif
+	:: else
+	fi;
+#ifdef TIMED
+	if
+	:: last -> goto done
+	:: else
+	fi;
+#endif
+	if
+	:: !prepared ->                         /* sq_cond_prepare, look again */
+		d_step { S_room = 1; same[me] = 1; prepared = 1 };
+		goto again
+	:: else
+	fi;
+	prepared = 0;
+	sleep(S_room, again);
+	goto again;
+done:
+	st[me] = GONE
+	} unless { st[me] == DEAD }
+}
+
+proctype Consumer(byte me)
+{
+	byte id, left;
+	bit hit, odied, more;
+#ifdef TIMED
+	bit last;
+#endif
+	{
+	id = 0;
+again:
+	lock(group_lock);
+#if DEATHS
+	if
+	:: odied -> gets = cursor; odied = 0
+	:: else -> assert(gets == cursor)
+	fi;
+#endif
+	d_step {
+		if
+		:: cursor == tail_seen -> tail_seen = tail
+		:: else
+		fi;
+		more = (cursor != tail_seen)
+	};
+	if
+	:: more ->
+		id = ring[cursor % SLOTS];
+		d_step {                        /* the one store that takes */
+			assert((put_set & BIT(id)) && !(taken_set & BIT(id)));
+			taken_set = taken_set | BIT(id);
+			cursor = cursor + LENGTH(id);
+			takes++;
+			id = 0;
+#ifdef STALE_BATON
+			more = (cursor != tail_seen)
+#else
+			more = 0
+#endif
+		};
+#if DEATHS
+		gets = cursor;
+#endif
+		unlock(group_lock);
+		wake_room(1);
+#ifndef NO_BATON
+#ifdef STALE_BATON
+		if
+		:: more -> more = 0; wake_items(1)
+		:: else
+		fi;
+#else
+		if
+		:: S_items && ITEMS -> wake_items(1)
+		:: else
+		fi;
+#endif
+#endif
+		if
+		:: goto again
+		:: goto done
+		fi
+	:: else
+	fi;
+	unlock(group_lock);
+#ifdef TIMED
+	if
+	:: last -> goto done
+	:: else
+	fi;
+#endif
+	d_step { S_items = 1; same[me] = 1 };   /* sq_cond_prepare */
+	if
+	:: ITEMS -> same[me] = 0; goto again    /* look again */
+	:: else
+	fi;
+	sleep(S_items, again);
+	goto again;
+done:
+	st[me] = GONE
+	} unless { st[me] == DEAD }
+}
+
+#define QUIET_2   (st[0] != RUN && st[1] != RUN)
+#define WANTS(p)  (st[p] == SLEEP && ROOM >= NEED(p))
+#if NP > 2
+#define ROOM_WAITS (WANTS(0) || WANTS(1) || WANTS(2))
+#elif NP > 1
+#define ROOM_WAITS (WANTS(0) || WANTS(1))
+#else
+#define ROOM_WAITS WANTS(0)
+#endif
+#if NC > 2
+#define ASLEEP (st[NP] == SLEEP || st[NP + 1] == SLEEP || st[NP + 2] == SLEEP)
+#elif NC > 1
+#define ASLEEP (st[NP] == SLEEP || st[NP + 1] == SLEEP)
+#else
+#define ASLEEP (st[NP] == SLEEP)
+#endif
+#if N > 4
+#define QUIET (QUIET_2 && st[2] != RUN && st[3] != RUN && st[4] != RUN)
+#elif N > 3
+#define QUIET (QUIET_2 && st[2] != RUN && st[3] != RUN)
+#elif N > 2
+#define QUIET (QUIET_2 && st[2] != RUN)
+#else
+#define QUIET QUIET_2
+#endif
+
+/* The bound of every sleep.  It is needed where nobody runs although a sleeper
+ * could go on; the property is that this happens at most once per death, so
+ * never without one. */
+active proctype Bound()
+{
+	byte i;
+end:
+	do
+	:: QUIET && ((ITEMS && ASLEEP) || ROOM_WAITS) ->
+		d_step {
+			stalls++;
+			assert(stalls <= deaths);
+			i = 0;
+			do
+			:: i < N ->
+				if
+				:: st[i] == SLEEP -> st[i] = RUN
+				:: else
+				fi;
+				i++
+			:: else -> break
+			od;
+			i = 0
+		}
+	:: !ITEMS && put_set != taken_set -> assert(false)
+	od
+}
+
+#if DEATHS
+#define ALIVE(i) (deaths < DEATHS && st[i] <= SLEEP && ((MORTAL >> (i)) & 1))
+
+inline kill(i)
+{
+	d_step {
+		st[i] = DEAD;
+		same[i] = 0;
+		deaths++;
+		if
+		:: prod_lock == i + 1 -> prod_lock = ODIED
+		:: else
+		fi;
+		if
+		:: group_lock == i + 1 -> group_lock = ODIED
+		:: else
+		fi
+	}
+}
+
+active proctype Reaper()
+{
+end:
+	do
+	:: ALIVE(0) -> kill(0)
+	:: ALIVE(1) -> kill(1)
+#if N > 2
+	:: ALIVE(2) -> kill(2)
+#endif
+#if N > 3
+	:: ALIVE(3) -> kill(3)
+#endif
+#if N > 4
+	:: ALIVE(4) -> kill(4)
+#endif
+	od
+}
+#endif
+
+init
+{
+	byte i;
+	atomic {
+		do
+		:: i < NP -> run Producer(i); i++
+		:: i >= NP && i < N -> run Consumer(i); i++
+		:: else -> break
+		od
+	}
+}
