@@ -13,6 +13,9 @@
 #ifndef BIG
 #define BIG 0
 #endif
+#ifndef FULL
+#define FULL 0
+#endif
 #ifndef DEATHS
 #define DEATHS 0
 #endif
@@ -482,6 +485,18 @@ init
 {
 	byte i;
 	atomic {
+#if FULL
+		do
+		:: tail < SLOTS ->
+			ring[tail] = 2 * NP * K + tail;
+			put_set = put_set | BIT(2 * NP * K + tail);
+			tail++
+		:: else -> break
+		od;
+#if DEATHS
+		puts = tail;
+#endif
+#endif
 		do
 		:: i < NP -> run Producer(i); i++
 		:: i >= NP && i < N -> run Consumer(i); i++
