@@ -71,13 +71,28 @@ byte deaths, stalls, passes, takes;
 
 inline lock(L)
 {
-	atomic { (L == FREE || L == ODIED) -> odied = (L == ODIED); L = me + 1 }
+	(L == FREE || L == ODIED) -> odied = (L == ODIED); L = me + 1
 }
 
 inline unlock(L)
 {
 	L = FREE
 }
+
+#if DEATHS
+/* The next locker repairs what is derived; nobody else ever sees it wrong. */
+#define REPAIR(derived, truth) \
+	if \
+	:: odied -> odied = 0; derived = truth \
+	:: else -> assert(derived == truth) \
+	fi
+#define DERIVE(derived, truth) derived = truth
+#define CUT }; atomic {              /* others run, and a death strikes, here */
+#else
+#define REPAIR(derived, truth) skip
+#define DERIVE(derived, truth) skip
+#define CUT skip;
+#endif
 
 /* sq_cond_wake: CAS to (counter + 1, S = 0) if S is set, then FUTEX_WAKE, which
  * takes any of the sleepers. */
@@ -191,30 +206,24 @@ proctype Producer(byte me)
 	{
 	k = 0;
 again:
-	lock(prod_lock);
-#if DEATHS
-	if
-	:: odied -> puts = tail; odied = 0
-	:: else -> assert(puts == tail)
-	fi;
-#endif
-	d_step {
+	atomic {
+		lock(prod_lock);
+		REPAIR(puts, tail);
 		if
 		:: tail + NEED(me) - cursor_seen > SLOTS -> cursor_seen = cursor
 		:: else
 		fi;
-		fits = (tail + NEED(me) - cursor_seen <= SLOTS);
+		fits = (tail + NEED(me) - cursor_seen <= SLOTS)
 	};
 	if
-	:: fits ->
-		d_step {
-			fits = 0;
-			ring[tail % SLOTS] = me * K + k;
-			if
-			:: NEED(me) == 2 -> ring[(tail + 1) % SLOTS] = SECOND(me * K + k)
-			:: else
-			fi
-		};
+	:: fits -> atomic {
+		fits = 0;
+		ring[tail % SLOTS] = me * K + k;
+		if
+		:: NEED(me) == 2 -> ring[(tail + 1) % SLOTS] = SECOND(me * K + k)
+		:: else
+		fi;
+		CUT
 		d_step {                        /* the one store that publishes */
 			put_set = put_set | BIT(me * K + k);
 			if
@@ -228,10 +237,9 @@ again:
 			woken[me] = 0;
 			prepared = 0
 		};
-#if DEATHS
-		puts = tail;
-#endif
-		unlock(prod_lock);
+		CUT
+		DERIVE(puts, tail);
+		unlock(prod_lock) };
 		wake_items(RECORDS(me));
 #ifndef NO_ROOM_BATON
 #ifdef STALE_BATON
@@ -254,7 +262,7 @@ again:
 		fi
 	:: else
 	fi;
-	d_step {                                /* no room */
+	atomic {                                /* no room */
 #if defined(ROOM_BY_CURSOR)
 		pass = (woken[me] && cursor_seen != looked);
 		looked = cursor_seen;
@@ -271,9 +279,10 @@ again:
 		:: else
 		fi;
 #endif
-		woken[me] = 0
+		woken[me] = 0;
+		CUT
+		unlock(prod_lock)
 	};
-	unlock(prod_lock);
 	if
 	:: pass ->
 		pass = 0;
@@ -316,14 +325,9 @@ proctype Consumer(byte me)
 	{
 	id = 0;
 again:
-	lock(group_lock);
-#if DEATHS
-	if
-	:: odied -> gets = cursor; odied = 0
-	:: else -> assert(gets == cursor)
-	fi;
-#endif
-	d_step {
+	atomic {
+		lock(group_lock);
+		REPAIR(gets, cursor);
 		if
 		:: cursor == tail_seen -> tail_seen = tail
 		:: else
@@ -331,8 +335,9 @@ again:
 		more = (cursor != tail_seen)
 	};
 	if
-	:: more ->
+	:: more -> atomic {
 		id = ring[cursor % SLOTS];
+		CUT
 		d_step {                        /* the one store that takes */
 			assert((put_set & BIT(id)) && !(taken_set & BIT(id)));
 			taken_set = taken_set | BIT(id);
@@ -345,10 +350,9 @@ again:
 			more = 0
 #endif
 		};
-#if DEATHS
-		gets = cursor;
-#endif
-		unlock(group_lock);
+		CUT
+		DERIVE(gets, cursor);
+		unlock(group_lock) };
 		wake_room(1);
 #ifndef NO_BATON
 #ifdef STALE_BATON
