@@ -1,3 +1,75 @@
+/*
+ * cond.pml - how shmq's processes sleep and wake, and what a death does to it.
+ *
+ * A ring of SLOTS slots, producers under the producer lock, the consumers of one
+ * group under the group lock (both robust), and two condition variables: "items"
+ * on which consumers sleep and "room" on which producers sleep.  A condition
+ * variable is one word, (counter, S), S being "somebody may sleep":
+ *
+ *   wait    w = fetch_or(word, S) | S; look again; FUTEX_WAIT if the word still is
+ *           w; on waking fetch_or(word, S), since others may still sleep
+ *   wake    after publishing, if S is set: CAS to (counter + 1, S = 0), FUTEX_WAKE
+ *   baton   who takes a message and finds S set looks at tail afresh, and wakes
+ *           the next where messages are left; a producer does so with room
+ *   pass    producers may need 1 or 2 slots, so a wake can hit one that it cannot
+ *           help.  room_need, under the producer lock, is the least need of those
+ *           that sleep: each sleeper enters its need between sq_cond_prepare and
+ *           sq_cond_sleep, when it looks again.  Who was woken, finds no room for
+ *           itself, but as much as room_need, sets room_need to "nobody" and wakes
+ *           all, and they enter their needs anew.
+ *
+ *   here                          src/cond_futex.c, src/queue.c
+ *   S_items = 1, same[me] = 1     sq_cond_prepare on the group's cond
+ *   S_room = 1, same[me] = 1      sq_cond_prepare on the producers' cond
+ *   sleep(S, ...)                 sq_cond_sleep
+ *   wake_items(n), wake_room(n)   sq_cond_wake
+ *   tail_seen, cursor_seen        what a side remembers of the other's position,
+ *                                 read again only when it seems empty or full
+ *   same[i]                       the word is what process i saw; stands for the
+ *                                 comparison of the counter, as if it never wrapped
+ *   Bound                         the bound of 1 s that each sleep has
+ *   Reaper                        SIGKILL, anywhere; only with -DDEATHS=n
+ *
+ * Memory is sequentially consistent here; fence.pml is about that.  FUTEX_WAKE
+ * takes any sleeper, not the one that slept longest.  Consumers may leave after
+ * any message and producers before any.  With -DTIMED a wait may end by its
+ * deadline at any moment; it then looks once more and leaves.
+ *
+ * Properties
+ *   - Nobody runs, and a message waits though a consumer sleeps, or there is
+ *     room for a producer that sleeps: this never happens without a death, and at
+ *     most once per death (stalls <= deaths).  Then the sleeps' bound is what heals.
+ *   - Nothing is taken that was not put, or twice; when the ring is empty all
+ *     that was put was taken.  (A consumer that is killed after its store of the
+ *     cursor has taken the message with it; before, it stays in the queue.)
+ *   - No process waits for a lock for ever (an invalid end state), and what is
+ *     derived from the truth is right whenever a lock's owner did not die.
+ *   - Passing on ends: at most one pass per message taken.
+ *
+ * Parameters: NP, NC processes of each kind, K puts each, SLOTS, BIG a bit mask of
+ * the producers that need 2 slots (with MANY: two messages put at once), FULL to
+ * start with a full ring, DEATHS how many are killed, TIMED.
+ * Mistakes, each of which must be found: NO_RESET, NO_BATON, NO_ROOM_BATON,
+ *   STALE_BATON       the baton goes by the remembered position of the other side
+ *   ROOM_BY_CURSOR    a woken producer passes on only if the cursor has moved
+ *                     since its own last look, and only to one: it swallows a
+ *                     wake that is older than its look, meant for another
+ *   ROOM_PASS_ALWAYS  it always passes on to one: two big ones wake each other
+ *   NO_BOUND          with deaths: the sleeps have no bound
+ *
+ * By hand:
+ *   spin -DNP=2 -DNC=3 -DSLOTS=4 -a cond.pml
+ *   cc -O2 -w -DSAFETY -DCOLLAPSE -o pan pan.c && ./pan -m20000 -w22
+ *   spin -DNP=2 -DNC=3 -DSLOTS=4 -t -p -g cond.pml      (shows a trail)
+ *
+ * States seen, none with an error:
+ *   NP=2 NC=3 SLOTS=4                   6.6 M    NP=2 NC=2 DEATHS=1                   5.3 M
+ *   NP=3 NC=1 BIG=3                     9.0 M    NP=2 NC=1 BIG=1 FULL DEATHS=1        4.9 M
+ *   NP=2 NC=2 BIG=1 FULL (not in run)  12.5 M    NP=2 NC=1 SLOTS=1 DEATHS=2           2.1 M
+ *   NP=1 NC=3 SLOTS=4 K=3               1.3 M    NP=1 NC=2 DEATHS=2                   0.2 M
+ *   NP=2 NC=2 SLOTS=4 BIG=1 MANY TIMED  1.9 M    NP=1 NC=2 K=2 DEATHS=1               0.3 M
+ *   NP=2 NC=1 BIG=1 FULL                0.4 M    NP=2 NC=1 BIG=1 FULL TIMED           2.2 M
+ */
 #ifndef NP
 #define NP 2
 #endif
@@ -429,6 +501,9 @@ end:
 	:: QUIET && ((ITEMS && ASLEEP) || ROOM_WAITS) ->
 		d_step {
 			stalls++;
+#ifdef NO_BOUND
+			assert(false);
+#endif
 			assert(stalls <= deaths);
 			i = 0;
 			do

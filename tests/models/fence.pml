@@ -1,3 +1,45 @@
+/*
+ * fence.pml - the fences between "publish, then read S" and "set S, then look".
+ *
+ * Producers publish by a store of tail and then read S; the consumer sets S and
+ * then looks at tail.  A store may stay in its processor's buffer while later loads
+ * run, so without a fence on each side both can miss the other.  Each producer
+ * has one buffered store of tail and one of "sole", which reach memory in any
+ * order: weaker than x86, so that what holds here needs no x86.
+ *
+ *   here                      src/cond_futex.c, src/queue.c
+ *   store_tail                the store that publishes a put
+ *   wake                      sq_cond_wake; its CAS empties the buffer
+ *   S = 1, same = 1           fetch_or of sq_cond_prepare (a full fence of its own)
+ *   membarrier                membarrier(GLOBAL_EXPEDITED) in sq_cond_prepare: each
+ *                             processor runs a full fence, one after another; a
+ *                             producer must be registered before its first put
+ *   sole, sole_role           the flag in the segment; the producer byte's OFD lock
+ *   put_locked                a put under the producer lock
+ *
+ * Variants
+ *   FENCE_SLEEPER  the sleeper always does the membarrier, the wakers have no fence
+ *   FENCE_WAKER    no membarrier, a waker has a full fence between the two
+ *   SOLE           the sleeper does the membarrier only where it reads sole == 1,
+ *                  after it set S.  A producer turns sole by sole = 1, a full fence,
+ *                  then puts without lock or fence; it leaves by a full fence,
+ *                  then sole = 0.  Killed, it leaves sole at 1, which costs only time.
+ *                  Other puts end with an unlock that is a full barrier.  Producers
+ *                  change roles at any time, also while a sleeper prepares.
+ * Property: never does the consumer sleep although a message waits, all producers
+ * are done and all stores have reached memory.
+ * Mistakes, each of which must be found: NO_FENCE (with any variant), and with SOLE
+ *   SOLE_NO_FENCE   no fence after sole = 1 (x86 would forgive this)
+ *   LEAVE_NO_FENCE  no fence before sole = 0 (x86 would forgive this)
+ *   UNLOCK_RELEASE  the unlock only releases: tail may still be unseen when S is
+ *                   read.  A pthread_mutex_unlock promises no more than that, and
+ *                   on other machines than x86 does no more.
+ *
+ * By hand: spin -DSOLE -a fence.pml
+ *          cc -O2 -w -DSAFETY -DCOLLAPSE -o pan pan.c && ./pan
+ * States seen: FENCE_SLEEPER 210 k, FENCE_WAKER 125 k, SOLE with PUTS=2 513 k; each
+ * mistake is found within 600.
+ */
 #ifndef NP
 #define NP 2
 #endif

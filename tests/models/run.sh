@@ -85,6 +85,7 @@ fails cond -DNP=1 -DNC=3 -DSLOTS=4 -DK=3 -DSTALE_BATON : mistake found, baton de
 fails cond -DNP=3 -DNC=1 -DBIG=1 -DNO_ROOM_BATON : mistake found, no baton between producers
 fails cond -DNP=2 -DNC=1 -DBIG=1 -DFULL=1 -DROOM_BY_CURSOR : mistake found, room passed on only if the cursor moved since the last look
 fails cond -DNP=3 -DNC=1 -DBIG=3 -DROOM_PASS_ALWAYS : mistake found, room always passed on wakes in circles
+fails cond -DNP=1 -DNC=2 -DDEATHS=1 -DNO_BOUND : mistake found, a death and sleeps without bound
 fails fence -DFENCE_SLEEPER -DNO_FENCE : mistake found, no membarrier
 fails fence -DFENCE_WAKER -DNO_FENCE : mistake found, no fence
 fails fence -DSOLE -DNO_FENCE : mistake found, no membarrier beside a sole producer
