@@ -62,7 +62,8 @@
  *   cc -O2 -w -DSAFETY -DCOLLAPSE -o pan pan.c && ./pan -m20000 -w22
  *   spin -DNP=2 -DNC=3 -DSLOTS=4 -t -p -g cond.pml      (shows a trail)
  *
- * States seen, none with an error:
+ * States seen, none with an error (and NP=3 NC=1 BIG=3 FULL, too large for the
+ * run: 30.7 M in a bit-state search, -DBITSTATE and pan -w33):
  *   NP=2 NC=3 SLOTS=4                   6.6 M    NP=2 NC=2 DEATHS=1                   5.3 M
  *   NP=3 NC=1 BIG=3                     9.0 M    NP=2 NC=1 BIG=1 FULL DEATHS=1        4.9 M
  *   NP=2 NC=2 BIG=1 FULL (not in run)  12.5 M    NP=2 NC=1 SLOTS=1 DEATHS=2           2.1 M

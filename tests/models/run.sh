@@ -14,6 +14,7 @@ one()
 {
 	work=$1
 	title=${2##*: }
+	# shellcheck disable=SC2086 # the line is made of words
 	set -- ${2%% : *}
 	expect=$1
 	model=$2
