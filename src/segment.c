@@ -208,6 +208,7 @@ static int initialise(struct sq_segment *s, const struct sq_header_shm *h)
         rc = sq_cond_init(&g->items);
     sq_store(&p->next_id, 1);
     p->low_id = 1;
+    p->sleeper_bytes = p->sleeper_count = UINT64_MAX;
     *s->header = *h;
     return rc < 0 ? sq_fail(rc, "this libc's robust mutexes are not known to shmq") : 0;
 }
