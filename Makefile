@@ -73,6 +73,13 @@ $(TOOLS): $(BUILD)/%: $(BUILD)/tools/%.o $$(addprefix $(BUILD)/tools/,$$(addsuff
     $(OBJ_common:%=$(BUILD)/tools/%.o) $(BUILD)/libshmq.a
 	$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
+.PHONY: demo
+demo: all $(BUILD)/demo
+	$(BUILD)/demo $(BUILD)/shmq-stat include src tools tests Makefile /usr/share
+
+$(BUILD)/demo: $(BUILD)/tools/demo.o $(BUILD)/libshmq.a
+	$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
 # --- tests ---------------------------------------------------------------
 # Tests see the internal headers, and link the static library and cmocka.
 
@@ -82,6 +89,19 @@ $(BUILD)/tests/%.o: tests/%.c
 
 $(TESTS): %: %.o $(BUILD)/tests/helper.o $(BUILD)/libshmq.a
 	$(CC) $(CFLAGS) $(LDFLAGS) $^ -lcmocka $(LDLIBS) -o $@
+
+# --- models: the protocols, and why there is no pthread_cond_t ---------------
+
+.PHONY: check-models show-condhang
+check-models:
+	tests/models/run.sh
+
+$(BUILD)/condhang: tests/evidence/condhang.c
+	@mkdir -p $(@D)
+	$(CC) $(BASE) $(CFLAGS) $< $(LDLIBS) -o $@
+
+show-condhang: $(BUILD)/condhang
+	$<
 
 # --- install -------------------------------------------------------------
 

@@ -43,21 +43,31 @@ static int drop_oldest(struct shmq *q, struct sq_need need, struct sq_deadline *
     return rc;
 }
 
-/* Enter the producer's side with room there.  0, or it is not entered. */
-static int enter_with_room(struct shmq *q, struct sq_need need, struct sq_deadline *deadline)
+/*
+ * After the producer's side was left: wake consumers for what was put, and pass
+ * the baton to another producer if any room is left.
+ */
+static inline void wake_after_put(struct shmq *q, unsigned count)
+{
+    if (count > 0)
+        sq_wake(q, SQ_ROLE_CONSUMER, count);
+    if (sq_unlikely(sq_cond_has_sleepers(sq_side_cond(q, SQ_ROLE_PRODUCER))) &&
+        sq_ring_seems_roomy(&q->segment.ring, SQ_RECORD_HEADER_BYTES, 1))
+        sq_wake(q, SQ_ROLE_PRODUCER, 1);
+}
+
+/* The side is entered but there seems to be no room: see to it, or leave. */
+static int make_room(struct shmq *q, struct sq_need need, struct sq_deadline *deadline)
 {
     const struct shmq_attr *attr = &q->segment.attr;
 
     for (;;) {
-        int rc = sq_enter(q, SQ_ROLE_PRODUCER, deadline);
-        if (sq_unlikely(rc < 0))
-            return rc;
-        rc = sq_ring_room(&q->segment.ring, need.bytes, need.count);
+        int rc = sq_ring_look_room(&q->segment.ring, need.bytes, need.count);
         if (rc == -EAGAIN && attr->full == SHMQ_FULL_DROP)
             rc = drop_oldest(q, need, deadline);
-        if (sq_unlikely(sq_segment_marked_gone(&q->segment)))
+        if (sq_segment_marked_gone(&q->segment))
             rc = sq_fail(-ESTALE, "the queue's name was removed");
-        if (sq_likely(rc == 0))
+        if (rc == 0)
             return 0;
         sq_leave(q, SQ_ROLE_PRODUCER);
         if (rc == -EBADMSG)
@@ -65,19 +75,26 @@ static int enter_with_room(struct shmq *q, struct sq_need need, struct sq_deadli
         if (rc != -EAGAIN || attr->full == SHMQ_FULL_FAIL || deadline->timeout_ns == SHMQ_NOWAIT)
             return rc;
         rc = sq_wait(q, SQ_ROLE_PRODUCER, need, deadline);
-        if (rc < 0)
+        if (rc == 0)
+            rc = sq_enter(q, SQ_ROLE_PRODUCER, deadline);
+        if (rc < 0) {
+            wake_after_put(q, 0); /* perhaps a wake had been ours */
             return rc;
+        }
     }
 }
 
-/* After a put has left: consumers for its messages, and the baton to another
- * producer if it may find room, too. */
-static inline void wake_after_put(struct shmq *q, unsigned count, uint64_t bytes)
+/* Enter the producer's side with room there.  0, or it is not entered. */
+static inline int enter_with_room(struct shmq *q, struct sq_need need, struct sq_deadline *deadline)
 {
-    sq_wake(q, SQ_ROLE_CONSUMER, count);
-    if (sq_unlikely(sq_cond_has_sleepers(sq_side_cond(q, SQ_ROLE_PRODUCER))) &&
-        sq_ring_seems_roomy(&q->segment.ring, bytes, 1))
-        sq_wake(q, SQ_ROLE_PRODUCER, 1);
+    int rc = sq_enter(q, SQ_ROLE_PRODUCER, deadline);
+
+    if (sq_unlikely(rc < 0))
+        return rc;
+    if (sq_likely(sq_ring_has_room(&q->segment.ring, need.bytes, need.count) &&
+                  !sq_segment_marked_gone(&q->segment)))
+        return 0;
+    return make_room(q, need, deadline);
 }
 
 int shmq_put(shmq_t *q, const void *data, size_t length, int64_t timeout_ns)
@@ -103,7 +120,7 @@ int shmq_put(shmq_t *q, const void *data, size_t length, int64_t timeout_ns)
     sq_copy(payload, data, length);
     sq_ring_publish(ring, tail + need.bytes, id + 1, length);
     sq_leave(q, SQ_ROLE_PRODUCER);
-    wake_after_put(q, 1, need.bytes);
+    wake_after_put(q, 1);
     return 0;
 }
 
@@ -139,8 +156,7 @@ static void append_many(struct shmq *q, const struct shmq_buf *messages, unsigne
 
     for (unsigned i = 0; i < count; i++) {
         size_t length = messages[i].length;
-        void *payload =
-            sq_ring_write_header(ring, tail, id++, (uint32_t)length, flags, now_ns);
+        void *payload = sq_ring_write_header(ring, tail, id++, (uint32_t)length, flags, now_ns);
         sq_copy(payload, messages[i].data, length);
         flags = 0;
         payload_bytes += length;
@@ -178,7 +194,7 @@ int shmq_put_many(shmq_t *q, const struct shmq_buf *messages, unsigned count, in
             break;
         append_many(q, messages + put, part);
         sq_leave(q, SQ_ROLE_PRODUCER);
-        wake_after_put(q, part, SQ_RECORD_HEADER_BYTES);
+        wake_after_put(q, part);
         put += part;
     }
     return put > 0 ? (int)put : rc;
@@ -236,7 +252,7 @@ int shmq_commit(shmq_t *q, size_t length)
     sq_ring_publish(ring, tail + bytes, id + 1, length);
     sq_store(&q->reservation.thread, NULL);
     sq_leave(q, SQ_ROLE_PRODUCER);
-    wake_after_put(q, 1, bytes);
+    wake_after_put(q, 1);
     return 0;
 }
 
@@ -248,6 +264,6 @@ int shmq_abort(shmq_t *q)
         return rc;
     sq_store(&q->reservation.thread, NULL);
     sq_leave(q, SQ_ROLE_PRODUCER);
-    wake_after_put(q, 0, SQ_RECORD_HEADER_BYTES);
+    wake_after_put(q, 0);
     return 0;
 }

@@ -88,16 +88,15 @@ static inline struct sq_record_shm *sq_walk_step(const struct sq_ring *ring, str
  * (as sq_record_bytes() counts), -EAGAIN no room, -EBADMSG. */
 int sq_ring_look_room(const struct sq_ring *ring, uint64_t bytes, uint64_t count);
 
-/* P: the same, from what was last seen if that is enough. */
-static inline int sq_ring_room(const struct sq_ring *ring, uint64_t bytes, uint64_t count)
+/* P: whether there is, going by what was last seen. */
+static inline bool sq_ring_has_room(const struct sq_ring *ring, uint64_t bytes, uint64_t count)
 {
     const struct sq_producer_shm *p = ring->producer;
     uint64_t low = p->low_pos, tail = sq_load(&p->tail_pos);
 
-    if (sq_likely(sq_ring_spans(ring, low, tail) && bytes <= ring->capacity_bytes - (tail - low)) &&
-        (ring->max_messages == 0 || sq_load(&p->next_id) + count - p->low_id <= ring->max_messages))
-        return 0;
-    return sq_ring_look_room(ring, bytes, count);
+    return sq_ring_spans(ring, low, tail) && bytes <= ring->capacity_bytes - (tail - low) &&
+           (ring->max_messages == 0 ||
+            sq_load(&p->next_id) + count - p->low_id <= ring->max_messages);
 }
 
 /* Anybody: whether there seems to be room; -EBADMSG counts as room, so that the
