@@ -86,6 +86,11 @@ int sq_enter_slow(struct shmq *q, enum sq_role role, int rc, struct sq_deadline 
             return sq_fail(-EBUSY, "this thread has a reservation open on this handle");
         rc = sq_lock_take(lock, deadline);
     }
+    if (rc == -ETIMEDOUT)
+        return sq_fail(rc,
+                       "the lock of the %s side was not to be had in time; its holder may be "
+                       "stopped",
+                       role == SQ_ROLE_PRODUCER ? "putting" : "getting");
     if (rc == SQ_LOCK_OWNER_DIED)
         return repair_locked(q, role);
     if (rc == -EBADMSG)

@@ -159,6 +159,7 @@ static void point(struct sq_segment *s, const struct sq_header_shm *h)
     s->attr.max_message_bytes = h->max_message_bytes;
     s->attr.full = h->full;
     s->attr.mode = h->mode;
+    s->created_ns = h->created_ns;
 }
 
 /* --- creating ---------------------------------------------------------- */

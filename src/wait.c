@@ -223,7 +223,7 @@ int sq_wait(struct shmq *q, enum sq_role role, struct sq_need need, struct sq_de
 
     /* Also ends a caller that keeps finding nothing where there seems something. */
     if (now_ns >= end_ns)
-        return -ETIMEDOUT;
+        return sq_fail_plainly(-ETIMEDOUT);
     if (spin_adaptively(q, role, need, now_ns) || seems_ready(q, role, need))
         return 0;
     do {
@@ -232,7 +232,7 @@ int sq_wait(struct shmq *q, enum sq_role role, struct sq_need need, struct sq_de
             break;
         }
         if (now_ns >= end_ns) {
-            rc = -ETIMEDOUT;
+            rc = sq_fail_plainly(-ETIMEDOUT);
             break;
         }
         int64_t until_ns = now_ns + SQ_SLEEP_LONGEST_NS;
