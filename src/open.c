@@ -95,7 +95,9 @@ int shmq_close(shmq_t *q)
         return 0;
     if (sq_load(&q->reservation.thread) == sq_thread())
         shmq_abort(q);
-    /* Everything is in order, so a successor need not repair. */
+    /* Everything is in order, so a successor need not repair.  The fence: who sees
+     * the mark gone, and so makes no barrier for us, sees all we published. */
+    atomic_thread_fence(memory_order_seq_cst);
     if (q->sole[SQ_ROLE_PRODUCER])
         sq_store_release(&q->segment.ring.producer->sole, 0);
     if (q->sole[SQ_ROLE_CONSUMER])

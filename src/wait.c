@@ -120,8 +120,10 @@ static bool spin_adaptively(struct shmq *q, enum sq_role role, struct sq_need ne
 /* The other side's mark of being had alone, and so without barriers. */
 static bool waker_unfenced(const struct shmq *q, enum sq_role role)
 {
-    return sq_load(role == SQ_ROLE_CONSUMER ? &q->segment.ring.producer->sole
-                                            : &q->segment.ring.group->sole) != 0;
+    const struct sq_ring *ring = &q->segment.ring;
+
+    return sq_load_acquire(role == SQ_ROLE_CONSUMER ? &ring->producer->sole : &ring->group->sole) !=
+           0;
 }
 
 /*
