@@ -125,6 +125,8 @@ struct sq_producer_shm {
     uint64_t peak_futile_id;                   /* P; when looking for a peak was last in vain */
     uint64_t peak_pause;                       /* P; 1: do not look for a while */
     int64_t tick_ns;                           /* P; put time of the last message */
+    uint64_t sleeper_bytes;                    /* P; the least room that a sleeping producer */
+    uint64_t sleeper_count;                    /* P; needs (or needed); UINT64_MAX: none */
     _Atomic uint32_t sole;                     /* 1 while a sole producer is at work */
 
     alignas(SQ_SEPARATE) _Atomic uint64_t tail_pos; /* P; storing it makes a put true */

@@ -43,6 +43,19 @@ static int drop_oldest(struct shmq *q, struct sq_need need, struct sq_deadline *
     return rc;
 }
 
+/*
+ * After the producer's side was left: wake consumers for what was put, and pass
+ * the baton to another producer if any room is left.
+ */
+static inline void wake_after_put(struct shmq *q, unsigned count)
+{
+    if (count > 0)
+        sq_wake(q, SQ_ROLE_CONSUMER, count);
+    if (sq_unlikely(sq_cond_has_sleepers(sq_side_cond(q, SQ_ROLE_PRODUCER))) &&
+        sq_ring_seems_roomy(&q->segment.ring, SQ_RECORD_HEADER_BYTES, 1))
+        sq_wake(q, SQ_ROLE_PRODUCER, 1);
+}
+
 /* The side is entered but there seems to be no room: see to it, or leave. */
 static int make_room(struct shmq *q, struct sq_need need, struct sq_deadline *deadline)
 {
@@ -59,13 +72,17 @@ static int make_room(struct shmq *q, struct sq_need need, struct sq_deadline *de
         sq_leave(q, SQ_ROLE_PRODUCER);
         if (rc == -EBADMSG)
             return sq_fail(rc, "the positions of the ring are damaged");
-        if (rc != -EAGAIN || attr->full == SHMQ_FULL_FAIL || deadline->timeout_ns == SHMQ_NOWAIT)
+        if (rc != -EAGAIN)
             return rc;
+        if (attr->full == SHMQ_FULL_FAIL || deadline->timeout_ns == SHMQ_NOWAIT)
+            return sq_fail_plainly(-EAGAIN);
         rc = sq_wait(q, SQ_ROLE_PRODUCER, need, deadline);
         if (rc == 0)
             rc = sq_enter(q, SQ_ROLE_PRODUCER, deadline);
-        if (rc < 0)
+        if (rc < 0) {
+            wake_after_put(q, 0); /* perhaps a wake had been ours */
             return rc;
+        }
     }
 }
 
@@ -80,16 +97,6 @@ static inline int enter_with_room(struct shmq *q, struct sq_need need, struct sq
                   !sq_segment_marked_gone(&q->segment)))
         return 0;
     return make_room(q, need, deadline);
-}
-
-/* After a put has left: consumers for its messages, and the baton to another
- * producer if it may find room, too. */
-static inline void wake_after_put(struct shmq *q, unsigned count, uint64_t bytes)
-{
-    sq_wake(q, SQ_ROLE_CONSUMER, count);
-    if (sq_unlikely(sq_cond_has_sleepers(sq_side_cond(q, SQ_ROLE_PRODUCER))) &&
-        sq_ring_seems_roomy(&q->segment.ring, bytes, 1))
-        sq_wake(q, SQ_ROLE_PRODUCER, 1);
 }
 
 int shmq_put(shmq_t *q, const void *data, size_t length, int64_t timeout_ns)
@@ -115,7 +122,7 @@ int shmq_put(shmq_t *q, const void *data, size_t length, int64_t timeout_ns)
     sq_copy(payload, data, length);
     sq_ring_publish(ring, tail + need.bytes, id + 1, length);
     sq_leave(q, SQ_ROLE_PRODUCER);
-    wake_after_put(q, 1, need.bytes);
+    wake_after_put(q, 1);
     return 0;
 }
 
@@ -189,7 +196,7 @@ int shmq_put_many(shmq_t *q, const struct shmq_buf *messages, unsigned count, in
             break;
         append_many(q, messages + put, part);
         sq_leave(q, SQ_ROLE_PRODUCER);
-        wake_after_put(q, part, SQ_RECORD_HEADER_BYTES);
+        wake_after_put(q, part);
         put += part;
     }
     return put > 0 ? (int)put : rc;
@@ -247,7 +254,7 @@ int shmq_commit(shmq_t *q, size_t length)
     sq_ring_publish(ring, tail + bytes, id + 1, length);
     sq_store(&q->reservation.thread, 0);
     sq_leave(q, SQ_ROLE_PRODUCER);
-    wake_after_put(q, 1, bytes);
+    wake_after_put(q, 1);
     return 0;
 }
 
@@ -259,6 +266,6 @@ int shmq_abort(shmq_t *q)
         return rc;
     sq_store(&q->reservation.thread, 0);
     sq_leave(q, SQ_ROLE_PRODUCER);
-    wake_after_put(q, 0, SQ_RECORD_HEADER_BYTES);
+    wake_after_put(q, 0);
     return 0;
 }

@@ -141,8 +141,8 @@ struct sq_need {
 };
 
 /*
- * Wait until it seems that the side can go on.  Enters no side, holds nothing.
- * 0 go and look; -ETIMEDOUT; -EINTR; -ESTALE.
+ * Wait until it seems that the side can go on.  The caller has entered neither.
+ * 0 go and look; -ETIMEDOUT, -EINTR, -ESTALE, or what entering the side said.
  */
 int sq_wait(struct shmq *q, enum sq_role role, struct sq_need need, struct sq_deadline *deadline);
 

@@ -159,6 +159,7 @@ static void point(struct sq_segment *s, const struct sq_header_shm *h)
     s->attr.max_message_bytes = h->max_message_bytes;
     s->attr.full = h->full;
     s->attr.mode = h->mode;
+    s->created_ns = h->created_ns;
 }
 
 /* --- creating ---------------------------------------------------------- */
@@ -208,15 +209,19 @@ static int initialise(struct sq_segment *s, const struct sq_header_shm *h)
         rc = sq_cond_init(&g->items);
     sq_store(&p->next_id, 1);
     p->low_id = 1;
+    p->sleeper_bytes = p->sleeper_count = UINT64_MAX;
     *s->header = *h;
     return rc < 0 ? sq_fail(rc, "this libc's robust mutexes are not known to shmq") : 0;
 }
 
 static int give_memory(int fd, uint64_t bytes)
 {
-    int rc = posix_fallocate(fd, 0, (off_t)bytes);
     struct statvfs fs;
+    int rc;
 
+    do
+        rc = posix_fallocate(fd, 0, (off_t)bytes);
+    while (rc == EINTR);
     if (rc == 0)
         return 0;
     if (rc == ENOSPC && fstatvfs(fd, &fs) == 0)

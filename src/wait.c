@@ -120,28 +120,82 @@ static bool spin_adaptively(struct shmq *q, enum sq_role role, struct sq_need ne
 /* The other side's mark of being had alone, and so without barriers. */
 static bool waker_unfenced(const struct shmq *q, enum sq_role role)
 {
-    return sq_load(role == SQ_ROLE_CONSUMER ? &q->segment.ring.producer->sole
-                                            : &q->segment.ring.group->sole) != 0;
+    const struct sq_ring *ring = &q->segment.ring;
+
+    return sq_load_acquire(role == SQ_ROLE_CONSUMER ? &ring->producer->sole : &ring->group->sole) !=
+           0;
 }
 
-/* Sleep once.  As sq_cond_sleep(), and *slept tells whether it came to that. */
-static int sleep_once(struct shmq *q, enum sq_role role, struct sq_need need, int64_t until_ns)
+/*
+ * A producer has announced itself: look again with the side entered, and note
+ * what it needs, for look_for_others().  1 there is room, 0 there is not.
+ */
+static int note_need(struct shmq *q, struct sq_need need, struct sq_deadline *deadline)
+{
+    const struct sq_ring *ring = &q->segment.ring;
+    struct sq_producer_shm *p = ring->producer;
+    int rc = sq_enter(q, SQ_ROLE_PRODUCER, deadline);
+
+    if (rc < 0)
+        return rc;
+    rc = sq_ring_look_room(ring, need.bytes, need.count);
+    if (rc == -EAGAIN) {
+        if (need.bytes < p->sleeper_bytes)
+            p->sleeper_bytes = need.bytes;
+        if (need.count < p->sleeper_count)
+            p->sleeper_count = need.count;
+    }
+    sq_leave(q, SQ_ROLE_PRODUCER);
+    return rc != -EAGAIN;
+}
+
+/*
+ * A producer was woken, but its own message does not fit.  If there is room for
+ * the least that a sleeper needs, wake them all and let them note their needs
+ * anew.  Passing the wake on to one would not do: to a large one, which passes it
+ * back, for ever; and not passing it would leave a small one asleep beside its
+ * room.  Once a wake at most, and never when all messages are of one size.
+ */
+static int look_for_others(struct shmq *q, struct sq_deadline *deadline)
+{
+    struct sq_producer_shm *p = q->segment.ring.producer;
+    int rc = sq_enter(q, SQ_ROLE_PRODUCER, deadline);
+
+    if (rc < 0)
+        return rc;
+    bool room = p->sleeper_bytes != UINT64_MAX &&
+                sq_ring_look_room(&q->segment.ring, p->sleeper_bytes, p->sleeper_count) == 0;
+    if (room)
+        p->sleeper_bytes = p->sleeper_count = UINT64_MAX;
+    sq_leave(q, SQ_ROLE_PRODUCER);
+    if (room)
+        sq_wake(q, SQ_ROLE_PRODUCER, UINT32_MAX);
+    return 0;
+}
+
+/* Sleep once, unless there is reason not to.  0 look again; -ETIMEDOUT, -EINTR. */
+static int sleep_once(struct shmq *q, enum sq_role role, struct sq_need need,
+                      struct sq_deadline *deadline, int64_t until_ns)
 {
     struct sq_cond_shm *cond = sq_side_cond(q, role);
     struct sq_slot_shm *slot = sq_attach_slot(&q->segment, &q->attachment);
     _Atomic uint32_t *sleeping =
         role == SQ_ROLE_PRODUCER ? &slot->sleeping_producers : &slot->sleeping_consumers;
     uint32_t ticket = sq_cond_prepare(cond);
+    int rc;
 
     if (waker_unfenced(q, role) && !sq_membarrier())
         sq_store(&q->segment.control->fence_needed, 1);
-    if (seems_ready(q, role, need) || sq_segment_marked_gone(&q->segment)) {
+    rc = role == SQ_ROLE_PRODUCER ? note_need(q, need, deadline) : seems_ready(q, role, need);
+    if (rc != 0 || sq_segment_marked_gone(&q->segment)) {
         sq_cond_cancel(cond);
-        return 0;
+        return rc < 0 ? rc : 0;
     }
     atomic_fetch_add(sleeping, 1);
-    int rc = sq_cond_sleep(cond, ticket, until_ns);
+    rc = sq_cond_sleep(cond, ticket, until_ns);
     atomic_fetch_sub(sleeping, 1);
+    if (rc == 0 && role == SQ_ROLE_PRODUCER && !seems_ready(q, role, need))
+        rc = look_for_others(q, deadline);
     return rc;
 }
 
@@ -154,60 +208,45 @@ static void account(struct shmq *q, enum sq_role role, int64_t slept_ns)
     atomic_fetch_add_explicit(&waits->total_ns, slept_ns, memory_order_relaxed);
 }
 
-/*
- * A producer was woken but its message does not fit: there may be room for
- * another's.  Pass the wake on, but only if the cursor has moved since we last
- * looked, or producers would wake each other for ever.
- */
-static void pass_on(struct shmq *q, uint64_t *seen_pos)
+/* At the end of a long sleep nothing is held: a good place for a cancelled
+ * thread to end, and for a look at what nobody may have told us. */
+static void look_around(struct shmq *q, int64_t now_ns)
 {
-    uint64_t cursor = sq_load(&q->segment.ring.group->cursor_pos);
-
-    if (cursor != *seen_pos)
-        sq_wake(q, SQ_ROLE_PRODUCER, 1);
-    *seen_pos = cursor;
+    pthread_testcancel();
+    sq_segment_is_gone(&q->segment);
+    sq_attach_sweep(&q->segment, &q->attachment, now_ns);
 }
 
 int sq_wait(struct shmq *q, enum sq_role role, struct sq_need need, struct sq_deadline *deadline)
 {
     int64_t now_ns = sq_clock_ns(), begun_ns = now_ns;
     int64_t end_ns = sq_deadline_at(deadline, now_ns);
-    uint64_t seen_pos = sq_load(&q->segment.ring.group->cursor_pos);
     int rc = 0;
 
     /* Also ends a caller that keeps finding nothing where there seems something. */
     if (now_ns >= end_ns)
-        return -ETIMEDOUT;
+        return sq_fail_plainly(-ETIMEDOUT);
     if (spin_adaptively(q, role, need, now_ns) || seems_ready(q, role, need))
         return 0;
-    while (!seems_ready(q, role, need)) {
+    do {
         if (sq_segment_marked_gone(&q->segment)) {
             rc = sq_fail(-ESTALE, "the queue's name was removed");
             break;
         }
         if (now_ns >= end_ns) {
-            rc = -ETIMEDOUT;
+            rc = sq_fail_plainly(-ETIMEDOUT);
             break;
         }
-        bool to_end = end_ns - now_ns <= SQ_SLEEP_LONGEST_NS;
-        rc = sleep_once(q, role, need, to_end ? end_ns : now_ns + SQ_SLEEP_LONGEST_NS);
+        int64_t until_ns = now_ns + SQ_SLEEP_LONGEST_NS;
+        rc = sleep_once(q, role, need, deadline, until_ns < end_ns ? until_ns : end_ns);
         now_ns = sq_clock_ns();
-        if (rc == -EINTR)
-            break;
-        if (rc == -EBADMSG) {
+        if (rc == -EBADMSG)
             sq_fail(rc, "what callers sleep on is damaged");
-            break;
-        }
-        if (rc == 0 && role == SQ_ROLE_PRODUCER && !seems_ready(q, role, need))
-            pass_on(q, &seen_pos);
-        if (rc == -ETIMEDOUT && !to_end) {
-            /* Nothing is held here: a good place for a cancelled thread to end. */
-            pthread_testcancel();
-            sq_segment_is_gone(&q->segment);
-            sq_attach_sweep(&q->segment, &q->attachment, now_ns);
-        }
-        rc = 0;
-    }
+        if (rc == -ETIMEDOUT && until_ns < end_ns)
+            look_around(q, now_ns);
+        if (rc == -ETIMEDOUT)
+            rc = 0;
+    } while (rc == 0 && !seems_ready(q, role, need));
     account(q, role, now_ns - begun_ns);
     return rc;
 }
