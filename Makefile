@@ -124,4 +124,5 @@ uninstall:
 clean:
 	rm -rf $(BUILD)
 
+include tests/check.mk
 -include $(wildcard $(BUILD)/*/*.d)

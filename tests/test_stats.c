@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 static void put_n(shmq_t *q, int n, size_t length)
@@ -29,8 +30,12 @@ static void a_new_queue(void **state)
     struct shmq_stats expected = {.size = sizeof(expected), .capacity_bytes = 1 << 20,
                                   .attached = 1};
     struct shmq_stats stats = helper_stats(q);
+    struct timespec now;
 
     (void)state;
+    clock_gettime(CLOCK_REALTIME, &now);
+    assert_in_range(now.tv_sec - stats.created_ns / 1000000000, 0, 60);
+    expected.created_ns = stats.created_ns;
     assert_memory_equal(&stats, &expected, sizeof(stats));
     helper_finish(q);
 }

@@ -1,0 +1,83 @@
+# Tests: `make check` runs everything, stage by stage (tests/check.sh), and ends
+# with "N passed, N failed".  The targets below run single stages.
+
+ASAN_FLAGS := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all \
+              -fno-omit-frame-pointer
+TSAN_FLAGS := -O1 -g -fsanitize=thread -Wno-error=tsan
+# Those that threads race in; the others use processes, which TSan cannot see into.
+TSAN_TESTS := many wait
+VALGRIND_TESTS := plain many attr ring stats
+
+# run-tests BUILD NAMES: each test of its own, all of them, then the verdict.
+define run-tests
+@failed=; for t in $(2); do \
+    $(TEST_PREFIX) $(1)/tests/test_$$t || failed="$$failed $$t"; \
+done; test -z "$$failed" || { echo "failed:$$failed"; exit 1; }
+endef
+
+ALL_TESTS := $(patsubst tests/test_%.c,%,$(wildcard tests/test_*.c))
+
+.PHONY: check deps check-build check-unit check-tools check-examples check-layers check-models \
+        check-asan check-tsan check-posix check-clang check-musl check-valgrind check-symbols \
+        check-install check-left lint tests tests-run
+
+check: deps
+	@MAKE="$(MAKE)" BUILD="$(BUILD)" sh tests/check.sh
+
+deps:
+	@CC="$(CC)" sh tests/install-deps.sh
+
+tests: $(TESTS)
+
+tests-run: tests
+	$(call run-tests,$(BUILD),$(or $(ONLY),$(ALL_TESTS)))
+
+check-build: all tests
+
+check-unit: tests-run
+
+check-tools: all
+	bash tests/tools.sh $(BUILD)
+
+check-examples: all
+	BUILD=$(BUILD) CC="$(CC)" bash tests/examples.sh
+
+check-layers:
+	sh tests/layers.sh
+
+check-models:
+	sh tests/models/run.sh
+
+check-asan:
+	$(MAKE) BUILD=build-asan CFLAGS="$(ASAN_FLAGS)" tests-run
+
+# gcc warns that TSan does not know fences.  It is told of what they order by the
+# atomics beside them.
+check-tsan:
+	$(MAKE) BUILD=build-tsan CFLAGS="$(TSAN_FLAGS)" \
+	    TEST_PREFIX="env TSAN_OPTIONS=halt_on_error=1" ONLY="$(TSAN_TESTS)" tests-run
+
+check-posix:
+	$(MAKE) BUILD=build-posix SYNC=posix tests-run
+
+check-clang:
+	$(MAKE) BUILD=build-clang CC=clang all tests
+	$(MAKE) BUILD=build-clang CC=clang ONLY="plain many ring" tests-run
+
+check-musl:
+	$(MAKE) BUILD=build-musl CC=musl-gcc all
+	sh tests/smoke.sh build-musl
+
+check-valgrind:
+	$(MAKE) TEST_PREFIX="valgrind -q --leak-check=full --error-exitcode=9 --child-silent-after-fork=yes" \
+	    ONLY="$(VALGRIND_TESTS)" tests-run
+
+check-symbols: all
+	sh tests/symbols.sh $(BUILD)
+
+check-install: all
+	MAKE="$(MAKE)" CC="$(CC)" BUILD=$(BUILD) sh tests/install.sh
+
+lint:
+	@command -v clang-format >/dev/null || { echo "lint: no clang-format here; skipped"; exit 0; }; \
+	clang-format --dry-run -Werror include/*.h $(wildcard src/*.[ch] tools/*.[ch] tools/*/*.[ch] tests/*.[ch])

@@ -1,0 +1,59 @@
+#!/bin/sh
+# install-deps.sh - what `make check` needs beyond a compiler and make.  Installs
+# what is missing where it may (as root, or through sudo that asks nothing), or
+# says what to install.
+set -u
+
+missing=
+
+# need PACKAGE CONDITION...
+need()
+{
+    package=$1
+    shift
+    "$@" >/dev/null 2>&1 || missing="$missing $package"
+}
+
+compiles()
+{
+    echo "#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <$1>
+int main(void) { return 0; }" | ${CC:-cc} -x c - -o /dev/null
+}
+
+clang_sanitizes()
+{
+    echo 'int main(void) { return 0; }' | clang -fsanitize=address -x c - -o /dev/null
+}
+
+need libcmocka-dev compiles cmocka.h
+need pkg-config command -v pkg-config
+need valgrind command -v valgrind
+need clang command -v clang
+need musl-tools command -v musl-gcc
+need mandoc command -v mandoc
+need spin command -v spin
+if command -v clang >/dev/null 2>&1 && ! clang_sanitizes; then
+    version=$(clang -dumpversion | cut -d. -f1)
+    missing="$missing libclang-rt-$version-dev"
+fi
+[ -z "$missing" ] && exit 0
+
+sudo=
+if [ "$(id -u)" != 0 ]; then
+    sudo -n true 2>/dev/null && sudo="sudo -n" || sudo=no
+fi
+if [ "$sudo" != no ] && command -v apt-get >/dev/null; then
+    # shellcheck disable=SC2086 # both are made of words
+    if { $sudo apt-get install -y --no-install-recommends $missing ||
+         { $sudo apt-get update && $sudo apt-get install -y --no-install-recommends $missing; }
+       } >/dev/null 2>&1 </dev/null; then
+        echo "installed:$missing"
+        exit 0
+    fi
+fi
+echo "make check needs these Debian packages; install them first:$missing" >&2
+exit 1
