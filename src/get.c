@@ -12,7 +12,7 @@
 static inline void sample_wait(const struct sq_ring *ring, const struct sq_record_shm *record)
 {
     if (sq_unlikely((record->flags & SQ_RECORD_SAMPLED) != 0))
-        sq_ring_sample(ring, sq_clock_ns() - record->put_ns);
+        sq_ring_sample(ring, sq_elapsed_ns(sq_clock_ns(), record->put_ns));
 }
 
 /*

@@ -24,6 +24,14 @@ static int check_flags(int flags)
     return 0;
 }
 
+static int check_drop(int flags, const struct shmq_attr *attr)
+{
+    if ((flags & SHMQ_SOLE_CONSUMER) && attr->full == SHMQ_FULL_DROP)
+        return sq_fail(-EINVAL, "SHMQ_SOLE_CONSUMER contradicts the queue's full=drop, for which "
+                                "producers must take messages off");
+    return 0;
+}
+
 /* Attach, and claim what is to be had alone. */
 static int enter_queue(struct shmq *q)
 {
@@ -32,9 +40,9 @@ static int enter_queue(struct shmq *q)
     if (rc < 0)
         return rc;
     sq_store(&q->ready, q->segment.readable_only ? 0 : SQ_READY_ATTACHED);
-    if ((q->flags & SHMQ_SOLE_CONSUMER) && q->segment.attr.full == SHMQ_FULL_DROP)
-        return sq_fail(-EINVAL, "SHMQ_SOLE_CONSUMER contradicts the queue's full=drop, for which "
-                                "producers must take messages off");
+    rc = check_drop((int)q->flags, &q->segment.attr);
+    if (rc < 0)
+        return rc;
     if (q->flags & SHMQ_SOLE_PRODUCER)
         rc = sq_make_ready(q, SQ_ROLE_PRODUCER);
     if (rc == 0 && (q->flags & SHMQ_SOLE_CONSUMER))
@@ -64,6 +72,8 @@ int shmq_open(shmq_t **handle, const char *name, int flags, const struct shmq_at
     int rc = check_flags(flags);
     if (rc == 0)
         rc = sq_segment_attr(given, &attr);
+    if (rc == 0 && (flags & SHMQ_CREATE)) /* before there is a queue to leave behind */
+        rc = check_drop(flags, &attr);
     if (rc < 0)
         return rc;
     q = aligned_alloc(SQ_SEPARATE, sq_align_up(sizeof(*q), SQ_SEPARATE));

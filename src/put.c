@@ -254,7 +254,7 @@ int shmq_commit(shmq_t *q, size_t length)
     int64_t now_ns = stamp(ring->producer, id, &flags);
     sq_ring_write_header(ring, tail, id, (uint32_t)length, flags, now_ns);
     sq_ring_publish(ring, tail + bytes, id + 1, length);
-    sq_store(&q->reservation.thread, NULL);
+    sq_store(&q->reservation.thread, 0);
     sq_leave(q, SQ_ROLE_PRODUCER);
     wake_after_put(q, 1);
     return 0;
@@ -266,7 +266,7 @@ int shmq_abort(shmq_t *q)
 
     if (rc < 0)
         return rc;
-    sq_store(&q->reservation.thread, NULL);
+    sq_store(&q->reservation.thread, 0);
     sq_leave(q, SQ_ROLE_PRODUCER);
     wake_after_put(q, 0);
     return 0;

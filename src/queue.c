@@ -11,11 +11,14 @@
 #include "error.h"
 #include "futex.h"
 
-const void *sq_thread(void)
+uint64_t sq_thread(void)
 {
-    static _Thread_local char here;
+    static _Atomic uint64_t last;
+    static _Thread_local uint64_t own;
 
-    return &here;
+    if (own == 0)
+        own = atomic_fetch_add(&last, 1) + 1;
+    return own;
 }
 
 int sq_check_timeout(int64_t timeout_ns)
@@ -38,7 +41,7 @@ static void forget_parent(struct sq_forkable *forkable)
         q->sole[role] = false;
         sq_store(&q->guard[role].taken, false);
     }
-    sq_store(&q->reservation.thread, NULL);
+    sq_store(&q->reservation.thread, 0);
 }
 
 void sq_queue_init(struct shmq *q)

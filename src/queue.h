@@ -32,7 +32,7 @@ struct sq_habit {
 
 /* An open shmq_reserve(). */
 struct sq_reservation {
-    const void *_Atomic thread; /* whose, sq_thread(); NULL: none */
+    _Atomic uint64_t thread; /* whose, sq_thread(); 0: none */
     uint64_t tail_pos;
     uint64_t length;
 };
@@ -57,8 +57,9 @@ struct shmq {
     struct sq_reservation reservation;
 };
 
-/* Names the calling thread within its process. */
-const void *sq_thread(void);
+/* Numbers the calling thread within its process.  Never again the same: not an
+ * address, since a thread's successor may live at the same ones. */
+uint64_t sq_thread(void);
 
 void sq_queue_init(struct shmq *q);
 

@@ -21,7 +21,7 @@ static int64_t oldest_age(const struct shmq *q)
     uint64_t place = sq_load(&q->segment.ring.group->cursor_pos);
     struct shmq_info info = {0};
     ssize_t rc = sq_ring_browse(&q->segment.ring, &place, NULL, 0, &info);
-    int64_t age_ns = sq_clock_ns() - info.put_ns;
+    int64_t age_ns = sq_elapsed_ns(sq_clock_ns(), info.put_ns);
 
     if (rc < 0 && rc != -EMSGSIZE)
         return 0;

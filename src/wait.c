@@ -240,6 +240,8 @@ int sq_wait(struct shmq *q, enum sq_role role, struct sq_need need, struct sq_de
         int64_t until_ns = now_ns + SQ_SLEEP_LONGEST_NS;
         rc = sleep_once(q, role, need, deadline, until_ns < end_ns ? until_ns : end_ns);
         now_ns = sq_clock_ns();
+        if (rc == -EBADMSG)
+            sq_fail(rc, "what callers sleep on is damaged");
         if (rc == -ETIMEDOUT && until_ns < end_ns)
             look_around(q, now_ns);
         if (rc == -ETIMEDOUT)
