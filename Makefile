@@ -76,6 +76,8 @@ $(BUILD)/tests/%.o: tests/%.c
 $(TESTS): %: %.o $(BUILD)/tests/helper.o $(BUILD)/libshmq.a
 	$(CC) $(CFLAGS) $(LDFLAGS) $^ -lcmocka $(LDLIBS) -o $@
 
+include tools/bench/bench.mk
+
 # --- install -------------------------------------------------------------
 
 .PHONY: install uninstall clean

@@ -1,0 +1,97 @@
+/*
+ * peer_sysv.c - a System V message queue, with msg_qbytes raised where that is
+ * allowed.  Messages longer than kernel.msgmax cannot be sent.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ipc.h>
+#include <sys/msg.h>
+
+#include "bench.h"
+
+/* Each process copies through its own; the parent's tells the identifier. */
+struct sysv {
+    int id;
+    struct {
+        long type;
+        unsigned char bytes[];
+    } message;
+};
+
+static const char *sysv_refuses(size_t size, unsigned consumers)
+{
+    static char text[80];
+    (void)consumers;
+    struct msginfo info;
+    if (msgctl(0, IPC_INFO, (struct msqid_ds *)(void *)&info) < 0)
+        return "no System V queues in this kernel";
+    if (size <= (size_t)info.msgmax)
+        return NULL;
+    snprintf(text, sizeof text, "kernel.msgmax is %d", info.msgmax);
+    return text;
+}
+
+static int sysv_create(struct channel *channel)
+{
+    struct sysv *sysv = calloc(1, sizeof *sysv + channel->size);
+    if (!sysv)
+        return -ENOMEM;
+    sysv->id = msgget(IPC_PRIVATE, IPC_CREAT | 0600);
+    if (sysv->id < 0) {
+        free(sysv);
+        return -errno;
+    }
+    struct msqid_ds ds;
+    if (msgctl(sysv->id, IPC_STAT, &ds) == 0) {
+        ds.msg_qbytes = channel->capacity_bytes;
+        (void)msgctl(sysv->id, IPC_SET, &ds);
+    }
+    channel->state = sysv;
+    return 0;
+}
+
+static int sysv_open(struct channel *channel, enum side side)
+{
+    (void)channel;
+    (void)side;
+    return 0;
+}
+
+static void sysv_destroy(struct channel *channel)
+{
+    struct sysv *sysv = channel->state;
+    if (!sysv)
+        return;
+    msgctl(sysv->id, IPC_RMID, NULL);
+    free(sysv);
+}
+
+static int sysv_send(struct channel *channel, const void *message)
+{
+    struct sysv *sysv = channel->state;
+    sysv->message.type = 1;
+    memcpy(sysv->message.bytes, message, channel->size);
+    return msgsnd(sysv->id, &sysv->message, channel->size, 0) < 0 ? -errno : 0;
+}
+
+static int sysv_receive(struct channel *channel, void *message)
+{
+    struct sysv *sysv = channel->state;
+    ssize_t n = msgrcv(sysv->id, &sysv->message, channel->size, 0, 0);
+    if (n < 0)
+        return -errno;
+    memcpy(message, sysv->message.bytes, channel->size);
+    return (size_t)n == channel->size ? 0 : -EBADMSG;
+}
+
+const struct transport transport_sysv = {
+    .name = "sysv-mq",
+    .traits = TRAIT_STREAM | TRAIT_BLOCKS | TRAIT_MANY | TRAIT_PEER,
+    .refuses = sysv_refuses,
+    .create = sysv_create,
+    .open = sysv_open,
+    .destroy = sysv_destroy,
+    .send = sysv_send,
+    .receive = sysv_receive,
+};
