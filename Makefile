@@ -66,6 +66,13 @@ $(BUILD)/tools/%.o: tools/%.c
 $(TOOLS): $(BUILD)/%: $(BUILD)/tools/%.o $(BUILD)/tools/cli.o $(BUILD)/libshmq.a
 	$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
+.PHONY: demo
+demo: all $(BUILD)/demo
+	$(BUILD)/demo $(BUILD)/shmq-stat include src tools tests Makefile /usr/share
+
+$(BUILD)/demo: $(BUILD)/tools/demo.o $(BUILD)/libshmq.a
+	$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
 # --- tests ---------------------------------------------------------------
 # Tests see the internal headers, and link the static library and cmocka.
 

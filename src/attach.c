@@ -1,0 +1,134 @@
+/*
+ * attach.c - see attach.h.
+ *
+ *     byte LOCK_BASE + 0      producer's side: shared by those who put, or sole
+ *     byte LOCK_BASE + 1      consumer's side: likewise
+ *     byte LOCK_BASE + 64 + i slot i: its owner lives
+ *
+ * Invariant: a slot's fields are written only by who holds the slot's byte.
+ * Crash rule: a slot in use whose byte is free belongs to a dead process;
+ * whoever gets the byte may clean it, and cleaning twice does no harm.
+ */
+#include "attach.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "error.h"
+
+#define LOCK_BASE ((off_t)1 << 60)
+#define SLOT_BASE (LOCK_BASE + 64)
+#define SWEEP_EVERY_NS ((int64_t)1000000000)
+
+static int lock_byte(int fd, off_t byte, short type)
+{
+    struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
+
+    return fcntl(fd, F_OFD_SETLK, &lock) == 0 ? 0 : -errno;
+}
+
+static void read_command(char command[16])
+{
+    int fd = open("/proc/self/comm", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, command, 15) : 0;
+
+    if (fd >= 0)
+        close(fd);
+    command[n > 0 ? n : 0] = '\0';
+    char *newline = strchr(command, '\n');
+    if (newline != NULL)
+        *newline = '\0';
+}
+
+/* The slot's byte is ours: forget its owner. */
+static void clean(struct sq_segment *s, struct sq_slot_shm *slot)
+{
+    if (sq_load(&slot->state) == SQ_SLOT_FREE)
+        return;
+    sq_store(&slot->sleeping_producers, 0);
+    sq_store(&slot->sleeping_consumers, 0);
+    sq_store(&slot->state, SQ_SLOT_FREE);
+    atomic_fetch_add(&s->control->dead_count, 1);
+}
+
+int sq_attach(struct sq_segment *s, struct sq_attachment *a, uint32_t flags)
+{
+    a->slot = -1;
+    if (s->readable_only)
+        return 0;
+    for (uint32_t i = 0; i < s->slot_count; i++) {
+        struct sq_slot_shm *slot = &s->slots[i];
+        /* Marked used, and most likely is; the sweep frees those of the dead. */
+        if (sq_load(&slot->state) != SQ_SLOT_FREE && sq_attach_alive(s, i))
+            continue;
+        int rc = lock_byte(s->fd, SLOT_BASE + i, F_WRLCK);
+        if (rc == -EAGAIN || rc == -EACCES)
+            continue;
+        if (rc < 0)
+            return sq_fail(rc, "cannot lock a slot of the attach table");
+        clean(s, slot);
+        slot->generation++;
+        slot->pid = (int32_t)getpid();
+        slot->flags = flags & (SHMQ_SOLE_PRODUCER | SHMQ_SOLE_CONSUMER);
+        slot->attached_ns = sq_clock_ns();
+        read_command(slot->command);
+        sq_store_release(&slot->state, SQ_SLOT_USED);
+        *a = (struct sq_attachment){(int)i, slot->generation};
+        return 0;
+    }
+    return sq_fail(-EUSERS, "all %u slots of the attach table are taken", s->slot_count);
+}
+
+void sq_detach(struct sq_segment *s, struct sq_attachment *a)
+{
+    struct sq_slot_shm *slot = sq_attach_slot(s, a);
+
+    if (slot != NULL)
+        sq_store(&slot->state, SQ_SLOT_FREE);
+    a->slot = -1;
+}
+
+bool sq_attach_alive(const struct sq_segment *s, uint32_t slot)
+{
+    struct flock lock = {
+        .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = SLOT_BASE + slot, .l_len = 1};
+
+    /* Asking does not see our own lock, so a caller's own slot reads as dead. */
+    return fcntl(s->fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
+void sq_attach_sweep(struct sq_segment *s, const struct sq_attachment *self, int64_t now_ns)
+{
+    int64_t swept_ns = sq_load(&s->control->swept_ns);
+
+    /* One sweeper a second, however many sleepers wake.  A time in the future
+     * is another time namespace's, or damage. */
+    if (swept_ns <= now_ns && now_ns - swept_ns < SWEEP_EVERY_NS)
+        return;
+    if (!atomic_compare_exchange_strong(&s->control->swept_ns, &swept_ns, now_ns))
+        return;
+    for (uint32_t i = 0; i < s->slot_count; i++) {
+        if (sq_load(&s->slots[i].state) == SQ_SLOT_FREE || (int)i == self->slot ||
+            sq_attach_alive(s, i))
+            continue;
+        if (lock_byte(s->fd, SLOT_BASE + i, F_WRLCK) == 0) {
+            clean(s, &s->slots[i]);
+            lock_byte(s->fd, SLOT_BASE + i, F_UNLCK);
+        }
+    }
+}
+
+int sq_role_claim(const struct sq_segment *s, enum sq_role role, bool sole)
+{
+    static const char *const sides[] = {"put", "get"};
+    int rc = lock_byte(s->fd, LOCK_BASE + (off_t)role, sole ? F_WRLCK : F_RDLCK);
+
+    if (rc == -EAGAIN || rc == -EACCES)
+        return sq_fail(-EBUSY,
+                       sole ? "other handles %s messages of this queue"
+                            : "a handle that is alone to %s has this queue",
+                       sides[role]);
+    return rc < 0 ? sq_fail(rc, "cannot lock the queue's role bytes") : 0;
+}

@@ -1,0 +1,51 @@
+/*
+ * attach.h - who is attached, who is alive, and who has a side alone.
+ *
+ * Liveness and roles are OFD locks (F_OFD_SETLK) on bytes of the object far
+ * beyond its end: the kernel frees them when the last descriptor of the open
+ * file description closes, however its process ends and in whatever PID
+ * namespace, and a pid that is used again cannot fool it.
+ */
+#ifndef SQ_ATTACH_H
+#define SQ_ATTACH_H
+
+#include "segment.h"
+
+enum sq_role {
+    SQ_ROLE_PRODUCER = 0,
+    SQ_ROLE_CONSUMER = 1,
+};
+
+/* A handle's entry in the attach table. */
+struct sq_attachment {
+    int slot;            /* -1: none (read-only) */
+    uint32_t generation; /* of the slot when we took it */
+};
+
+/* Take a slot.  0 or -EUSERS. */
+int sq_attach(struct sq_segment *segment, struct sq_attachment *attachment, uint32_t flags);
+
+/* Give it back.  The slot's lock ends with the descriptor. */
+void sq_detach(struct sq_segment *segment, struct sq_attachment *attachment);
+
+/* Our slot, or NULL. */
+static inline struct sq_slot_shm *sq_attach_slot(const struct sq_segment *segment,
+                                                 const struct sq_attachment *attachment)
+{
+    return attachment->slot < 0 ? NULL : &segment->slots[attachment->slot];
+}
+
+/* Whether the owner of a slot lives. */
+bool sq_attach_alive(const struct sq_segment *segment, uint32_t slot);
+
+/* Clean up after the dead, unless somebody did within the last second. */
+void sq_attach_sweep(struct sq_segment *segment, const struct sq_attachment *self, int64_t now_ns);
+
+/*
+ * Claim a side, shared with others or alone, until the descriptor closes.
+ * -EBUSY when that cannot be.  When the last one who had it alone died there,
+ * the mark `sole` in the side is still set, and the claimer must repair.
+ */
+int sq_role_claim(const struct sq_segment *segment, enum sq_role role, bool sole);
+
+#endif

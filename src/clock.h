@@ -1,0 +1,66 @@
+/*
+ * clock.h - monotonic time in nanoseconds, and deadlines.
+ */
+#ifndef SQ_CLOCK_H
+#define SQ_CLOCK_H
+
+#include <stdint.h>
+#include <time.h>
+
+#include "shmq.h"
+
+static inline int64_t sq_clock_read(clockid_t clock)
+{
+    struct timespec t;
+
+    clock_gettime(clock, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* Precise, some 25 ns. */
+static inline int64_t sq_clock_ns(void)
+{
+    return sq_clock_read(CLOCK_MONOTONIC);
+}
+
+/* The last tick of the same clock (1 to 10 ms behind it), some 5 ns. */
+static inline int64_t sq_clock_tick_ns(void)
+{
+    return sq_clock_read(CLOCK_MONOTONIC_COARSE);
+}
+
+static inline struct timespec sq_timespec(int64_t ns)
+{
+    struct timespec t = {.tv_sec = (time_t)(ns / 1000000000), .tv_nsec = (long)(ns % 1000000000)};
+
+    return t;
+}
+
+/*
+ * The end of a call's time.  The clock is first read when something has to be
+ * waited for, so a call that need not wait never pays for it.
+ */
+struct sq_deadline {
+    int64_t timeout_ns; /* as the caller gave it */
+    int64_t at_ns;      /* absolute; 0: not yet known */
+};
+
+#define SQ_NEVER INT64_MAX
+
+static inline struct sq_deadline sq_deadline_in(int64_t timeout_ns)
+{
+    struct sq_deadline d = {timeout_ns, 0};
+
+    return d;
+}
+
+/* The absolute end; the first call starts the time running. */
+static inline int64_t sq_deadline_at(struct sq_deadline *d, int64_t now_ns)
+{
+    if (d->at_ns == 0)
+        d->at_ns = d->timeout_ns < 0 || d->timeout_ns > SQ_NEVER - now_ns ? SQ_NEVER
+                                                                          : now_ns + d->timeout_ns;
+    return d->at_ns;
+}
+
+#endif

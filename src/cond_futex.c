@@ -1,0 +1,68 @@
+/*
+ * cond_futex.c - the condition variable as one word and a futex.
+ *
+ * Invariants:
+ *  1. Whoever is asleep in the futex either finds S set, or a waker cleared S
+ *     and woke somebody who sets it again before it sleeps or takes.
+ *  2. The counter changes with every wake, so a sleeper that announced itself
+ *     before the wake does not fall asleep after it.
+ *
+ * Crash rule: the word is never wrong.  A sleeper that dies leaves S set, which
+ * costs one futile wake; a woken one that dies before it looks leaves S clear
+ * while others sleep, and they look for themselves within SQ_SLEEP_LONGEST_NS.
+ */
+#include "cond.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <sched.h>
+
+#include "futex.h"
+
+enum {
+    SLEEPERS = 1, /* S */
+    COUNT_ONE = 2,
+};
+
+uint32_t sq_cond_stamp(void)
+{
+    return 0;
+}
+
+int sq_cond_init(struct sq_cond_shm *cond)
+{
+    atomic_init(&cond->word, 0);
+    atomic_init(&cond->waker_cpu, 0);
+    return 0;
+}
+
+uint32_t sq_cond_prepare(struct sq_cond_shm *cond)
+{
+    return atomic_fetch_or(&cond->word, SLEEPERS) | SLEEPERS;
+}
+
+void sq_cond_cancel(struct sq_cond_shm *cond)
+{
+    (void)cond; /* S may stay: others may sleep, and a futile wake hurts nobody */
+}
+
+int sq_cond_sleep(struct sq_cond_shm *cond, uint32_t ticket, int64_t until_ns)
+{
+    int rc = sq_futex_wait(&cond->word, ticket, until_ns);
+
+    /* The waker cleared S for everybody but woke only some: others may sleep. */
+    atomic_fetch_or(&cond->word, SLEEPERS);
+    return rc;
+}
+
+void sq_cond_wake(struct sq_cond_shm *cond, unsigned count)
+{
+    uint32_t word = sq_load(&cond->word);
+
+    do {
+        if ((word & SLEEPERS) == 0)
+            return; /* another waker was faster, and its sleeper passes it on */
+    } while (!atomic_compare_exchange_weak(&cond->word, &word, (word + COUNT_ONE) & ~1u));
+    sq_store(&cond->waker_cpu, (uint32_t)sched_getcpu() + 1);
+    sq_futex_wake(&cond->word, count > INT_MAX ? INT_MAX : count);
+}

@@ -1,0 +1,97 @@
+/*
+ * cond_posix.c - the condition variable as a count of waiters and a semaphore.
+ *
+ * For systems without futexes.  A waker takes waiters off the count and posts a
+ * token for each; tokens are addressed to nobody.
+ *
+ * Crash rule: a waiter that dies leaves the count one too high, and so one token
+ * too many some day: a later sleeper wakes for nothing, looks, and sleeps on.
+ * Nobody's wake is lost by it.
+ */
+#include "cond.h"
+
+#include <errno.h>
+#include <sched.h>
+
+#include "clock.h"
+
+uint32_t sq_cond_stamp(void)
+{
+    return 1;
+}
+
+int sq_cond_init(struct sq_cond_shm *cond)
+{
+    atomic_init(&cond->waiters, 0);
+    atomic_init(&cond->waker_cpu, 0);
+    return sem_init(&cond->tokens, 1, 0) == 0 ? 0 : -errno;
+}
+
+uint32_t sq_cond_prepare(struct sq_cond_shm *cond)
+{
+    atomic_fetch_add(&cond->waiters, 1);
+    return 0;
+}
+
+/* Take one waiter off the count; false when a waker took the last. */
+static bool take_waiter(struct sq_cond_shm *cond)
+{
+    uint32_t n = sq_load(&cond->waiters);
+
+    while (n != 0)
+        if (atomic_compare_exchange_weak(&cond->waiters, &n, n - 1))
+            return true;
+    return false;
+}
+
+void sq_cond_cancel(struct sq_cond_shm *cond)
+{
+    /* If a waker has counted us off already, its token is ours to swallow, or,
+     * not yet posted, somebody's needless look later. */
+    if (!take_waiter(cond))
+        sem_trywait(&cond->tokens);
+}
+
+#if defined(__GLIBC__)
+static int wait_token(sem_t *tokens, int64_t until_ns)
+{
+    struct timespec until = sq_timespec(until_ns);
+
+    return sem_clockwait(tokens, CLOCK_MONOTONIC, &until) == 0 ? 0 : -errno;
+}
+#else
+/* Only sem_timedwait() here, on the real-time clock.  That clock may jump, so
+ * look at the monotonic one every 100 ms at least. */
+static int wait_token(sem_t *tokens, int64_t until_ns)
+{
+    for (;;) {
+        int64_t left_ns = until_ns - sq_clock_ns();
+        if (left_ns <= 0)
+            return -ETIMEDOUT;
+        if (left_ns > 100000000)
+            left_ns = 100000000;
+        struct timespec until = sq_timespec(sq_clock_read(CLOCK_REALTIME) + left_ns);
+        if (sem_timedwait(tokens, &until) == 0)
+            return 0;
+        if (errno != ETIMEDOUT)
+            return -errno;
+    }
+}
+#endif
+
+int sq_cond_sleep(struct sq_cond_shm *cond, uint32_t ticket, int64_t until_ns)
+{
+    int rc = wait_token(&cond->tokens, until_ns);
+
+    (void)ticket;
+    if (rc != 0 && !take_waiter(cond) && sem_trywait(&cond->tokens) == 0)
+        rc = 0; /* a waker had chosen us meanwhile */
+    return rc;
+}
+
+void sq_cond_wake(struct sq_cond_shm *cond, unsigned count)
+{
+    sq_store(&cond->waker_cpu, (uint32_t)sched_getcpu() + 1);
+    while (count-- > 0 && take_waiter(cond))
+        sem_post(&cond->tokens);
+}

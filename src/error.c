@@ -1,0 +1,70 @@
+/*
+ * error.c - error values explained.
+ *
+ * A value is for programs, the detail for people.  The detail lives in a
+ * thread-local buffer, so no call has to allocate to fail.
+ */
+#include "error.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "shmq.h"
+
+static _Thread_local char detail[256];
+
+int sq_fail(int error, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(detail, sizeof(detail), format, args);
+    va_end(args);
+    return error;
+}
+
+const char *shmq_last_error_detail(void)
+{
+    return detail;
+}
+
+const char *shmq_version(void)
+{
+    return SHMQ_VERSION;
+}
+
+static const struct {
+    int error;
+    const char *sentence;
+} sentences[] = {
+    {0, "success"},
+    {EACCES, "permission denied, or the handle is read-only"},
+    {EAGAIN, "the queue is empty, or full"},
+    {EBADMSG, "the queue's segment is damaged"},
+    {EBUSY, "another handle holds this side of the queue alone"},
+    {EEXIST, "a queue of this name exists already"},
+    {EINTR, "a signal handler ran while the call waited"},
+    {EINVAL, "an argument is wrong"},
+    {EMFILE, "this process has too many files open"},
+    {EMSGSIZE, "the message is too long for the queue or the buffer"},
+    {ENFILE, "this machine has too many files open"},
+    {ENOENT, "there is no queue of this name"},
+    {ENOMEM, "out of memory"},
+    {ENOSPC, "the shared-memory file system has no room for the queue"},
+    {EPROTO, "this is not a shmq queue, or one of another format"},
+    {ESTALE, "the queue's name was removed"},
+    {ETIMEDOUT, "the time was over"},
+    {EUSERS, "too many handles are attached to the queue"},
+};
+
+const char *shmq_strerror(int error)
+{
+    if (error < 0)
+        error = -error;
+    for (size_t i = 0; i < sizeof(sentences) / sizeof(sentences[0]); i++)
+        if (sentences[i].error == error)
+            return sentences[i].sentence;
+    return "unknown error";
+}

@@ -1,0 +1,69 @@
+/*
+ * fork.c - see fork.h.
+ *
+ * The list's mutex is taken across fork(), so that the child finds the list
+ * whole; the child's handler makes only async-signal-safe calls, since other
+ * threads may have been anywhere.
+ */
+#include "fork.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <unistd.h>
+
+#include "error.h"
+
+static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct sq_forkable list = {.next = &list, .prev = &list};
+static int handlers_error = 0;
+
+static void before(void)
+{
+    pthread_mutex_lock(&list_lock);
+}
+
+static void in_parent(void)
+{
+    pthread_mutex_unlock(&list_lock);
+}
+
+static void in_child(void)
+{
+    for (struct sq_forkable *h = list.next; h != &list; h = h->next) {
+        int fd = sq_segment_reopen(h->segment, &h->path);
+        /* Where that failed the first call says so; the parent's descriptor
+         * must go in any case. */
+        close(h->segment->fd);
+        h->segment->fd = fd < 0 ? -1 : fd;
+        h->in_child(h);
+    }
+    pthread_mutex_unlock(&list_lock);
+}
+
+static void install(void)
+{
+    handlers_error = pthread_atfork(before, in_parent, in_child);
+}
+
+int sq_fork_watch(struct sq_forkable *handle)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    pthread_once(&once, install);
+    if (handlers_error != 0)
+        return sq_fail(-handlers_error, "cannot watch for fork()");
+    pthread_mutex_lock(&list_lock);
+    handle->next = list.next;
+    handle->prev = &list;
+    handle->next->prev = handle->prev->next = handle;
+    pthread_mutex_unlock(&list_lock);
+    return 0;
+}
+
+void sq_fork_unwatch(struct sq_forkable *handle)
+{
+    pthread_mutex_lock(&list_lock);
+    handle->next->prev = handle->prev;
+    handle->prev->next = handle->next;
+    pthread_mutex_unlock(&list_lock);
+}

@@ -1,0 +1,133 @@
+/*
+ * open.c - opening, closing and removing queues.
+ */
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "error.h"
+#include "queue.h"
+
+static int check_flags(int flags)
+{
+    const int known = SHMQ_CREATE | SHMQ_EXCL | SHMQ_RDONLY | SHMQ_SOLE_PRODUCER |
+                      SHMQ_SOLE_CONSUMER;
+
+    if ((flags & ~known) != 0)
+        return sq_fail(-EINVAL, "unknown flags %#x", flags & ~known);
+    if ((flags & SHMQ_EXCL) && !(flags & SHMQ_CREATE))
+        return sq_fail(-EINVAL, "SHMQ_EXCL means nothing without SHMQ_CREATE");
+    if ((flags & SHMQ_RDONLY) && (flags & ~SHMQ_RDONLY))
+        return sq_fail(-EINVAL, "SHMQ_RDONLY contradicts %s",
+                       flags & SHMQ_CREATE          ? "SHMQ_CREATE"
+                       : flags & SHMQ_SOLE_PRODUCER ? "SHMQ_SOLE_PRODUCER"
+                                                    : "SHMQ_SOLE_CONSUMER");
+    return 0;
+}
+
+/* Attach, and claim what is to be had alone. */
+static int enter_queue(struct shmq *q)
+{
+    int rc = sq_attach(&q->segment, &q->attachment, q->flags);
+
+    if (rc < 0)
+        return rc;
+    sq_store(&q->ready, q->segment.readable_only ? 0 : SQ_READY_ATTACHED);
+    if ((q->flags & SHMQ_SOLE_CONSUMER) && q->segment.attr.full == SHMQ_FULL_DROP)
+        return sq_fail(-EINVAL, "SHMQ_SOLE_CONSUMER contradicts the queue's full=drop, for which "
+                                "producers must take messages off");
+    if (q->flags & SHMQ_SOLE_PRODUCER)
+        rc = sq_make_ready(q, SQ_ROLE_PRODUCER);
+    if (rc == 0 && (q->flags & SHMQ_SOLE_CONSUMER))
+        rc = sq_make_ready(q, SQ_ROLE_CONSUMER);
+    return rc;
+}
+
+int shmq_open(shmq_t **handle, const char *name, int flags, const struct shmq_attr *given)
+{
+    struct shmq_attr attr;
+    struct shmq *q;
+
+    *handle = NULL;
+    int rc = check_flags(flags);
+    if (rc == 0)
+        rc = sq_segment_attr(given, &attr);
+    if (rc < 0)
+        return rc;
+    q = aligned_alloc(SQ_SEPARATE, sq_align_up(sizeof(*q), SQ_SEPARATE));
+    if (q == NULL)
+        return sq_fail(-ENOMEM, "no memory for a handle");
+    memset(q, 0, sizeof(*q));
+    sq_queue_init(q);
+    q->flags = (uint32_t)flags;
+    rc = sq_segment_path(name, &q->forkable.path);
+    if (rc == 0)
+        rc = sq_segment_open(&q->segment, &q->forkable.path, flags, &attr);
+    if (rc < 0) {
+        free(q);
+        return rc;
+    }
+    rc = sq_fork_watch(&q->forkable);
+    if (rc == 0)
+        rc = enter_queue(q);
+    if (rc < 0) {
+        shmq_close(q);
+        return rc;
+    }
+    *handle = q;
+    return 0;
+}
+
+/* Give up what the handle has, in the order in which others may see it go. */
+int shmq_close(shmq_t *q)
+{
+    if (q == NULL)
+        return 0;
+    if (sq_load(&q->reservation.thread) == sq_thread())
+        shmq_abort(q);
+    if (q->forkable.next != NULL)
+        sq_fork_unwatch(&q->forkable);
+    /* Everything is in order, so a successor need not repair. */
+    if (q->sole[SQ_ROLE_PRODUCER])
+        sq_store_release(&q->segment.ring.producer->sole, 0);
+    if (q->sole[SQ_ROLE_CONSUMER])
+        sq_store_release(&q->segment.ring.group->sole, 0);
+    sq_detach(&q->segment, &q->attachment);
+    sq_segment_close(&q->segment); /* with the descriptor go slot and roles */
+    pthread_mutex_destroy(&q->claim_lock);
+    free(q);
+    return 0;
+}
+
+int shmq_unlink(const char *name)
+{
+    struct sq_segment segment;
+    struct sq_path path;
+    int rc = sq_segment_path(name, &path);
+
+    if (rc < 0)
+        return rc;
+    /* To tell those who are attached; what cannot be opened can still be removed. */
+    bool opened = sq_segment_open(&segment, &path, 0, NULL) == 0;
+    if (unlink(path.text) != 0)
+        rc = sq_fail(-errno, "cannot remove %s", path.text);
+    if (opened) {
+        if (rc == 0 && sq_segment_is_gone(&segment)) {
+            sq_cond_wake(&segment.ring.producer->room, UINT32_MAX);
+            sq_cond_wake(&segment.ring.group->items, UINT32_MAX);
+        }
+        sq_segment_close(&segment);
+    }
+    return rc;
+}
+
+int shmq_attr_of(shmq_t *q, struct shmq_attr *attr)
+{
+    size_t size = attr->size;
+
+    if (size < sizeof(size))
+        return sq_fail(-EINVAL, "attr->size is %zu; use SHMQ_ATTR_INIT", size);
+    memset(attr, 0, size);
+    memcpy(attr, &q->segment.attr, size < sizeof(*attr) ? size : sizeof(*attr));
+    attr->size = size;
+    return 0;
+}

@@ -1,0 +1,265 @@
+/*
+ * put.c - putting: one message, many, or written in place.
+ *
+ * A put enters the producer's side, makes sure of room, writes beyond the tail,
+ * publishes with one store (ring.c says what a death leaves), leaves, and wakes
+ * as many consumers as there are messages, if any sleep.
+ */
+#include "error.h"
+#include "queue.h"
+
+/* The put time of the next message, and its flags.  Precise, for the wait
+ * histogram, at the first message of a tick and at every 64th. */
+static inline int64_t stamp(const struct shmq *q, uint64_t id, uint8_t *flags)
+{
+    enum { SAMPLE_EVERY = 64 };
+    struct sq_producer_shm *p = q->segment.ring.producer;
+    int64_t tick_ns = sq_clock_tick_ns();
+
+    if (sq_likely(tick_ns == p->tick_ns && id % SAMPLE_EVERY != 0)) {
+        *flags = 0;
+        return tick_ns;
+    }
+    p->tick_ns = tick_ns;
+    *flags = SQ_RECORD_SAMPLED;
+    return sq_clock_ns();
+}
+
+static int too_long(const struct shmq *q, size_t length)
+{
+    return sq_fail(-EMSGSIZE, "the message has %zu bytes; this queue takes up to %llu", length,
+                   (unsigned long long)q->segment.attr.max_message_bytes);
+}
+
+/* Make room at the consumer's cost.  We have the producer's side. */
+static int drop_oldest(struct shmq *q, struct sq_need need, struct sq_deadline *deadline)
+{
+    int rc = sq_enter(q, SQ_ROLE_CONSUMER, deadline);
+
+    if (rc < 0)
+        return rc;
+    rc = sq_ring_drop_oldest(&q->segment.ring, need.bytes, need.count);
+    sq_leave(q, SQ_ROLE_CONSUMER);
+    return rc;
+}
+
+/* The side is entered but there seems to be no room: see to it, or leave. */
+static int make_room(struct shmq *q, struct sq_need need, struct sq_deadline *deadline)
+{
+    const struct shmq_attr *attr = &q->segment.attr;
+
+    for (;;) {
+        int rc = sq_ring_look_room(&q->segment.ring, need.bytes, need.count);
+        if (rc == -EAGAIN && attr->full == SHMQ_FULL_DROP)
+            rc = drop_oldest(q, need, deadline);
+        if (sq_segment_marked_gone(&q->segment))
+            rc = sq_fail(-ESTALE, "the queue's name was removed");
+        if (rc == 0)
+            return 0;
+        sq_leave(q, SQ_ROLE_PRODUCER);
+        if (rc == -EBADMSG)
+            return sq_fail(rc, "the positions of the ring are damaged");
+        if (rc != -EAGAIN || attr->full == SHMQ_FULL_FAIL || deadline->timeout_ns == SHMQ_NOWAIT)
+            return rc;
+        rc = sq_wait(q, SQ_ROLE_PRODUCER, need, deadline);
+        if (rc == 0)
+            rc = sq_enter(q, SQ_ROLE_PRODUCER, deadline);
+        if (rc < 0)
+            return rc;
+    }
+}
+
+/* Enter the producer's side with room there.  0, or it is not entered. */
+static inline int enter_with_room(struct shmq *q, struct sq_need need, struct sq_deadline *deadline)
+{
+    int rc = sq_enter(q, SQ_ROLE_PRODUCER, deadline);
+
+    if (sq_unlikely(rc < 0))
+        return rc;
+    if (sq_likely(sq_ring_has_room(&q->segment.ring, need.bytes, need.count) &&
+                  !sq_segment_marked_gone(&q->segment)))
+        return 0;
+    return make_room(q, need, deadline);
+}
+
+/* After a put has left: consumers for its messages, and the baton to another
+ * producer if it may find room, too. */
+static inline void wake_after_put(struct shmq *q, unsigned count, uint64_t bytes)
+{
+    sq_wake(q, SQ_ROLE_CONSUMER, count);
+    if (sq_unlikely(sq_cond_has_sleepers(sq_side_cond(q, SQ_ROLE_PRODUCER))) &&
+        sq_ring_seems_roomy(&q->segment.ring, bytes, 1))
+        sq_wake(q, SQ_ROLE_PRODUCER, 1);
+}
+
+int shmq_put(shmq_t *q, const void *data, size_t length, int64_t timeout_ns)
+{
+    struct sq_deadline deadline = sq_deadline_in(timeout_ns);
+    const struct sq_ring *ring = &q->segment.ring;
+    uint8_t flags;
+
+    if (sq_unlikely(length > ring->max_message_bytes))
+        return too_long(q, length);
+    if (sq_unlikely(timeout_ns < SHMQ_FOREVER))
+        return sq_check_timeout(timeout_ns);
+    if (sq_unlikely(data == NULL && length > 0))
+        return sq_fail(-EINVAL, "data is NULL and length %zu", length);
+    struct sq_need need = {sq_record_bytes(length), 1};
+    int rc = enter_with_room(q, need, &deadline);
+    if (sq_unlikely(rc < 0))
+        return rc;
+    uint64_t tail = sq_load(&ring->producer->tail_pos);
+    uint64_t id = sq_load(&ring->producer->next_id);
+    int64_t now_ns = stamp(q, id, &flags);
+    void *payload = sq_ring_write_header(ring, tail, id, (uint32_t)length, flags, now_ns);
+    sq_copy(payload, data, length);
+    sq_ring_publish(ring, tail + need.bytes, id + 1, length);
+    sq_leave(q, SQ_ROLE_PRODUCER);
+    wake_after_put(q, 1, need.bytes);
+    return 0;
+}
+
+/* --- many --------------------------------------------------------------- */
+
+/* How many of the messages fit into an empty ring at once, and what they need. */
+static unsigned plan_part(const struct shmq *q, const struct shmq_buf *messages, unsigned count,
+                          struct sq_need *need)
+{
+    const struct sq_ring *ring = &q->segment.ring;
+    uint64_t bytes = 0;
+    unsigned n = 0;
+
+    while (n < count && (ring->max_messages == 0 || n < ring->max_messages)) {
+        uint64_t next = sq_record_bytes(messages[n].length);
+        if (next > ring->capacity_bytes - bytes)
+            break;
+        bytes += next;
+        n++;
+    }
+    *need = (struct sq_need){bytes, n};
+    return n;
+}
+
+/* Write and publish `count` messages, for which there is room. */
+static void append_many(struct shmq *q, const struct shmq_buf *messages, unsigned count)
+{
+    const struct sq_ring *ring = &q->segment.ring;
+    uint64_t tail = sq_load(&ring->producer->tail_pos);
+    uint64_t id = sq_load(&ring->producer->next_id), payload_bytes = 0;
+    uint8_t flags;
+    int64_t now_ns = stamp(q, id, &flags);
+
+    for (unsigned i = 0; i < count; i++) {
+        size_t length = messages[i].length;
+        void *payload =
+            sq_ring_write_header(ring, tail, id++, (uint32_t)length, flags, now_ns);
+        sq_copy(payload, messages[i].data, length);
+        flags = 0;
+        payload_bytes += length;
+        tail += sq_record_bytes(length);
+    }
+    sq_ring_publish(ring, tail, id, payload_bytes);
+}
+
+static int check_many(const struct shmq *q, const struct shmq_buf *messages, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        if (messages[i].length > q->segment.ring.max_message_bytes)
+            return too_long(q, messages[i].length);
+        if (messages[i].data == NULL && messages[i].length > 0)
+            return sq_fail(-EINVAL, "messages[%u].data is NULL", i);
+    }
+    return 0;
+}
+
+int shmq_put_many(shmq_t *q, const struct shmq_buf *messages, unsigned count, int64_t timeout_ns)
+{
+    struct sq_deadline deadline = sq_deadline_in(timeout_ns);
+    unsigned put = 0;
+    int rc = sq_check_timeout(timeout_ns);
+
+    if (rc == 0 && count > INT32_MAX)
+        rc = sq_fail(-EINVAL, "count %u is too large", count);
+    if (rc == 0)
+        rc = check_many(q, messages, count);
+    while (rc == 0 && put < count) {
+        struct sq_need need;
+        unsigned part = plan_part(q, messages + put, count - put, &need);
+        rc = enter_with_room(q, need, &deadline);
+        if (rc < 0)
+            break;
+        append_many(q, messages + put, part);
+        sq_leave(q, SQ_ROLE_PRODUCER);
+        wake_after_put(q, part, SQ_RECORD_HEADER_BYTES);
+        put += part;
+    }
+    return put > 0 ? (int)put : rc;
+}
+
+/* --- in place ------------------------------------------------------------ */
+
+int shmq_reserve(shmq_t *q, size_t length, void **data, int64_t timeout_ns)
+{
+    struct sq_deadline deadline = sq_deadline_in(timeout_ns);
+    const struct sq_ring *ring = &q->segment.ring;
+    struct sq_need need = {sq_record_bytes(length), 1};
+    int rc = sq_check_timeout(timeout_ns);
+
+    if (rc < 0)
+        return rc;
+    if (length > ring->max_message_bytes)
+        return too_long(q, length);
+    rc = enter_with_room(q, need, &deadline);
+    if (rc < 0)
+        return rc;
+    /* The side stays entered until commit or abort.  Where that needs no lock,
+     * raise the guard: this process may get more threads meanwhile. */
+    if (q->sole[SQ_ROLE_PRODUCER])
+        sq_store(&q->guard[SQ_ROLE_PRODUCER].taken, true);
+    q->reservation.tail_pos = sq_load(&ring->producer->tail_pos);
+    q->reservation.length = length;
+    sq_store(&q->reservation.thread, sq_thread());
+    *data = sq_record_payload(sq_record_at(ring, q->reservation.tail_pos));
+    return 0;
+}
+
+static int check_reservation(const struct shmq *q)
+{
+    if (sq_load(&q->reservation.thread) != sq_thread())
+        return sq_fail(-EINVAL, "this thread has no reservation open on this handle");
+    return 0;
+}
+
+int shmq_commit(shmq_t *q, size_t length)
+{
+    const struct sq_ring *ring = &q->segment.ring;
+    int rc = check_reservation(q);
+    uint8_t flags;
+
+    if (rc < 0)
+        return rc;
+    if (length > q->reservation.length)
+        return sq_fail(-EINVAL, "%zu bytes committed, %llu reserved", length,
+                       (unsigned long long)q->reservation.length);
+    uint64_t tail = q->reservation.tail_pos, bytes = sq_record_bytes(length);
+    uint64_t id = sq_load(&ring->producer->next_id);
+    int64_t now_ns = stamp(q, id, &flags);
+    sq_ring_write_header(ring, tail, id, (uint32_t)length, flags, now_ns);
+    sq_ring_publish(ring, tail + bytes, id + 1, length);
+    sq_store(&q->reservation.thread, NULL);
+    sq_leave(q, SQ_ROLE_PRODUCER);
+    wake_after_put(q, 1, bytes);
+    return 0;
+}
+
+int shmq_abort(shmq_t *q)
+{
+    int rc = check_reservation(q);
+
+    if (rc < 0)
+        return rc;
+    sq_store(&q->reservation.thread, NULL);
+    sq_leave(q, SQ_ROLE_PRODUCER);
+    wake_after_put(q, 0, SQ_RECORD_HEADER_BYTES);
+    return 0;
+}

@@ -1,0 +1,194 @@
+/*
+ * queue.c - see queue.h: entering a side, and repairing what a dead owner left.
+ *
+ * Crash rule: a side's owner that dies leaves its truth whole (ring.c) and its
+ * derived fields perhaps behind.  The next owner learns of it, from the robust
+ * lock or from the `sole` mark of a role it could claim, and rebuilds them here,
+ * in repair(), and nowhere else.
+ */
+#include "queue.h"
+
+#include "error.h"
+#include "futex.h"
+
+const void *sq_thread(void)
+{
+    static _Thread_local char here;
+
+    return &here;
+}
+
+int sq_check_timeout(int64_t timeout_ns)
+{
+    if (timeout_ns < SHMQ_FOREVER)
+        return sq_fail(-EINVAL, "timeout %lld is negative and not SHMQ_FOREVER",
+                       (long long)timeout_ns);
+    return 0;
+}
+
+/* In a forked child: nothing that the parent had is ours. */
+static void forget_parent(struct sq_forkable *forkable)
+{
+    struct shmq *q = (struct shmq *)((char *)forkable - offsetof(struct shmq, forkable));
+
+    pthread_mutex_init(&q->claim_lock, NULL);
+    sq_store(&q->ready, 0);
+    q->attachment.slot = -1;
+    for (int role = 0; role < 2; role++) {
+        q->sole[role] = false;
+        sq_store(&q->guard[role].taken, false);
+    }
+    sq_store(&q->reservation.thread, NULL);
+}
+
+void sq_queue_init(struct shmq *q)
+{
+    enum { SPIN_FIRST_NS = 10000 };
+
+    pthread_mutex_init(&q->claim_lock, NULL);
+    q->attachment.slot = -1;
+    q->forkable.segment = &q->segment;
+    q->forkable.in_child = forget_parent;
+    for (int role = 0; role < 2; role++)
+        sq_store(&q->habit[role].spin_ns, SPIN_FIRST_NS);
+}
+
+/* The side is had, after an owner that died: make its derived fields right. */
+static void repair(struct shmq *q, enum sq_role role)
+{
+    const struct sq_ring *ring = &q->segment.ring;
+
+    /* Where the truth itself is damaged the calls find out for themselves. */
+    if (role == SQ_ROLE_PRODUCER)
+        sq_ring_rebuild_producer(ring);
+    else
+        sq_ring_rebuild_consumer(ring);
+    atomic_fetch_add(&q->segment.control->recoveries, 1);
+    /* The dead may have published and not woken. */
+    sq_wake(q, SQ_ROLE_PRODUCER, 1);
+    sq_wake(q, SQ_ROLE_CONSUMER, 1);
+}
+
+static int repair_locked(struct shmq *q, enum sq_role role)
+{
+    repair(q, role);
+    sq_lock_consistent(sq_side_lock(q, role));
+    return 0;
+}
+
+int sq_enter_slow(struct shmq *q, enum sq_role role, int rc, struct sq_deadline *deadline)
+{
+    struct sq_lock_shm *lock = sq_side_lock(q, role);
+
+    if (rc == -EBUSY) {
+        if (role == SQ_ROLE_PRODUCER && sq_load(&q->reservation.thread) == sq_thread())
+            return sq_fail(-EBUSY, "this thread has a reservation open on this handle");
+        rc = sq_lock_take(lock, deadline);
+    }
+    if (rc == SQ_LOCK_OWNER_DIED)
+        return repair_locked(q, role);
+    if (rc == -EBADMSG)
+        return sq_fail(rc, "the lock of the %s side is damaged",
+                       role == SQ_ROLE_PRODUCER ? "putting" : "getting");
+    return rc;
+}
+
+int sq_enter_guard(struct shmq *q, enum sq_role role, struct sq_deadline *deadline)
+{
+    struct sq_guard *guard = &q->guard[role];
+    struct sq_patience patience = {0};
+
+    if (role == SQ_ROLE_PRODUCER && sq_load(&q->reservation.thread) == sq_thread())
+        return sq_fail(-EBUSY, "this thread has a reservation open on this handle");
+    while (atomic_exchange_explicit(&guard->taken, true, memory_order_acquire)) {
+        int rc = sq_patience_wait(&patience, deadline);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+/* --- becoming ready ----------------------------------------------------- */
+
+static _Atomic uint32_t *sole_mark(const struct shmq *q, enum sq_role role)
+{
+    return role == SQ_ROLE_PRODUCER ? &q->segment.ring.producer->sole
+                                    : &q->segment.ring.group->sole;
+}
+
+/* The side is claimed alone.  The mark says so to sleepers, and should we die
+ * to our successor. */
+static void begin_sole(struct shmq *q, enum sq_role role)
+{
+    if (sq_load(sole_mark(q, role)) != 0)
+        repair(q, role);
+    sq_store(sole_mark(q, role), 1);
+    q->fences = !sq_membarrier_register();
+    /* Whoever announced itself as a sleeper without seeing the mark is seen by
+     * our first put or get. */
+    atomic_thread_fence(memory_order_seq_cst);
+    q->sole[role] = true;
+}
+
+/* The side is claimed with others: nobody has it alone, so a mark is a dead one's. */
+static int begin_shared(struct shmq *q, enum sq_role role)
+{
+    struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(1));
+    struct sq_lock_shm *lock = sq_side_lock(q, role);
+
+    if (sq_load(sole_mark(q, role)) == 0)
+        return 0;
+    int rc = sq_lock_take(lock, &deadline);
+    if (rc < 0)
+        return rc;
+    if (rc == SQ_LOCK_OWNER_DIED)
+        repair_locked(q, role);
+    if (sq_load(sole_mark(q, role)) != 0) {
+        repair(q, role);
+        sq_store(sole_mark(q, role), 0);
+    }
+    sq_lock_free(lock);
+    return 0;
+}
+
+static int attach_again(struct shmq *q)
+{
+    if (q->segment.fd < 0)
+        return sq_fail(-ESTALE, "the child could not open the queue again after fork()");
+    return sq_attach(&q->segment, &q->attachment, q->flags);
+}
+
+static int claim(struct shmq *q, enum sq_role role)
+{
+    bool sole = (q->flags & (role == SQ_ROLE_PRODUCER ? SHMQ_SOLE_PRODUCER
+                                                       : SHMQ_SOLE_CONSUMER)) != 0;
+    int rc = sq_role_claim(&q->segment, role, sole);
+
+    if (rc < 0)
+        return rc;
+    if (!sole)
+        return begin_shared(q, role);
+    begin_sole(q, role);
+    return 0;
+}
+
+int sq_make_ready(struct shmq *q, enum sq_role role)
+{
+    int rc = 0;
+
+    if (q->segment.readable_only)
+        return sq_fail(-EACCES, "the handle was opened with SHMQ_RDONLY");
+    pthread_mutex_lock(&q->claim_lock);
+    if ((sq_load(&q->ready) & SQ_READY_ATTACHED) == 0) {
+        rc = attach_again(q);
+        if (rc == 0)
+            atomic_fetch_or(&q->ready, SQ_READY_ATTACHED);
+    }
+    if (rc == 0 && (sq_load(&q->ready) & (2u << role)) == 0) {
+        rc = claim(q, role);
+        if (rc == 0)
+            atomic_fetch_or(&q->ready, 2u << role);
+    }
+    pthread_mutex_unlock(&q->claim_lock);
+    return rc;
+}

@@ -1,0 +1,150 @@
+/*
+ * queue.h - a handle, and how it enters and leaves the two sides of its queue.
+ *
+ * A side is had by lock (shared handles), or without one by the handle that is
+ * alone there (SHMQ_SOLE_...).  Either way the caller between sq_enter() and
+ * sq_leave() is the "P" or "C" that layout.h speaks of.
+ */
+#ifndef SQ_QUEUE_H
+#define SQ_QUEUE_H
+
+#include <pthread.h>
+
+#include "attach.h"
+#include "fork.h"
+
+/*
+ * Keeps the threads of a process apart where a handle takes no shared lock.
+ * Private to the process, so death needs no thought; free of cost in a process
+ * that has one thread.
+ */
+struct sq_guard {
+    _Atomic bool taken;
+};
+
+/* What a handle has learned about waiting on one side (wait.c). */
+struct sq_habit {
+    _Atomic uint32_t spin_ns; /* how long to spin before sleeping */
+    _Atomic uint32_t heels;   /* how close behind the producer we run */
+    _Atomic uint64_t last_id; /* finished_id when we last waited */
+};
+
+/* An open shmq_reserve(). */
+struct sq_reservation {
+    const void *_Atomic thread; /* whose, sq_thread(); NULL: none */
+    uint64_t tail_pos;
+    uint64_t length;
+};
+
+enum {
+    SQ_READY_ATTACHED = 1,
+    SQ_READY_PRODUCER = 2, /* 1 + SQ_ROLE_PRODUCER */
+    SQ_READY_CONSUMER = 4,
+};
+
+struct shmq {
+    struct sq_segment segment;
+    struct sq_attachment attachment;
+    struct sq_forkable forkable;
+    uint32_t flags; /* as given to shmq_open() */
+    _Atomic uint32_t ready; /* SQ_READY_...; 0 again in a forked child */
+    bool sole[2];           /* by role: claimed alone; changes under claim_lock */
+    bool fences;            /* the kernel does not fence for us (membarrier) */
+    pthread_mutex_t claim_lock;
+    struct sq_guard guard[2];
+    struct sq_habit habit[2];
+    struct sq_reservation reservation;
+};
+
+/* Names the calling thread within its process. */
+const void *sq_thread(void);
+
+void sq_queue_init(struct shmq *q);
+
+/* Attach again after a fork, claim the side, repair after a dead sole owner. */
+int sq_make_ready(struct shmq *q, enum sq_role role);
+
+/* Have the side: 0, or a negative errno and it is not had. */
+int sq_enter_slow(struct shmq *q, enum sq_role role, int rc, struct sq_deadline *deadline);
+int sq_enter_guard(struct shmq *q, enum sq_role role, struct sq_deadline *deadline);
+
+static inline struct sq_lock_shm *sq_side_lock(const struct shmq *q, enum sq_role role)
+{
+    return role == SQ_ROLE_PRODUCER ? &q->segment.ring.producer->lock
+                                    : &q->segment.ring.group->lock;
+}
+
+#if defined(__GLIBC__)
+#include <sys/single_threaded.h>
+#define sq_single_threaded() (__libc_single_threaded != 0)
+#else
+#define sq_single_threaded() false
+#endif
+
+static inline int sq_enter(struct shmq *q, enum sq_role role, struct sq_deadline *deadline)
+{
+    if (sq_unlikely((sq_load_acquire(&q->ready) & (2u << role)) == 0)) {
+        int rc = sq_make_ready(q, role);
+        if (rc < 0)
+            return rc;
+    }
+    if (q->sole[role])
+        return sq_likely(sq_single_threaded() && !sq_load(&q->guard[role].taken))
+                   ? 0
+                   : sq_enter_guard(q, role, deadline);
+    int rc = sq_lock_try(sq_side_lock(q, role));
+    return sq_likely(rc == 0) ? 0 : sq_enter_slow(q, role, rc, deadline);
+}
+
+/* Leave the side.  What was published is ordered before what is read next. */
+static inline void sq_leave(struct shmq *q, enum sq_role role)
+{
+    if (!q->sole[role]) {
+        sq_lock_free(sq_side_lock(q, role));
+        sq_fence_after_unlock();
+        return;
+    }
+    /* A swap, hence a barrier; not needed where it was entered without. */
+    if (sq_unlikely(sq_load(&q->guard[role].taken)))
+        atomic_exchange(&q->guard[role].taken, false);
+    /* Sleepers make up for the missing barrier, where they can. */
+    if (sq_unlikely(q->fences || sq_load(&q->segment.control->fence_needed) != 0))
+        atomic_thread_fence(memory_order_seq_cst);
+    else
+        sq_program_order();
+}
+
+/* Where those sleep who wait on a side. */
+static inline struct sq_cond_shm *sq_side_cond(const struct shmq *q, enum sq_role role)
+{
+    return role == SQ_ROLE_PRODUCER ? &q->segment.ring.producer->room
+                                    : &q->segment.ring.group->items;
+}
+
+/* After sq_leave(): wake up to `count` of those who wait on `role`'s side. */
+static inline void sq_wake(const struct shmq *q, enum sq_role role, unsigned count)
+{
+    struct sq_cond_shm *cond = sq_side_cond(q, role);
+
+    if (sq_unlikely(sq_cond_has_sleepers(cond)))
+        sq_cond_wake(cond, count);
+}
+
+/* --- waiting (wait.c) --------------------------------------------------- */
+
+/* What a producer waits for; a consumer waits for any message. */
+struct sq_need {
+    uint64_t bytes; /* of ring, sq_record_bytes() */
+    uint64_t count; /* messages */
+};
+
+/*
+ * Wait until it seems that the side can go on.  Enters no side, holds nothing.
+ * 0 go and look; -ETIMEDOUT; -EINTR; -ESTALE.
+ */
+int sq_wait(struct shmq *q, enum sq_role role, struct sq_need need, struct sq_deadline *deadline);
+
+/* 0 or -EINVAL. */
+int sq_check_timeout(int64_t timeout_ns);
+
+#endif

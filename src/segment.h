@@ -1,0 +1,59 @@
+/*
+ * segment.h - the named shared-memory object: making, mapping, checking it.
+ */
+#ifndef SQ_SEGMENT_H
+#define SQ_SEGMENT_H
+
+#include "layout.h"
+#include "ring.h"
+
+#define SQ_NAME_LONGEST 200
+
+/* A mapped segment.  Everything here is this process's own. */
+struct sq_segment {
+    int fd;
+    bool readable_only;
+    unsigned char *base; /* the object once, then its ring again */
+    size_t mapped_bytes;
+    struct sq_header_shm *header;
+    struct sq_control_shm *control;
+    struct sq_slot_shm *slots;
+    uint32_t slot_count;
+    struct sq_ring ring;
+    struct shmq_attr attr; /* in force */
+};
+
+/* Where an object's path is built: "/dev/shm/shmq." and the name. */
+struct sq_path {
+    char text[256];
+};
+
+/* Check a queue's name and build its path.  0 or -EINVAL. */
+int sq_segment_path(const char *name, struct sq_path *path);
+
+/* Check attributes and fill in the defaults.  0 or -EINVAL with both culprits named. */
+int sq_segment_attr(const struct shmq_attr *given, struct shmq_attr *attr);
+
+/*
+ * Open `path`, or with SHMQ_CREATE make it, and map it.  See shmq_open() for
+ * flags and errors.  Does not attach.
+ */
+int sq_segment_open(struct sq_segment *segment, const struct sq_path *path, int flags,
+                    const struct shmq_attr *attr);
+
+void sq_segment_close(struct sq_segment *segment);
+
+/* Whether the name is gone, asking the file system; marks the segment so. */
+bool sq_segment_is_gone(struct sq_segment *segment);
+
+/* The same from the mark alone: no system call. */
+static inline bool sq_segment_marked_gone(const struct sq_segment *segment)
+{
+    return sq_load(&segment->control->gone) != 0;
+}
+
+/* A descriptor of its own for the same object (for the child after a fork).
+ * Async-signal-safe.  The new descriptor or a negative errno. */
+int sq_segment_reopen(const struct sq_segment *segment, const struct sq_path *path);
+
+#endif

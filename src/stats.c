@@ -1,0 +1,140 @@
+/*
+ * stats.c - the counters, the attached processes, the queues of the machine.
+ *
+ * Reads without a lock while the queue moves on, so that a stopped lock holder
+ * cannot keep an operator from seeing that it is stopped.  Of two counters of
+ * which one runs ahead, the one that lags is read first.
+ */
+#include <dirent.h>
+#include <sys/stat.h>
+
+#include "error.h"
+#include "queue.h"
+
+static uint64_t less(uint64_t a, uint64_t b)
+{
+    return a > b ? a - b : 0;
+}
+
+static int64_t oldest_age(const struct shmq *q)
+{
+    uint64_t place = sq_load(&q->segment.ring.group->cursor_pos);
+    struct shmq_info info = {0};
+    ssize_t rc = sq_ring_browse(&q->segment.ring, &place, NULL, 0, &info);
+    int64_t age_ns = sq_clock_ns() - info.put_ns;
+
+    if (rc < 0 && rc != -EMSGSIZE)
+        return 0;
+    return age_ns > 0 ? age_ns : 1;
+}
+
+static void count_attached(const struct shmq *q, struct shmq_stats *st)
+{
+    const struct sq_segment *s = &q->segment;
+
+    for (uint32_t i = 0; i < s->slot_count; i++) {
+        if (sq_load(&s->slots[i].state) == SQ_SLOT_FREE ||
+            ((int)i != q->attachment.slot && !sq_attach_alive(s, i)))
+            continue;
+        st->attached++;
+        st->sleeping_producers += sq_load(&s->slots[i].sleeping_producers);
+        st->sleeping_consumers += sq_load(&s->slots[i].sleeping_consumers);
+    }
+}
+
+static void fill(const struct shmq *q, struct shmq_stats *st)
+{
+    const struct sq_control_shm *c = q->segment.control;
+    const struct sq_producer_shm *p = q->segment.ring.producer;
+    const struct sq_group_shm *g = q->segment.ring.group;
+
+    st->dropped_count = sq_load(&g->dropped_count);
+    st->purged_count = sq_load(&g->purged_count);
+    uint64_t finished = sq_load_acquire(&g->finished_id);
+    uint64_t cursor = sq_load_acquire(&g->cursor_pos);
+    uint64_t put = sq_load_acquire(&p->next_id) - 1;
+    uint64_t used = sq_load(&p->tail_pos) - cursor;
+    st->put_count = put;
+    st->got_count = less(finished, st->dropped_count + st->purged_count);
+    st->put_bytes = sq_load(&p->put_bytes);
+    st->got_bytes = sq_load(&g->got_bytes);
+    st->depth = less(put, finished);
+    st->peak_depth = sq_load(&p->peak_depth);
+    if (st->peak_depth < st->depth)
+        st->peak_depth = st->depth;
+    st->capacity_bytes = q->segment.attr.capacity_bytes;
+    st->max_messages = q->segment.attr.max_messages;
+    st->used_bytes = used <= st->capacity_bytes ? used : st->capacity_bytes;
+    st->oldest_age_ns = oldest_age(q);
+    st->full_wait_count = sq_load(&p->waits.count);
+    st->full_wait_ns = sq_load(&p->waits.total_ns);
+    st->empty_wait_count = sq_load(&g->waits.count);
+    st->empty_wait_ns = sq_load(&g->waits.total_ns);
+    st->sole_producer = sq_load(&p->sole) != 0;
+    st->sole_consumer = sq_load(&g->sole) != 0;
+    st->recoveries = sq_load(&c->recoveries);
+    st->dead_count = sq_load(&c->dead_count);
+    for (int i = 0; i < SHMQ_HISTOGRAM_BUCKETS; i++)
+        st->wait_histogram[i] = sq_load(&g->waited[i]);
+}
+
+int shmq_stats(shmq_t *q, struct shmq_stats *stats)
+{
+    struct shmq_stats now = {.size = sizeof(now)};
+    size_t size = stats->size;
+
+    if (size < offsetof(struct shmq_stats, wait_histogram))
+        return sq_fail(-EINVAL, "stats->size is %zu; set it to sizeof(struct shmq_stats)", size);
+    fill(q, &now);
+    count_attached(q, &now);
+    now.unlinked = sq_segment_is_gone(&q->segment);
+    memset(stats, 0, size);
+    memcpy(stats, &now, size < sizeof(now) ? size : sizeof(now));
+    stats->size = size;
+    return 0;
+}
+
+int shmq_attached(shmq_t *q, struct shmq_process *list, unsigned count)
+{
+    const struct sq_segment *s = &q->segment;
+    unsigned found = 0;
+
+    for (uint32_t i = 0; i < s->slot_count; i++) {
+        const struct sq_slot_shm *slot = &s->slots[i];
+        if (sq_load_acquire(&slot->state) == SQ_SLOT_FREE ||
+            ((int)i != q->attachment.slot && !sq_attach_alive(s, i)))
+            continue;
+        if (found < count) {
+            list[found] = (struct shmq_process){
+                .pid = slot->pid,
+                .flags = slot->flags,
+                .attached_ns = slot->attached_ns,
+                .sleeping_producers = sq_load(&slot->sleeping_producers),
+                .sleeping_consumers = sq_load(&slot->sleeping_consumers),
+            };
+            memcpy(list[found].command, slot->command, sizeof(list[found].command) - 1);
+        }
+        found++;
+    }
+    return (int)found;
+}
+
+int shmq_list(int (*each)(const char *name, void *arg), void *arg)
+{
+    static const char prefix[] = "shmq.";
+    DIR *dir = opendir("/dev/shm");
+    struct dirent *entry;
+    int rc = 0;
+
+    if (dir == NULL)
+        return sq_fail(-errno, "cannot read /dev/shm");
+    while (rc == 0 && (entry = readdir(dir)) != NULL) {
+        struct sq_path path;
+        const char *name = entry->d_name + sizeof(prefix) - 1;
+        if (strncmp(entry->d_name, prefix, sizeof(prefix) - 1) == 0 &&
+            sq_segment_path(name, &path) == 0)
+            rc = each(name, arg);
+    }
+    closedir(dir);
+    return rc;
+}

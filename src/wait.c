@@ -1,0 +1,185 @@
+/*
+ * wait.c - how a call waits for a message, or for room.
+ *
+ * First it spins, if that has paid before and the other side can be running on
+ * another CPU; then it sleeps on the side's condition variable (cond.h).  It
+ * never sleeps longer than a second at a time: that bound, and the look for dead
+ * processes and a removed name made at it, is what heals a wake that died with
+ * the process it was meant for.
+ *
+ * A spinning consumer must not run on the producer's heels: each look at the
+ * tail takes the line from a producer that wants to write it again.  When
+ * messages come faster than a line travels, it is better to look away for a
+ * microsecond and find many.  In a ping-pong, where each message answers one of
+ * ours, that would double the round trip.  The two are told apart by what was
+ * found: at once, and several.
+ */
+#include <limits.h>
+#include <sched.h>
+
+#include "error.h"
+#include "futex.h"
+#include "queue.h"
+
+enum {
+    SPIN_LEAST_NS = 1000,
+    SPIN_MOST_NS = 40000,
+    LOOKS_PER_CLOCK = 16,
+    BACK_OFF_PAUSES = 40, /* some microsecond */
+    HEELS_NEAR_LOOKS = 2, /* found within so many looks: close behind */
+    HEELS_TIMES = 3,      /* so often in a row: a stream */
+    HEELS_FEW = 2,        /* found no more than so many after looking away: none */
+};
+
+static bool seems_ready(const struct shmq *q, enum sq_role role, struct sq_need need)
+{
+    return role == SQ_ROLE_CONSUMER ? sq_ring_has_items(&q->segment.ring)
+                                    : sq_ring_seems_roomy(&q->segment.ring, need.bytes, need.count);
+}
+
+static void pause_times(int n)
+{
+    while (n-- > 0)
+        sq_pause();
+}
+
+/* How close behind the producer, from how many messages the last wait brought. */
+static bool on_heels(const struct shmq *q, struct sq_habit *habit)
+{
+    uint64_t id = sq_load(&q->segment.ring.group->finished_id);
+    uint64_t burst = id - sq_load(&habit->last_id);
+
+    sq_store(&habit->last_id, id);
+    if (sq_load(&habit->heels) < HEELS_TIMES)
+        return false;
+    if (burst > HEELS_FEW)
+        return true;
+    sq_store(&habit->heels, 0);
+    return false;
+}
+
+/* Spin for a while; whether that helped. */
+static bool spin(const struct shmq *q, enum sq_role role, struct sq_need need,
+                 struct sq_habit *habit, int64_t until_ns)
+{
+    bool away = role == SQ_ROLE_PRODUCER || on_heels(q, habit);
+
+    for (unsigned looks = 1;; looks++) {
+        pause_times(away ? BACK_OFF_PAUSES : 1);
+        if (seems_ready(q, role, need)) {
+            if (!away)
+                sq_store(&habit->heels,
+                         looks <= HEELS_NEAR_LOOKS ? sq_load(&habit->heels) + 1 : 0);
+            return true;
+        }
+        if ((away || looks % LOOKS_PER_CLOCK == 0) && sq_clock_ns() >= until_ns)
+            return false;
+    }
+}
+
+static bool spin_adaptively(struct shmq *q, enum sq_role role, struct sq_need need, int64_t now_ns)
+{
+    struct sq_habit *habit = &q->habit[role];
+    uint32_t waker_cpu = sq_load(&sq_side_cond(q, role)->waker_cpu);
+    uint32_t spin_ns = sq_load(&habit->spin_ns);
+
+    /* While we spin on the CPU it needs, it cannot do what we wait for. */
+    if (waker_cpu == (uint32_t)sched_getcpu() + 1)
+        return false;
+    bool helped = spin(q, role, need, habit, now_ns + spin_ns);
+    spin_ns = helped ? spin_ns * 2 : spin_ns / 2;
+    spin_ns = spin_ns > SPIN_MOST_NS ? SPIN_MOST_NS : spin_ns;
+    sq_store(&habit->spin_ns, spin_ns < SPIN_LEAST_NS ? SPIN_LEAST_NS : spin_ns);
+    return helped;
+}
+
+/* The other side's mark of being had alone, and so without barriers. */
+static bool waker_unfenced(const struct shmq *q, enum sq_role role)
+{
+    return sq_load(role == SQ_ROLE_CONSUMER ? &q->segment.ring.producer->sole
+                                            : &q->segment.ring.group->sole) != 0;
+}
+
+/* Sleep once.  As sq_cond_sleep(), and *slept tells whether it came to that. */
+static int sleep_once(struct shmq *q, enum sq_role role, struct sq_need need, int64_t until_ns)
+{
+    struct sq_cond_shm *cond = sq_side_cond(q, role);
+    struct sq_slot_shm *slot = sq_attach_slot(&q->segment, &q->attachment);
+    _Atomic uint32_t *sleeping = role == SQ_ROLE_PRODUCER ? &slot->sleeping_producers
+                                                          : &slot->sleeping_consumers;
+    uint32_t ticket = sq_cond_prepare(cond);
+
+    if (waker_unfenced(q, role) && !sq_membarrier())
+        sq_store(&q->segment.control->fence_needed, 1);
+    if (seems_ready(q, role, need) || sq_segment_marked_gone(&q->segment)) {
+        sq_cond_cancel(cond);
+        return 0;
+    }
+    atomic_fetch_add(sleeping, 1);
+    int rc = sq_cond_sleep(cond, ticket, until_ns);
+    atomic_fetch_sub(sleeping, 1);
+    return rc;
+}
+
+static void account(struct shmq *q, enum sq_role role, int64_t slept_ns)
+{
+    struct sq_waits_shm *waits = role == SQ_ROLE_PRODUCER ? &q->segment.ring.producer->waits
+                                                          : &q->segment.ring.group->waits;
+
+    atomic_fetch_add_explicit(&waits->count, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&waits->total_ns, slept_ns, memory_order_relaxed);
+}
+
+/*
+ * A producer was woken but its message does not fit: there may be room for
+ * another's.  Pass the wake on, but only if the cursor has moved since we last
+ * looked, or producers would wake each other for ever.
+ */
+static void pass_on(struct shmq *q, uint64_t *seen_pos)
+{
+    uint64_t cursor = sq_load(&q->segment.ring.group->cursor_pos);
+
+    if (cursor != *seen_pos)
+        sq_wake(q, SQ_ROLE_PRODUCER, 1);
+    *seen_pos = cursor;
+}
+
+int sq_wait(struct shmq *q, enum sq_role role, struct sq_need need, struct sq_deadline *deadline)
+{
+    int64_t now_ns = sq_clock_ns(), begun_ns = now_ns;
+    int64_t end_ns = sq_deadline_at(deadline, now_ns);
+    uint64_t seen_pos = sq_load(&q->segment.ring.group->cursor_pos);
+    int rc = 0;
+
+    /* Also ends a caller that keeps finding nothing where there seems something. */
+    if (now_ns >= end_ns)
+        return -ETIMEDOUT;
+    if (spin_adaptively(q, role, need, now_ns) || seems_ready(q, role, need))
+        return 0;
+    while (!seems_ready(q, role, need)) {
+        if (sq_segment_marked_gone(&q->segment)) {
+            rc = sq_fail(-ESTALE, "the queue's name was removed");
+            break;
+        }
+        if (now_ns >= end_ns) {
+            rc = -ETIMEDOUT;
+            break;
+        }
+        bool to_end = end_ns - now_ns <= SQ_SLEEP_LONGEST_NS;
+        rc = sleep_once(q, role, need, to_end ? end_ns : now_ns + SQ_SLEEP_LONGEST_NS);
+        now_ns = sq_clock_ns();
+        if (rc == -EINTR)
+            break;
+        if (rc == 0 && role == SQ_ROLE_PRODUCER && !seems_ready(q, role, need))
+            pass_on(q, &seen_pos);
+        if (rc == -ETIMEDOUT && !to_end) {
+            /* Nothing is held here: a good place for a cancelled thread to end. */
+            pthread_testcancel();
+            sq_segment_is_gone(&q->segment);
+            sq_attach_sweep(&q->segment, &q->attachment, now_ns);
+        }
+        rc = 0;
+    }
+    account(q, role, now_ns - begun_ns);
+    return rc;
+}

@@ -1,0 +1,180 @@
+/*
+ * helper.c - see helper.h.
+ */
+#include "helper.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static int descriptors_before;
+
+const char *helper_name(const char *suffix)
+{
+    static char name[128];
+
+    snprintf(name, sizeof(name), "t-%d-%s", (int)getpid(), suffix);
+    return name;
+}
+
+int64_t helper_now_ns(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* --- leaving nothing behind --------------------------------------------- */
+
+static int count_descriptors(void)
+{
+    DIR *dir = opendir("/proc/self/fd");
+    int n = -1; /* the directory's own */
+
+    while (readdir(dir) != NULL)
+        n++;
+    closedir(dir);
+    return n;
+}
+
+/* Queues of ours that are left; removes them. */
+static int remove_queues(void)
+{
+    char prefix[64], path[512];
+    DIR *dir = opendir("/dev/shm");
+    struct dirent *entry;
+    int n = 0;
+
+    snprintf(prefix, sizeof(prefix), "shmq.t-%d-", (int)getpid());
+    while ((entry = readdir(dir)) != NULL) {
+        if (strncmp(entry->d_name, prefix, strlen(prefix)) != 0)
+            continue;
+        print_error("left behind: /dev/shm/%s\n", entry->d_name);
+        snprintf(path, sizeof(path), "/dev/shm/%s", entry->d_name);
+        unlink(path);
+        n++;
+    }
+    closedir(dir);
+    return n;
+}
+
+int helper_setup(void **state)
+{
+    (void)state;
+    remove_queues();
+    descriptors_before = count_descriptors();
+    return 0;
+}
+
+int helper_teardown(void **state)
+{
+    int bad = remove_queues();
+    int descriptors = count_descriptors();
+    pid_t child;
+
+    (void)state;
+    while ((child = waitpid(-1, NULL, WNOHANG)) != -1) {
+        print_error("left behind: a child\n");
+        bad++;
+        if (child == 0)
+            break; /* it ends with us: helper_fork() */
+    }
+    if (descriptors != descriptors_before) {
+        print_error("left behind: %d descriptors\n", descriptors - descriptors_before);
+        bad++;
+    }
+    return bad == 0 ? 0 : -1;
+}
+
+/* --- children ------------------------------------------------------------ */
+
+pid_t helper_fork(int (*body)(void *arg), void *arg)
+{
+    pid_t child = fork();
+
+    if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        _exit(body(arg));
+    }
+    assert_true(child > 0);
+    return child;
+}
+
+int helper_wait(pid_t child)
+{
+    int status;
+
+    while (waitpid(child, &status, 0) < 0)
+        assert_int_equal(errno, EINTR);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
+}
+
+void helper_kill(pid_t child)
+{
+    kill(child, SIGKILL);
+    helper_wait(child);
+}
+
+bool helper_await(bool (*condition)(void *arg), void *arg)
+{
+    int64_t until_ns = helper_now_ns() + SHMQ_SEC(10);
+    struct timespec pause = {0, 200000};
+
+    while (!condition(arg)) {
+        if (helper_now_ns() > until_ns)
+            return false;
+        nanosleep(&pause, NULL);
+    }
+    return true;
+}
+
+static struct shmq_stats stats_of(void *queue)
+{
+    struct shmq_stats stats = {.size = sizeof(stats)};
+
+    assert_int_equal(shmq_stats(queue, &stats), 0);
+    return stats;
+}
+
+bool helper_consumer_sleeps(void *queue)
+{
+    return stats_of(queue).sleeping_consumers > 0;
+}
+
+bool helper_producer_sleeps(void *queue)
+{
+    return stats_of(queue).sleeping_producers > 0;
+}
+
+bool helper_is_stopped(void *pid)
+{
+    char path[64], line[512] = "";
+    FILE *file;
+
+    snprintf(path, sizeof(path), "/proc/%d/stat", (int)*(pid_t *)pid);
+    file = fopen(path, "r");
+    if (file == NULL)
+        return false;
+    char *got = fgets(line, sizeof(line), file);
+    fclose(file);
+    char *end = got != NULL ? strrchr(line, ')') : NULL;
+    return end != NULL && (end[2] == 'T' || end[2] == 't');
+}
+
+shmq_t *helper_open(const char *name, int flags, const struct shmq_attr *attr)
+{
+    shmq_t *q = NULL;
+    int rc = shmq_open(&q, name, flags, attr);
+
+    if (rc != 0)
+        print_error("shmq_open(%s): %s (%s)\n", name, shmq_strerror(rc), shmq_last_error_detail());
+    assert_int_equal(rc, 0);
+    return q;
+}

@@ -1,0 +1,55 @@
+/*
+ * helper.h - what the tests share: names of their own, child processes, waiting
+ * for a condition, and the check that a test leaves nothing behind.
+ */
+#ifndef HELPER_H
+#define HELPER_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <cmocka.h>
+
+#include "shmq.h"
+
+/* A queue name of this process and test: "t-PID-suffix".  In a static buffer. */
+const char *helper_name(const char *suffix);
+
+/*
+ * cmocka setup and teardown of each test: the teardown fails the test if it
+ * left a child, a descriptor or a queue of helper_name() behind (and removes it).
+ */
+int helper_setup(void **state);
+int helper_teardown(void **state);
+
+/* A test between the two above. */
+#define HELPER_TEST(function) cmocka_unit_test_setup_teardown(function, helper_setup, helper_teardown)
+
+/* Fork a child that runs `body(arg)` and exits with what it returns. */
+pid_t helper_fork(int (*body)(void *arg), void *arg);
+
+/* Wait for a child: its exit status, or 1000 + the signal that killed it. */
+int helper_wait(pid_t child);
+
+/* SIGKILL a child and reap it. */
+void helper_kill(pid_t child);
+
+/* Poll until `condition(arg)`, at most 10 s: false if it never came. */
+bool helper_await(bool (*condition)(void *arg), void *arg);
+
+/* CLOCK_MONOTONIC. */
+int64_t helper_now_ns(void);
+
+/* Conditions for helper_await(). */
+bool helper_consumer_sleeps(void *queue); /* a get sleeps on this shmq_t */
+bool helper_producer_sleeps(void *queue);
+bool helper_is_stopped(void *pid);        /* a pid_t *: the process is stopped */
+
+/* Open or fail the test. */
+shmq_t *helper_open(const char *name, int flags, const struct shmq_attr *attr);
+
+#endif
