@@ -83,7 +83,22 @@ $(BUILD)/tests/%.o: tests/%.c
 $(TESTS): %: %.o $(BUILD)/tests/helper.o $(BUILD)/libshmq.a
 	$(CC) $(CFLAGS) $(LDFLAGS) $^ -lcmocka $(LDLIBS) -o $@
 
+<<<<<<< HEAD
 include tools/bench/bench.mk
+=======
+# --- models: the protocols, and why there is no pthread_cond_t ---------------
+
+.PHONY: check-models show-condhang
+check-models:
+	tests/models/run.sh
+
+$(BUILD)/condhang: tests/evidence/condhang.c
+	@mkdir -p $(@D)
+	$(CC) $(BASE) $(CFLAGS) $< $(LDLIBS) -o $@
+
+show-condhang: $(BUILD)/condhang
+	$<
+>>>>>>> main
 
 # --- install -------------------------------------------------------------
 

@@ -60,10 +60,10 @@ extern "C" {
 /* A handle on an open queue. */
 typedef struct shmq shmq_t;
 
-#define SHMQ_NOWAIT ((int64_t)0)
+#define SHMQ_NOWAIT  ((int64_t)0)
 #define SHMQ_FOREVER ((int64_t)-1)
-#define SHMQ_MS(n) ((int64_t)(n) * 1000000)
-#define SHMQ_SEC(n) ((int64_t)(n) * 1000000000)
+#define SHMQ_MS(n)   ((int64_t)(n)*1000000)
+#define SHMQ_SEC(n)  ((int64_t)(n)*1000000000)
 
 /* --- opening ----------------------------------------------------------- */
 
@@ -278,12 +278,12 @@ struct shmq_stats {
     int64_t empty_wait_ns;     /* and how long, all together */
     uint32_t sleeping_producers;
     uint32_t sleeping_consumers;
-    uint32_t attached;         /* handles attached (read-only ones do not show) */
-    uint32_t sole_producer;    /* 1 while a sole producer has the queue */
-    uint32_t sole_consumer;    /* likewise */
-    uint32_t unlinked;         /* 1 once the name was removed */
-    uint64_t recoveries;       /* dead owners of a lock or role cleaned up after */
-    uint64_t dead_count;       /* attached processes found dead */
+    uint32_t attached;      /* handles attached (read-only ones do not show) */
+    uint32_t sole_producer; /* 1 while a sole producer has the queue */
+    uint32_t sole_consumer; /* likewise */
+    uint32_t unlinked;      /* 1 once the name was removed */
+    uint64_t recoveries;    /* dead owners of a lock or role cleaned up after */
+    uint64_t dead_count;    /* attached processes found dead */
     /*
      * How long messages waited: bucket 0 counts those under 2 ns, bucket i
      * those of 2^i up to 2^(i+1) - 1 ns, the last all that is longer.  It is a
@@ -296,9 +296,9 @@ SHMQ_API int shmq_stats(shmq_t *q, struct shmq_stats *stats);
 
 /* An attached handle, for people to read; liveness does not rest on the pid. */
 struct shmq_process {
-    int32_t pid;         /* in the process's own PID namespace */
-    uint32_t flags;      /* SHMQ_SOLE_... it was opened with */
-    int64_t attached_ns; /* since when, CLOCK_MONOTONIC */
+    int32_t pid;                 /* in the process's own PID namespace */
+    uint32_t flags;              /* SHMQ_SOLE_... it was opened with */
+    int64_t attached_ns;         /* since when, CLOCK_MONOTONIC */
     uint32_t sleeping_producers; /* of its threads, how many sleep in a put */
     uint32_t sleeping_consumers; /* likewise in a get */
     char command[16];            /* as in /proc/PID/comm */

@@ -18,8 +18,8 @@
 #include "clock.h"
 #include "error.h"
 
-#define LOCK_BASE ((off_t)1 << 60)
-#define SLOT_BASE (LOCK_BASE + 64)
+#define LOCK_BASE      ((off_t)1 << 60)
+#define SLOT_BASE      (LOCK_BASE + 64)
 #define SWEEP_EVERY_NS ((int64_t)1000000000)
 
 static int lock_byte(int fd, off_t byte, short type)

@@ -9,18 +9,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define sq_likely(x) __builtin_expect(!!(x), 1)
+#define sq_likely(x)   __builtin_expect(!!(x), 1)
 #define sq_unlikely(x) __builtin_expect(!!(x), 0)
 
 /* Keeps what two sides write apart: a line of 64 bytes, and its neighbour that
  * some processors fetch along with it. */
 #define SQ_SEPARATE 128
-#define SQ_LINE 64
+#define SQ_LINE     64
 
 /* Shared counters have one writer at a time; these say "no ordering meant". */
-#define sq_load(p) atomic_load_explicit((p), memory_order_relaxed)
-#define sq_store(p, v) atomic_store_explicit((p), (v), memory_order_relaxed)
-#define sq_load_acquire(p) atomic_load_explicit((p), memory_order_acquire)
+#define sq_load(p)             atomic_load_explicit((p), memory_order_relaxed)
+#define sq_store(p, v)         atomic_store_explicit((p), (v), memory_order_relaxed)
+#define sq_load_acquire(p)     atomic_load_explicit((p), memory_order_acquire)
 #define sq_store_release(p, v) atomic_store_explicit((p), (v), memory_order_release)
 
 /* Keep the compiler from moving stores across: what a process that dies leaves

@@ -5,12 +5,20 @@
 #include "futex.h"
 
 #include <errno.h>
-#include <linux/futex.h>
-#include <linux/membarrier.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "clock.h"
+
+/* The kernel's interface, in <linux/futex.h> and <linux/membarrier.h>, which a
+ * libc other than the system's own may not find. */
+enum {
+    FUTEX_WAKE = 1,
+    FUTEX_WAIT_BITSET = 9, /* as FUTEX_WAIT, with an absolute time */
+    MEMBARRIER_CMD_GLOBAL_EXPEDITED = 1 << 1,
+    MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED = 1 << 2,
+};
+#define FUTEX_BITSET_MATCH_ANY 0xffffffffu
 
 int sq_futex_wait(_Atomic uint32_t *word, uint32_t expected, int64_t until_ns)
 {

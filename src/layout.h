@@ -30,7 +30,7 @@
 #include "lock.h"
 #include "shmq.h"
 
-#define SQ_MAGIC "shmq\r\n\032"
+#define SQ_MAGIC  "shmq\r\n\032"
 #define SQ_FORMAT 1
 
 /*
@@ -80,9 +80,9 @@ struct sq_control_shm {
     /* 1 when a process cannot issue membarrier(): sole producers and consumers
      * must fence for themselves.  Set by that process as it attaches. */
     _Atomic uint32_t fence_needed;
-    _Atomic int64_t swept_ns;     /* last look for dead processes; whoever wins the swap */
-    _Atomic uint64_t dead_count;  /* attached processes found dead; whoever cleans the slot */
-    _Atomic uint64_t recoveries;  /* dead owners of a lock or role; whoever repairs */
+    _Atomic int64_t swept_ns;    /* last look for dead processes; whoever wins the swap */
+    _Atomic uint64_t dead_count; /* attached processes found dead; whoever cleans the slot */
+    _Atomic uint64_t recoveries; /* dead owners of a lock or role; whoever repairs */
 };
 
 /* A handle's place in the attach table.  Its owner holds an OFD lock on the
@@ -125,6 +125,8 @@ struct sq_producer_shm {
     uint64_t peak_futile_id;                   /* P; when looking for a peak was last in vain */
     uint64_t peak_pause;                       /* P; 1: do not look for a while */
     int64_t tick_ns;                           /* P; put time of the last message */
+    uint64_t sleeper_bytes;                    /* P; the least room that a sleeping producer */
+    uint64_t sleeper_count;                    /* P; needs (or needed); UINT64_MAX: none */
     _Atomic uint32_t sole;                     /* 1 while a sole producer is at work */
 
     alignas(SQ_SEPARATE) _Atomic uint64_t tail_pos; /* P; storing it makes a put true */
@@ -162,12 +164,12 @@ struct sq_group_shm {
  * passed it.
  */
 struct sq_record_shm {
-    uint32_t length;   /* payload bytes */
-    uint8_t type;      /* 0 */
-    uint8_t flags;     /* enum sq_record_flags */
+    uint32_t length;    /* payload bytes */
+    uint8_t type;       /* 0 */
+    uint8_t flags;      /* enum sq_record_flags */
     uint16_t extension; /* 0 */
-    uint64_t id;       /* one more than the record before */
-    int64_t put_ns;    /* CLOCK_MONOTONIC, coarse unless SQ_RECORD_SAMPLED */
+    uint64_t id;        /* one more than the record before */
+    int64_t put_ns;     /* CLOCK_MONOTONIC, coarse unless SQ_RECORD_SAMPLED */
 };
 
 enum sq_record_flags {

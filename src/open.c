@@ -9,8 +9,8 @@
 
 static int check_flags(int flags)
 {
-    const int known = SHMQ_CREATE | SHMQ_EXCL | SHMQ_RDONLY | SHMQ_SOLE_PRODUCER |
-                      SHMQ_SOLE_CONSUMER;
+    const int known =
+        SHMQ_CREATE | SHMQ_EXCL | SHMQ_RDONLY | SHMQ_SOLE_PRODUCER | SHMQ_SOLE_CONSUMER;
 
     if ((flags & ~known) != 0)
         return sq_fail(-EINVAL, "unknown flags %#x", flags & ~known);

@@ -43,6 +43,19 @@ static int drop_oldest(struct shmq *q, struct sq_need need, struct sq_deadline *
     return rc;
 }
 
+/*
+ * After the producer's side was left: wake consumers for what was put, and pass
+ * the baton to another producer if any room is left.
+ */
+static inline void wake_after_put(struct shmq *q, unsigned count)
+{
+    if (count > 0)
+        sq_wake(q, SQ_ROLE_CONSUMER, count);
+    if (sq_unlikely(sq_cond_has_sleepers(sq_side_cond(q, SQ_ROLE_PRODUCER))) &&
+        sq_ring_seems_roomy(&q->segment.ring, SQ_RECORD_HEADER_BYTES, 1))
+        sq_wake(q, SQ_ROLE_PRODUCER, 1);
+}
+
 /* The side is entered but there seems to be no room: see to it, or leave. */
 static int make_room(struct shmq *q, struct sq_need need, struct sq_deadline *deadline)
 {
@@ -64,8 +77,10 @@ static int make_room(struct shmq *q, struct sq_need need, struct sq_deadline *de
         rc = sq_wait(q, SQ_ROLE_PRODUCER, need, deadline);
         if (rc == 0)
             rc = sq_enter(q, SQ_ROLE_PRODUCER, deadline);
-        if (rc < 0)
+        if (rc < 0) {
+            wake_after_put(q, 0); /* perhaps a wake had been ours */
             return rc;
+        }
     }
 }
 
@@ -80,16 +95,6 @@ static inline int enter_with_room(struct shmq *q, struct sq_need need, struct sq
                   !sq_segment_marked_gone(&q->segment)))
         return 0;
     return make_room(q, need, deadline);
-}
-
-/* After a put has left: consumers for its messages, and the baton to another
- * producer if it may find room, too. */
-static inline void wake_after_put(struct shmq *q, unsigned count, uint64_t bytes)
-{
-    sq_wake(q, SQ_ROLE_CONSUMER, count);
-    if (sq_unlikely(sq_cond_has_sleepers(sq_side_cond(q, SQ_ROLE_PRODUCER))) &&
-        sq_ring_seems_roomy(&q->segment.ring, bytes, 1))
-        sq_wake(q, SQ_ROLE_PRODUCER, 1);
 }
 
 int shmq_put(shmq_t *q, const void *data, size_t length, int64_t timeout_ns)
@@ -115,7 +120,7 @@ int shmq_put(shmq_t *q, const void *data, size_t length, int64_t timeout_ns)
     sq_copy(payload, data, length);
     sq_ring_publish(ring, tail + need.bytes, id + 1, length);
     sq_leave(q, SQ_ROLE_PRODUCER);
-    wake_after_put(q, 1, need.bytes);
+    wake_after_put(q, 1);
     return 0;
 }
 
@@ -151,8 +156,7 @@ static void append_many(struct shmq *q, const struct shmq_buf *messages, unsigne
 
     for (unsigned i = 0; i < count; i++) {
         size_t length = messages[i].length;
-        void *payload =
-            sq_ring_write_header(ring, tail, id++, (uint32_t)length, flags, now_ns);
+        void *payload = sq_ring_write_header(ring, tail, id++, (uint32_t)length, flags, now_ns);
         sq_copy(payload, messages[i].data, length);
         flags = 0;
         payload_bytes += length;
@@ -190,7 +194,7 @@ int shmq_put_many(shmq_t *q, const struct shmq_buf *messages, unsigned count, in
             break;
         append_many(q, messages + put, part);
         sq_leave(q, SQ_ROLE_PRODUCER);
-        wake_after_put(q, part, SQ_RECORD_HEADER_BYTES);
+        wake_after_put(q, part);
         put += part;
     }
     return put > 0 ? (int)put : rc;
@@ -248,7 +252,7 @@ int shmq_commit(shmq_t *q, size_t length)
     sq_ring_publish(ring, tail + bytes, id + 1, length);
     sq_store(&q->reservation.thread, NULL);
     sq_leave(q, SQ_ROLE_PRODUCER);
-    wake_after_put(q, 1, bytes);
+    wake_after_put(q, 1);
     return 0;
 }
 
@@ -260,6 +264,6 @@ int shmq_abort(shmq_t *q)
         return rc;
     sq_store(&q->reservation.thread, NULL);
     sq_leave(q, SQ_ROLE_PRODUCER);
-    wake_after_put(q, 0, SQ_RECORD_HEADER_BYTES);
+    wake_after_put(q, 0);
     return 0;
 }

@@ -59,9 +59,10 @@ static void repair(struct shmq *q, enum sq_role role)
     const struct sq_ring *ring = &q->segment.ring;
 
     /* Where the truth itself is damaged the calls find out for themselves. */
-    if (role == SQ_ROLE_PRODUCER)
+    if (role == SQ_ROLE_PRODUCER) {
         sq_ring_rebuild_producer(ring);
-    else
+        ring->producer->sleeper_bytes = ring->producer->sleeper_count = 0;
+    } else
         sq_ring_rebuild_consumer(ring);
     atomic_fetch_add(&q->segment.control->recoveries, 1);
     /* The dead may have published and not woken. */
@@ -160,8 +161,8 @@ static int attach_again(struct shmq *q)
 
 static int claim(struct shmq *q, enum sq_role role)
 {
-    bool sole = (q->flags & (role == SQ_ROLE_PRODUCER ? SHMQ_SOLE_PRODUCER
-                                                       : SHMQ_SOLE_CONSUMER)) != 0;
+    bool sole =
+        (q->flags & (role == SQ_ROLE_PRODUCER ? SHMQ_SOLE_PRODUCER : SHMQ_SOLE_CONSUMER)) != 0;
     int rc = sq_role_claim(&q->segment, role, sole);
 
     if (rc < 0)

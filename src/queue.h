@@ -24,9 +24,10 @@ struct sq_guard {
 
 /* What a handle has learned about waiting on one side (wait.c). */
 struct sq_habit {
-    _Atomic uint32_t spin_ns; /* how long to spin before sleeping */
-    _Atomic uint32_t heels;   /* how close behind the producer we run */
-    _Atomic uint64_t last_id; /* finished_id when we last waited */
+    _Atomic uint32_t spin_ns;  /* how long to spin before sleeping */
+    _Atomic uint32_t heels;    /* how close behind the producer we run */
+    _Atomic uint32_t no_yield; /* for so many waits do not yield */
+    _Atomic uint64_t last_id;  /* finished_id when we last waited */
 };
 
 /* An open shmq_reserve(). */
@@ -46,7 +47,7 @@ struct shmq {
     struct sq_segment segment;
     struct sq_attachment attachment;
     struct sq_forkable forkable;
-    uint32_t flags; /* as given to shmq_open() */
+    uint32_t flags;         /* as given to shmq_open() */
     _Atomic uint32_t ready; /* SQ_READY_...; 0 again in a forked child */
     bool sole[2];           /* by role: claimed alone; changes under claim_lock */
     bool fences;            /* the kernel does not fence for us (membarrier) */
@@ -139,8 +140,8 @@ struct sq_need {
 };
 
 /*
- * Wait until it seems that the side can go on.  Enters no side, holds nothing.
- * 0 go and look; -ETIMEDOUT; -EINTR; -ESTALE.
+ * Wait until it seems that the side can go on.  The caller has entered neither.
+ * 0 go and look; -ETIMEDOUT, -EINTR, -ESTALE, or what entering the side said.
  */
 int sq_wait(struct shmq *q, enum sq_role role, struct sq_need need, struct sq_deadline *deadline);
 

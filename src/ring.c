@@ -54,8 +54,7 @@ int sq_ring_look_room(const struct sq_ring *ring, uint64_t bytes, uint64_t count
         return rc;
     if (bytes > ring->capacity_bytes - (sq_load(&p->tail_pos) - p->low_pos))
         return -EAGAIN;
-    if (ring->max_messages != 0 &&
-        sq_load(&p->next_id) + count - p->low_id > ring->max_messages)
+    if (ring->max_messages != 0 && sq_load(&p->next_id) + count - p->low_id > ring->max_messages)
         return -EAGAIN;
     return 0;
 }

@@ -100,7 +100,8 @@ int sq_segment_attr(const struct shmq_attr *given, struct shmq_attr *attr)
     if (attr->mode == 0)
         attr->mode = MODE_DEFAULT;
     if ((attr->mode & ~0777u) != 0 || (attr->mode & 0600) != 0600)
-        return sq_fail(-EINVAL, "mode %#o must be permission bits with read and write for the owner",
+        return sq_fail(-EINVAL,
+                       "mode %#o must be permission bits with read and write for the owner",
                        attr->mode);
     return 0;
 }
@@ -207,6 +208,7 @@ static int initialise(struct sq_segment *s, const struct sq_header_shm *h)
         rc = sq_cond_init(&g->items);
     sq_store(&p->next_id, 1);
     p->low_id = 1;
+    p->sleeper_bytes = p->sleeper_count = UINT64_MAX;
     *s->header = *h;
     return rc < 0 ? sq_fail(rc, "this libc's robust mutexes are not known to shmq") : 0;
 }
@@ -219,8 +221,8 @@ static int give_memory(int fd, uint64_t bytes)
     if (rc == 0)
         return 0;
     if (rc == ENOSPC && fstatvfs(fd, &fs) == 0)
-        return sq_fail(-ENOSPC, "the queue needs %" PRIu64 " bytes of " SHM_DIR ", %" PRIu64
-                                " are free",
+        return sq_fail(-ENOSPC,
+                       "the queue needs %" PRIu64 " bytes of " SHM_DIR ", %" PRIu64 " are free",
                        bytes, (uint64_t)fs.f_bavail * fs.f_frsize);
     return sq_fail(-rc, "cannot get %" PRIu64 " bytes of " SHM_DIR, bytes);
 }
@@ -283,15 +285,15 @@ static int check_header(const struct sq_header_shm *h, uint64_t object_bytes, bo
         return sq_fail(-EPROTO, "the queue uses features this library does not know (%#x, %#x)",
                        h->incompatible, h->read_compatible);
     if (h->lock_stamp != sq_lock_stamp() || h->cond_stamp != sq_cond_stamp())
-        return sq_fail(-EPROTO, "the queue was made by a library of another libc or SYNC "
-                                "(lock %#x, ours %#x; cond %u, ours %u)",
+        return sq_fail(-EPROTO,
+                       "the queue was made by a library of another libc or SYNC "
+                       "(lock %#x, ours %#x; cond %u, ours %u)",
                        h->lock_stamp, sq_lock_stamp(), h->cond_stamp, sq_cond_stamp());
     if (h->header_bytes != sizeof(*h) || h->slot_bytes != sizeof(struct sq_slot_shm) ||
         h->group_bytes != sizeof(struct sq_group_shm) || h->slot_count == 0 ||
-        h->group_count == 0 || h->total_bytes != object_bytes ||
-        h->capacity_bytes < page || (h->capacity_bytes & (h->capacity_bytes - 1)) != 0 ||
-        h->capacity_bytes > CAPACITY_MOST || ring % page != 0 || ring > object_bytes ||
-        h->capacity_bytes != object_bytes - ring ||
+        h->group_count == 0 || h->total_bytes != object_bytes || h->capacity_bytes < page ||
+        (h->capacity_bytes & (h->capacity_bytes - 1)) != 0 || h->capacity_bytes > CAPACITY_MOST ||
+        ring % page != 0 || ring > object_bytes || h->capacity_bytes != object_bytes - ring ||
         h->max_message_bytes > h->capacity_bytes - SQ_RECORD_HEADER_BYTES ||
         h->full > SHMQ_FULL_DROP ||
         !part_fits(h->control_off, 1, sizeof(struct sq_control_shm), SQ_SEPARATE, ring) ||
@@ -310,8 +312,9 @@ static int check_object(const struct stat *st, int flags)
     if (!S_ISREG(st->st_mode))
         return sq_fail(-EPROTO, "not a regular file");
     if ((flags & SHMQ_CREATE) && st->st_uid != geteuid() && st->st_uid != 0)
-        return sq_fail(-EACCES, "exists already and belongs to user %u; open it without "
-                                "SHMQ_CREATE to use it",
+        return sq_fail(-EACCES,
+                       "exists already and belongs to user %u; open it without "
+                       "SHMQ_CREATE to use it",
                        (unsigned)st->st_uid);
     if (st->st_size < (off_t)sizeof(struct sq_header_shm))
         return sq_fail(-EPROTO, "only %lld bytes long", (long long)st->st_size);

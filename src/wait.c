@@ -29,6 +29,9 @@ enum {
     HEELS_NEAR_LOOKS = 2, /* found within so many looks: close behind */
     HEELS_TIMES = 3,      /* so often in a row: a stream */
     HEELS_FEW = 2,        /* found no more than so many after looking away: none */
+    YIELDS = 4,
+    YIELD_LONGEST_NS = 200000, /* longer: a third process has this CPU */
+    YIELD_REST = 64,           /* waits without, after yielding was in vain */
 };
 
 static bool seems_ready(const struct shmq *q, enum sq_role role, struct sq_need need)
@@ -68,13 +71,35 @@ static bool spin(const struct shmq *q, enum sq_role role, struct sq_need need,
         pause_times(away ? BACK_OFF_PAUSES : 1);
         if (seems_ready(q, role, need)) {
             if (!away)
-                sq_store(&habit->heels,
-                         looks <= HEELS_NEAR_LOOKS ? sq_load(&habit->heels) + 1 : 0);
+                sq_store(&habit->heels, looks <= HEELS_NEAR_LOOKS ? sq_load(&habit->heels) + 1 : 0);
             return true;
         }
         if ((away || looks % LOOKS_PER_CLOCK == 0) && sq_clock_ns() >= until_ns)
             return false;
     }
+}
+
+/*
+ * The other side ran on this very CPU: while we spin, it cannot.  Letting it run
+ * at once is half the cost of sleeping and being woken.
+ */
+static bool yield_adaptively(const struct shmq *q, enum sq_role role, struct sq_need need,
+                             struct sq_habit *habit, int64_t now_ns)
+{
+    uint32_t rest = sq_load(&habit->no_yield);
+    bool helped = false;
+
+    if (rest > 0) {
+        sq_store(&habit->no_yield, rest - 1);
+        return false;
+    }
+    for (int i = 0; i < YIELDS && !helped; i++) {
+        sched_yield();
+        helped = seems_ready(q, role, need);
+    }
+    if (!helped || sq_clock_ns() - now_ns > YIELD_LONGEST_NS)
+        sq_store(&habit->no_yield, YIELD_REST);
+    return helped;
 }
 
 static bool spin_adaptively(struct shmq *q, enum sq_role role, struct sq_need need, int64_t now_ns)
@@ -83,9 +108,8 @@ static bool spin_adaptively(struct shmq *q, enum sq_role role, struct sq_need ne
     uint32_t waker_cpu = sq_load(&sq_side_cond(q, role)->waker_cpu);
     uint32_t spin_ns = sq_load(&habit->spin_ns);
 
-    /* While we spin on the CPU it needs, it cannot do what we wait for. */
     if (waker_cpu == (uint32_t)sched_getcpu() + 1)
-        return false;
+        return yield_adaptively(q, role, need, habit, now_ns);
     bool helped = spin(q, role, need, habit, now_ns + spin_ns);
     spin_ns = helped ? spin_ns * 2 : spin_ns / 2;
     spin_ns = spin_ns > SPIN_MOST_NS ? SPIN_MOST_NS : spin_ns;
@@ -100,55 +124,101 @@ static bool waker_unfenced(const struct shmq *q, enum sq_role role)
                                             : &q->segment.ring.group->sole) != 0;
 }
 
-/* Sleep once.  As sq_cond_sleep(), and *slept tells whether it came to that. */
-static int sleep_once(struct shmq *q, enum sq_role role, struct sq_need need, int64_t until_ns)
+/*
+ * A producer has announced itself: look again with the side entered, and note
+ * what it needs, for look_for_others().  1 there is room, 0 there is not.
+ */
+static int note_need(struct shmq *q, struct sq_need need, struct sq_deadline *deadline)
+{
+    const struct sq_ring *ring = &q->segment.ring;
+    struct sq_producer_shm *p = ring->producer;
+    int rc = sq_enter(q, SQ_ROLE_PRODUCER, deadline);
+
+    if (rc < 0)
+        return rc;
+    rc = sq_ring_look_room(ring, need.bytes, need.count);
+    if (rc == -EAGAIN) {
+        if (need.bytes < p->sleeper_bytes)
+            p->sleeper_bytes = need.bytes;
+        if (need.count < p->sleeper_count)
+            p->sleeper_count = need.count;
+    }
+    sq_leave(q, SQ_ROLE_PRODUCER);
+    return rc != -EAGAIN;
+}
+
+/*
+ * A producer was woken, but its own message does not fit.  If there is room for
+ * the least that a sleeper needs, wake them all and let them note their needs
+ * anew.  Passing the wake on to one would not do: to a large one, which passes it
+ * back, for ever; and not passing it would leave a small one asleep beside its
+ * room.  Once a wake at most, and never when all messages are of one size.
+ */
+static int look_for_others(struct shmq *q, struct sq_deadline *deadline)
+{
+    struct sq_producer_shm *p = q->segment.ring.producer;
+    int rc = sq_enter(q, SQ_ROLE_PRODUCER, deadline);
+
+    if (rc < 0)
+        return rc;
+    bool room = p->sleeper_bytes != UINT64_MAX &&
+                sq_ring_look_room(&q->segment.ring, p->sleeper_bytes, p->sleeper_count) == 0;
+    if (room)
+        p->sleeper_bytes = p->sleeper_count = UINT64_MAX;
+    sq_leave(q, SQ_ROLE_PRODUCER);
+    if (room)
+        sq_wake(q, SQ_ROLE_PRODUCER, UINT32_MAX);
+    return 0;
+}
+
+/* Sleep once, unless there is reason not to.  0 look again; -ETIMEDOUT, -EINTR. */
+static int sleep_once(struct shmq *q, enum sq_role role, struct sq_need need,
+                      struct sq_deadline *deadline, int64_t until_ns)
 {
     struct sq_cond_shm *cond = sq_side_cond(q, role);
     struct sq_slot_shm *slot = sq_attach_slot(&q->segment, &q->attachment);
-    _Atomic uint32_t *sleeping = role == SQ_ROLE_PRODUCER ? &slot->sleeping_producers
-                                                          : &slot->sleeping_consumers;
+    _Atomic uint32_t *sleeping =
+        role == SQ_ROLE_PRODUCER ? &slot->sleeping_producers : &slot->sleeping_consumers;
     uint32_t ticket = sq_cond_prepare(cond);
+    int rc;
 
     if (waker_unfenced(q, role) && !sq_membarrier())
         sq_store(&q->segment.control->fence_needed, 1);
-    if (seems_ready(q, role, need) || sq_segment_marked_gone(&q->segment)) {
+    rc = role == SQ_ROLE_PRODUCER ? note_need(q, need, deadline) : seems_ready(q, role, need);
+    if (rc != 0 || sq_segment_marked_gone(&q->segment)) {
         sq_cond_cancel(cond);
-        return 0;
+        return rc < 0 ? rc : 0;
     }
     atomic_fetch_add(sleeping, 1);
-    int rc = sq_cond_sleep(cond, ticket, until_ns);
+    rc = sq_cond_sleep(cond, ticket, until_ns);
     atomic_fetch_sub(sleeping, 1);
+    if (rc == 0 && role == SQ_ROLE_PRODUCER && !seems_ready(q, role, need))
+        rc = look_for_others(q, deadline);
     return rc;
 }
 
 static void account(struct shmq *q, enum sq_role role, int64_t slept_ns)
 {
-    struct sq_waits_shm *waits = role == SQ_ROLE_PRODUCER ? &q->segment.ring.producer->waits
-                                                          : &q->segment.ring.group->waits;
+    struct sq_waits_shm *waits =
+        role == SQ_ROLE_PRODUCER ? &q->segment.ring.producer->waits : &q->segment.ring.group->waits;
 
     atomic_fetch_add_explicit(&waits->count, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&waits->total_ns, slept_ns, memory_order_relaxed);
 }
 
-/*
- * A producer was woken but its message does not fit: there may be room for
- * another's.  Pass the wake on, but only if the cursor has moved since we last
- * looked, or producers would wake each other for ever.
- */
-static void pass_on(struct shmq *q, uint64_t *seen_pos)
+/* At the end of a long sleep nothing is held: a good place for a cancelled
+ * thread to end, and for a look at what nobody may have told us. */
+static void look_around(struct shmq *q, int64_t now_ns)
 {
-    uint64_t cursor = sq_load(&q->segment.ring.group->cursor_pos);
-
-    if (cursor != *seen_pos)
-        sq_wake(q, SQ_ROLE_PRODUCER, 1);
-    *seen_pos = cursor;
+    pthread_testcancel();
+    sq_segment_is_gone(&q->segment);
+    sq_attach_sweep(&q->segment, &q->attachment, now_ns);
 }
 
 int sq_wait(struct shmq *q, enum sq_role role, struct sq_need need, struct sq_deadline *deadline)
 {
     int64_t now_ns = sq_clock_ns(), begun_ns = now_ns;
     int64_t end_ns = sq_deadline_at(deadline, now_ns);
-    uint64_t seen_pos = sq_load(&q->segment.ring.group->cursor_pos);
     int rc = 0;
 
     /* Also ends a caller that keeps finding nothing where there seems something. */
@@ -156,7 +226,7 @@ int sq_wait(struct shmq *q, enum sq_role role, struct sq_need need, struct sq_de
         return -ETIMEDOUT;
     if (spin_adaptively(q, role, need, now_ns) || seems_ready(q, role, need))
         return 0;
-    while (!seems_ready(q, role, need)) {
+    do {
         if (sq_segment_marked_gone(&q->segment)) {
             rc = sq_fail(-ESTALE, "the queue's name was removed");
             break;
@@ -165,21 +235,14 @@ int sq_wait(struct shmq *q, enum sq_role role, struct sq_need need, struct sq_de
             rc = -ETIMEDOUT;
             break;
         }
-        bool to_end = end_ns - now_ns <= SQ_SLEEP_LONGEST_NS;
-        rc = sleep_once(q, role, need, to_end ? end_ns : now_ns + SQ_SLEEP_LONGEST_NS);
+        int64_t until_ns = now_ns + SQ_SLEEP_LONGEST_NS;
+        rc = sleep_once(q, role, need, deadline, until_ns < end_ns ? until_ns : end_ns);
         now_ns = sq_clock_ns();
-        if (rc == -EINTR)
-            break;
-        if (rc == 0 && role == SQ_ROLE_PRODUCER && !seems_ready(q, role, need))
-            pass_on(q, &seen_pos);
-        if (rc == -ETIMEDOUT && !to_end) {
-            /* Nothing is held here: a good place for a cancelled thread to end. */
-            pthread_testcancel();
-            sq_segment_is_gone(&q->segment);
-            sq_attach_sweep(&q->segment, &q->attachment, now_ns);
-        }
-        rc = 0;
-    }
+        if (rc == -ETIMEDOUT && until_ns < end_ns)
+            look_around(q, now_ns);
+        if (rc == -ETIMEDOUT)
+            rc = 0;
+    } while (rc == 0 && !seems_ready(q, role, need));
     account(q, role, now_ns - begun_ns);
     return rc;
 }

@@ -27,7 +27,8 @@ int helper_setup(void **state);
 int helper_teardown(void **state);
 
 /* A test between the two above. */
-#define HELPER_TEST(function) cmocka_unit_test_setup_teardown(function, helper_setup, helper_teardown)
+#define HELPER_TEST(function)                                                                      \
+    cmocka_unit_test_setup_teardown(function, helper_setup, helper_teardown)
 
 /* Fork a child that runs `body(arg)` and exits with what it returns. */
 pid_t helper_fork(int (*body)(void *arg), void *arg);
@@ -47,7 +48,7 @@ int64_t helper_now_ns(void);
 /* Conditions for helper_await(). */
 bool helper_consumer_sleeps(void *queue); /* a get sleeps on this shmq_t */
 bool helper_producer_sleeps(void *queue);
-bool helper_is_stopped(void *pid);        /* a pid_t *: the process is stopped */
+bool helper_is_stopped(void *pid); /* a pid_t *: the process is stopped */
 
 /* Open or fail the test. */
 shmq_t *helper_open(const char *name, int flags, const struct shmq_attr *attr);

@@ -31,6 +31,7 @@ struct options {
     bool bars;
     bool json;
     bool quick;
+    double busy; /* machine_busy() before the first round */
     unsigned repeat;
     double seconds;          /* length of a round */
     size_t sizes[MAX_SIZES]; /* as given; 0 of them: the workload's own */
@@ -116,5 +117,7 @@ void report_json(FILE *out, const struct results *all, const struct options *opt
 const char *machine_cpu(void);
 const char *machine_kernel(void);
 const char *machine_compiler(void);
+/* The share of all processors that is in use while we sleep half a second, in percent. */
+double machine_busy(void);
 
 #endif

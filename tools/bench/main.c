@@ -133,8 +133,11 @@ int main(int argc, char **argv)
         return done;
     catch_signals();
     ticks_per_ns();
+    options.busy = machine_busy();
     if (!options.json) {
         report_machine(stdout);
+        printf("%.0f%% of the processors were in use by others at the start%s\n", options.busy,
+               options.busy > 5 ? ": figures will be off" : "");
         printf("%u rounds of %g s each; medians, least and most\n", options.repeat,
                options.seconds);
     }

@@ -10,13 +10,15 @@
 
 #include "bench.h"
 
-/* Each process copies through its own; the parent's tells the identifier. */
+struct sysv_message {
+    long type;
+    unsigned char bytes[];
+};
+
+/* Each process copies through a message of its own; the parent's tells the identifier. */
 struct sysv {
     int id;
-    struct {
-        long type;
-        unsigned char bytes[];
-    } message;
+    struct sysv_message *message;
 };
 
 static const char *sysv_refuses(size_t size, unsigned consumers)
@@ -34,13 +36,16 @@ static const char *sysv_refuses(size_t size, unsigned consumers)
 
 static int sysv_create(struct channel *channel)
 {
-    struct sysv *sysv = calloc(1, sizeof *sysv + channel->size);
+    struct sysv *sysv = calloc(1, sizeof *sysv);
     if (!sysv)
         return -ENOMEM;
-    sysv->id = msgget(IPC_PRIVATE, IPC_CREAT | 0600);
+    sysv->message = calloc(1, sizeof *sysv->message + channel->size);
+    sysv->id = sysv->message ? msgget(IPC_PRIVATE, IPC_CREAT | 0600) : -1;
     if (sysv->id < 0) {
+        int error = sysv->message ? -errno : -ENOMEM;
+        free(sysv->message);
         free(sysv);
-        return -errno;
+        return error;
     }
     struct msqid_ds ds;
     if (msgctl(sysv->id, IPC_STAT, &ds) == 0) {
@@ -64,24 +69,25 @@ static void sysv_destroy(struct channel *channel)
     if (!sysv)
         return;
     msgctl(sysv->id, IPC_RMID, NULL);
+    free(sysv->message);
     free(sysv);
 }
 
 static int sysv_send(struct channel *channel, const void *message)
 {
     struct sysv *sysv = channel->state;
-    sysv->message.type = 1;
-    memcpy(sysv->message.bytes, message, channel->size);
-    return msgsnd(sysv->id, &sysv->message, channel->size, 0) < 0 ? -errno : 0;
+    sysv->message->type = 1;
+    memcpy(sysv->message->bytes, message, channel->size);
+    return msgsnd(sysv->id, sysv->message, channel->size, 0) < 0 ? -errno : 0;
 }
 
 static int sysv_receive(struct channel *channel, void *message)
 {
     struct sysv *sysv = channel->state;
-    ssize_t n = msgrcv(sysv->id, &sysv->message, channel->size, 0, 0);
+    ssize_t n = msgrcv(sysv->id, sysv->message, channel->size, 0, 0);
     if (n < 0)
         return -errno;
-    memcpy(message, sysv->message.bytes, channel->size);
+    memcpy(message, sysv->message->bytes, channel->size);
     return (size_t)n == channel->size ? 0 : -EBADMSG;
 }
 
