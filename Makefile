@@ -83,9 +83,6 @@ $(BUILD)/tests/%.o: tests/%.c
 $(TESTS): %: %.o $(BUILD)/tests/helper.o $(BUILD)/libshmq.a
 	$(CC) $(CFLAGS) $(LDFLAGS) $^ -lcmocka $(LDLIBS) -o $@
 
-<<<<<<< HEAD
-include tools/bench/bench.mk
-=======
 # --- models: the protocols, and why there is no pthread_cond_t ---------------
 
 .PHONY: check-models show-condhang
@@ -98,7 +95,6 @@ $(BUILD)/condhang: tests/evidence/condhang.c
 
 show-condhang: $(BUILD)/condhang
 	$<
->>>>>>> main
 
 # --- install -------------------------------------------------------------
 
@@ -123,5 +119,7 @@ uninstall:
 
 clean:
 	rm -rf $(BUILD)
+
+include tools/bench/bench.mk
 
 -include $(wildcard $(BUILD)/*/*.d)
