@@ -63,7 +63,14 @@ $(BUILD)/tools/%.o: tools/%.c
 	@mkdir -p $(@D)
 	$(CC) $(BASE) $(CFLAGS) -c $< -o $@
 
-$(TOOLS): $(BUILD)/%: $(BUILD)/tools/%.o $(BUILD)/tools/cli.o $(BUILD)/libshmq.a
+# A tool is linked of its own file, those named here, and what all share.
+OBJ_shmq      := cmd_admin cmd_get cmd_ls cmd_put
+OBJ_shmq-stat := stat_report stat_watch
+OBJ_common    := cli text
+
+.SECONDEXPANSION:
+$(TOOLS): $(BUILD)/%: $(BUILD)/tools/%.o $$(addprefix $(BUILD)/tools/,$$(addsuffix .o,$$(OBJ_$$*))) \
+    $(OBJ_common:%=$(BUILD)/tools/%.o) $(BUILD)/libshmq.a
 	$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
 .PHONY: demo

@@ -1,0 +1,16 @@
+/*
+ * shmq_commands.h - the subcommands of shmq.  Each gets the command line from
+ * its own name on and returns an exit code.
+ */
+#ifndef SHMQ_TOOLS_COMMANDS_H
+#define SHMQ_TOOLS_COMMANDS_H
+
+int cmd_create(int argc, char **argv);
+int cmd_put(int argc, char **argv);
+int cmd_get(int argc, char **argv);
+int cmd_peek(int argc, char **argv);
+int cmd_purge(int argc, char **argv);
+int cmd_ls(int argc, char **argv);
+int cmd_rm(int argc, char **argv);
+
+#endif
