@@ -2,8 +2,8 @@
  * bars.c - the figures that shmq is to reach, judged from the results of a run.
  *
  * Every ratio is taken within each repeat, where all transports ran one after the
- * other, and the median of those is judged.  "The best of" some peers is chosen
- * anew in each repeat, which is never to shmq's advantage.
+ * other, and the median of the repeats counts.  Against several peers, that is
+ * done with each of them and the one that does best beside shmq is judged.
  */
 #include <string.h>
 
@@ -36,36 +36,29 @@ struct comparison {
 
 struct outcome {
     double mine; /* medians */
-    double best;
-    double ratio;    /* mine to the best of theirs, median of the repeats */
-    const char *who; /* the best of theirs by median; NULL: not measured */
+    double theirs;
+    double ratio;    /* mine to theirs, median of the repeats */
+    const char *who; /* the peer that does best; NULL: not measured */
 };
 
 static struct outcome compare(const struct results *all, const struct comparison *c)
 {
     struct outcome outcome = {0};
-    double best[MAX_REPEAT];
     const struct result *mine = result_find(all, c->workload, c->size, c->mine);
     if (!mine)
         return outcome;
+    outcome.mine = median(mine->value[c->figure], mine->rounds);
     for (const char *const *name = c->theirs; *name; name++) {
         const struct result *r = result_find(all, c->workload, c->size, *name);
         if (!r || r->rounds != mine->rounds)
             continue;
-        const double *v = r->value[c->figure];
-        for (unsigned i = 0; i < r->rounds; i++)
-            if (!outcome.who || (c->lower_is_better ? v[i] < best[i] : v[i] > best[i]))
-                best[i] = v[i];
-        double middle = median(v, r->rounds);
-        if (!outcome.who || (c->lower_is_better ? middle < outcome.best : middle > outcome.best)) {
-            outcome.who = *name;
-            outcome.best = middle;
-        }
+        double ratio = median_ratio(mine->value[c->figure], r->value[c->figure], r->rounds);
+        if (outcome.who && (c->lower_is_better ? ratio <= outcome.ratio : ratio >= outcome.ratio))
+            continue;
+        outcome.who = *name;
+        outcome.ratio = ratio;
+        outcome.theirs = median(r->value[c->figure], r->rounds);
     }
-    if (!outcome.who)
-        return outcome;
-    outcome.mine = median(mine->value[c->figure], mine->rounds);
-    outcome.ratio = median_ratio(mine->value[c->figure], best, mine->rounds);
     return outcome;
 }
 
@@ -97,7 +90,7 @@ static void bar_ratio(struct sheet *sheet, const char *what, const char *rule,
     if (!o.who)
         return;
     snprintf(bar->figure, sizeof bar->figure, "%.3g x (%.4g to %s's %.4g %s)", o.ratio, o.mine,
-             o.who, o.best, c->workload->unit);
+             o.who, o.theirs, c->workload->unit);
     bool good = c->lower_is_better ? o.ratio <= limit : o.ratio >= limit;
     bar->verdict = good ? "pass" : "short";
 }

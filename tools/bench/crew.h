@@ -32,6 +32,7 @@ struct control {
     _Alignas(128) uint64_t sent[MAX_SIDE]; /* by producer, at its end */
     _Atomic uint64_t got_count[MAX_SIDE];  /* by producer, at the consumers' end */
     _Atomic uint64_t got_sum[MAX_SIDE];
+    double figure;         /* what a child measured, where that is one number */
     uint32_t sample_count; /* ping-pong: round trips in ticks */
     uint32_t samples[1 << 20];
 };
