@@ -73,7 +73,7 @@ static int if_empty(const struct shmq *q, const struct sq_deadline *deadline)
 {
     if (sq_segment_marked_gone(&q->segment))
         return sq_fail(-ESTALE, "the queue's name was removed");
-    return deadline->timeout_ns == SHMQ_NOWAIT ? -EAGAIN : 0;
+    return deadline->timeout_ns == SHMQ_NOWAIT ? sq_fail_plainly(-EAGAIN) : 0;
 }
 
 ssize_t shmq_get(shmq_t *q, void *buffer, size_t size, struct shmq_info *info, int64_t timeout_ns)

@@ -15,7 +15,7 @@ ssize_t shmq_browse(shmq_t *q, uint64_t *place, void *buffer, size_t size, struc
     if (rc == -EBADMSG)
         return sq_fail(-EBADMSG, "the record at position %llu is damaged",
                        (unsigned long long)*place);
-    return rc;
+    return rc == -EAGAIN ? sq_fail_plainly(-EAGAIN) : rc;
 }
 
 ssize_t shmq_peek(shmq_t *q, void *buffer, size_t size, struct shmq_info *info)

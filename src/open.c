@@ -42,6 +42,19 @@ static int enter_queue(struct shmq *q)
     return rc;
 }
 
+static int open_watched(struct shmq *q, const struct shmq_attr *attr)
+{
+    int rc = sq_fork_hold();
+
+    if (rc < 0)
+        return rc;
+    rc = sq_segment_open(&q->segment, &q->forkable.path, (int)q->flags, attr);
+    if (rc == 0)
+        sq_fork_watch(&q->forkable);
+    sq_fork_release();
+    return rc;
+}
+
 int shmq_open(shmq_t **handle, const char *name, int flags, const struct shmq_attr *given)
 {
     struct shmq_attr attr;
@@ -61,14 +74,12 @@ int shmq_open(shmq_t **handle, const char *name, int flags, const struct shmq_at
     q->flags = (uint32_t)flags;
     rc = sq_segment_path(name, &q->forkable.path);
     if (rc == 0)
-        rc = sq_segment_open(&q->segment, &q->forkable.path, flags, &attr);
+        rc = open_watched(q, &attr);
     if (rc < 0) {
         free(q);
         return rc;
     }
-    rc = sq_fork_watch(&q->forkable);
-    if (rc == 0)
-        rc = enter_queue(q);
+    rc = enter_queue(q);
     if (rc < 0) {
         shmq_close(q);
         return rc;
@@ -84,15 +95,18 @@ int shmq_close(shmq_t *q)
         return 0;
     if (sq_load(&q->reservation.thread) == sq_thread())
         shmq_abort(q);
-    if (q->forkable.next != NULL)
-        sq_fork_unwatch(&q->forkable);
-    /* Everything is in order, so a successor need not repair. */
+    /* Everything is in order, so a successor need not repair.  The fence: who sees
+     * the mark gone, and so makes no barrier for us, sees all we published. */
+    atomic_thread_fence(memory_order_seq_cst);
     if (q->sole[SQ_ROLE_PRODUCER])
         sq_store_release(&q->segment.ring.producer->sole, 0);
     if (q->sole[SQ_ROLE_CONSUMER])
         sq_store_release(&q->segment.ring.group->sole, 0);
     sq_detach(&q->segment, &q->attachment);
+    sq_fork_hold();
+    sq_fork_unwatch(&q->forkable);
     sq_segment_close(&q->segment); /* with the descriptor go slot and roles */
+    sq_fork_release();
     pthread_mutex_destroy(&q->claim_lock);
     free(q);
     return 0;

@@ -72,8 +72,10 @@ static int make_room(struct shmq *q, struct sq_need need, struct sq_deadline *de
         sq_leave(q, SQ_ROLE_PRODUCER);
         if (rc == -EBADMSG)
             return sq_fail(rc, "the positions of the ring are damaged");
-        if (rc != -EAGAIN || attr->full == SHMQ_FULL_FAIL || deadline->timeout_ns == SHMQ_NOWAIT)
+        if (rc != -EAGAIN)
             return rc;
+        if (attr->full == SHMQ_FULL_FAIL || deadline->timeout_ns == SHMQ_NOWAIT)
+            return sq_fail_plainly(-EAGAIN);
         rc = sq_wait(q, SQ_ROLE_PRODUCER, need, deadline);
         if (rc == 0)
             rc = sq_enter(q, SQ_ROLE_PRODUCER, deadline);

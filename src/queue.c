@@ -86,6 +86,11 @@ int sq_enter_slow(struct shmq *q, enum sq_role role, int rc, struct sq_deadline 
             return sq_fail(-EBUSY, "this thread has a reservation open on this handle");
         rc = sq_lock_take(lock, deadline);
     }
+    if (rc == -ETIMEDOUT)
+        return sq_fail(rc,
+                       "the lock of the %s side was not to be had in time; its holder may be "
+                       "stopped",
+                       role == SQ_ROLE_PRODUCER ? "putting" : "getting");
     if (rc == SQ_LOCK_OWNER_DIED)
         return repair_locked(q, role);
     if (rc == -EBADMSG)
@@ -117,39 +122,37 @@ static _Atomic uint32_t *sole_mark(const struct shmq *q, enum sq_role role)
                                     : &q->segment.ring.group->sole;
 }
 
-/* The side is claimed alone.  The mark says so to sleepers, and should we die
- * to our successor. */
-static void begin_sole(struct shmq *q, enum sq_role role)
-{
-    if (sq_load(sole_mark(q, role)) != 0)
-        repair(q, role);
-    sq_store(sole_mark(q, role), 1);
-    q->fences = !sq_membarrier_register();
-    /* Whoever announced itself as a sleeper without seeing the mark is seen by
-     * our first put or get. */
-    atomic_thread_fence(memory_order_seq_cst);
-    q->sole[role] = true;
-}
-
-/* The side is claimed with others: nobody has it alone, so a mark is a dead one's. */
-static int begin_shared(struct shmq *q, enum sq_role role)
+/*
+ * The side is claimed.  Whoever had it alone, or its lock, and died there has
+ * left a mark, or the lock; take both over.
+ */
+static int take_over(struct shmq *q, enum sq_role role)
 {
     struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(1));
     struct sq_lock_shm *lock = sq_side_lock(q, role);
-
-    if (sq_load(sole_mark(q, role)) == 0)
-        return 0;
     int rc = sq_lock_take(lock, &deadline);
+
+    if (rc == SQ_LOCK_OWNER_DIED)
+        rc = repair_locked(q, role);
     if (rc < 0)
         return rc;
-    if (rc == SQ_LOCK_OWNER_DIED)
-        repair_locked(q, role);
     if (sq_load(sole_mark(q, role)) != 0) {
         repair(q, role);
         sq_store(sole_mark(q, role), 0);
     }
     sq_lock_free(lock);
     return 0;
+}
+
+/* Claimed alone: the mark says so to sleepers, and should we die to our successor. */
+static void begin_sole(struct shmq *q, enum sq_role role)
+{
+    sq_store(sole_mark(q, role), 1);
+    q->fences = !sq_membarrier_register();
+    /* Whoever announced itself as a sleeper without seeing the mark is seen by
+     * our first put or get. */
+    atomic_thread_fence(memory_order_seq_cst);
+    q->sole[role] = true;
 }
 
 static int attach_again(struct shmq *q)
@@ -165,12 +168,13 @@ static int claim(struct shmq *q, enum sq_role role)
         (q->flags & (role == SQ_ROLE_PRODUCER ? SHMQ_SOLE_PRODUCER : SHMQ_SOLE_CONSUMER)) != 0;
     int rc = sq_role_claim(&q->segment, role, sole);
 
-    if (rc < 0)
-        return rc;
-    if (!sole)
-        return begin_shared(q, role);
-    begin_sole(q, role);
-    return 0;
+    /* A dead owner of the lock is found by the next who takes it; a sole owner
+     * takes it only here. */
+    if (rc == 0 && (sole || sq_load(sole_mark(q, role)) != 0))
+        rc = take_over(q, role);
+    if (rc == 0 && sole)
+        begin_sole(q, role);
+    return rc;
 }
 
 int sq_make_ready(struct shmq *q, enum sq_role role)

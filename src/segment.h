@@ -21,6 +21,7 @@ struct sq_segment {
     uint32_t slot_count;
     struct sq_ring ring;
     struct shmq_attr attr; /* in force */
+    int64_t created_ns;    /* CLOCK_REALTIME */
 };
 
 /* Where an object's path is built: "/dev/shm/shmq." and the name. */

@@ -72,6 +72,7 @@ static void fill(const struct shmq *q, struct shmq_stats *st)
     st->empty_wait_ns = sq_load(&g->waits.total_ns);
     st->sole_producer = sq_load(&p->sole) != 0;
     st->sole_consumer = sq_load(&g->sole) != 0;
+    st->created_ns = q->segment.created_ns;
     st->recoveries = sq_load(&c->recoveries);
     st->dead_count = sq_load(&c->dead_count);
     for (int i = 0; i < SHMQ_HISTOGRAM_BUCKETS; i++)

@@ -120,8 +120,10 @@ static bool spin_adaptively(struct shmq *q, enum sq_role role, struct sq_need ne
 /* The other side's mark of being had alone, and so without barriers. */
 static bool waker_unfenced(const struct shmq *q, enum sq_role role)
 {
-    return sq_load(role == SQ_ROLE_CONSUMER ? &q->segment.ring.producer->sole
-                                            : &q->segment.ring.group->sole) != 0;
+    const struct sq_ring *ring = &q->segment.ring;
+
+    return sq_load_acquire(role == SQ_ROLE_CONSUMER ? &ring->producer->sole : &ring->group->sole) !=
+           0;
 }
 
 /*
@@ -223,7 +225,7 @@ int sq_wait(struct shmq *q, enum sq_role role, struct sq_need need, struct sq_de
 
     /* Also ends a caller that keeps finding nothing where there seems something. */
     if (now_ns >= end_ns)
-        return -ETIMEDOUT;
+        return sq_fail_plainly(-ETIMEDOUT);
     if (spin_adaptively(q, role, need, now_ns) || seems_ready(q, role, need))
         return 0;
     do {
@@ -232,7 +234,7 @@ int sq_wait(struct shmq *q, enum sq_role role, struct sq_need need, struct sq_de
             break;
         }
         if (now_ns >= end_ns) {
-            rc = -ETIMEDOUT;
+            rc = sq_fail_plainly(-ETIMEDOUT);
             break;
         }
         int64_t until_ns = now_ns + SQ_SLEEP_LONGEST_NS;
