@@ -124,4 +124,6 @@ uninstall:
 clean:
 	rm -rf $(BUILD)
 
+include tools/bench/bench.mk
+
 -include $(wildcard $(BUILD)/*/*.d)
