@@ -100,6 +100,8 @@ $(BUILD)/condhang: tests/evidence/condhang.c
 show-condhang: $(BUILD)/condhang
 	$<
 
+-include tests/crash.mk
+
 # --- install -------------------------------------------------------------
 
 .PHONY: install uninstall clean
