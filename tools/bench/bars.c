@@ -141,11 +141,18 @@ static void many_bars(struct sheet *sheet)
     standing[count] = NULL;
     c.theirs = standing;
     bar_ratio(sheet, "4 x 4 processes", "at least 3 x every peer not below boost", &c, 3);
+    if (count || !boost)
+        return;
+    /* Close calls should show: the best of the fallen is named all the same. */
+    static const char *const fallen[] = {"pipe",         "posix-mq",     "zeromq",
+                                         "rte-ring-hts", "ck-ring-mpmc", NULL};
     struct bar *bar = &sheet->bars[sheet->count - 1];
-    if (!count && boost) {
-        snprintf(bar->figure, sizeof bar->figure, "no peer but boost stands");
-        bar->verdict = "pass";
-    }
+    c.theirs = fallen;
+    struct outcome o = compare(sheet->all, &c);
+    snprintf(bar->figure, sizeof bar->figure,
+             "none is; the best of them, %s: %.3g x (%.4g to %.4g)", o.who ? o.who : "-", o.ratio,
+             o.mine, o.theirs);
+    bar->verdict = "pass";
 }
 
 static void latency_bars(struct sheet *sheet)
