@@ -100,6 +100,8 @@ $(BUILD)/condhang: tests/evidence/condhang.c
 show-condhang: $(BUILD)/condhang
 	$<
 
+-include tests/crash.mk
+
 # --- install -------------------------------------------------------------
 
 .PHONY: install uninstall clean
@@ -125,4 +127,6 @@ clean:
 	rm -rf $(BUILD)
 
 include tests/check.mk
+include tools/bench/bench.mk
+
 -include $(wildcard $(BUILD)/*/*.d)

@@ -4,6 +4,7 @@
 #ifndef SQ_CLOCK_H
 #define SQ_CLOCK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
 
@@ -49,13 +50,14 @@ static inline struct timespec sq_timespec(int64_t ns)
 struct sq_deadline {
     int64_t timeout_ns; /* as the caller gave it */
     int64_t at_ns;      /* absolute; 0: not yet known */
+    bool cancellable;   /* waiting for it is a cancellation point */
 };
 
 #define SQ_NEVER INT64_MAX
 
 static inline struct sq_deadline sq_deadline_in(int64_t timeout_ns)
 {
-    struct sq_deadline d = {timeout_ns, 0};
+    struct sq_deadline d = {timeout_ns, 0, false};
 
     return d;
 }

@@ -14,6 +14,7 @@
 #include "cond.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <sched.h>
 #include <string.h>
 
@@ -105,10 +106,16 @@ static int wait_token(sem_t *tokens, int64_t until_ns)
 
 int sq_cond_sleep(struct sq_cond_shm *cond, uint32_t ticket, int64_t until_ns)
 {
+    int cancel, held;
+
     (void)ticket;
     if (!tokens_intact(cond))
         return -EBADMSG;
+    /* Waiting for a semaphore is a cancellation point; whoever sleeps here has
+     * announced itself, and so ends elsewhere (wait.c). */
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
     int rc = wait_token(&cond->tokens, until_ns);
+    pthread_setcancelstate(cancel, &held);
     if (rc != 0 && !take_waiter(cond) && sem_trywait(&cond->tokens) == 0)
         rc = 0; /* a waker had chosen us meanwhile */
     return rc;

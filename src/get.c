@@ -84,6 +84,7 @@ ssize_t shmq_get(shmq_t *q, void *buffer, size_t size, struct shmq_info *info, i
 
     if (sq_unlikely(timeout_ns < SHMQ_FOREVER))
         return sq_check_timeout(timeout_ns);
+    deadline.cancellable = true;
     for (;;) {
         rc = sq_enter(q, SQ_ROLE_CONSUMER, &deadline);
         if (sq_likely(rc == 0)) {

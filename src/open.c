@@ -63,7 +63,7 @@ static int open_watched(struct shmq *q, const struct shmq_attr *attr)
     return rc;
 }
 
-int shmq_open(shmq_t **handle, const char *name, int flags, const struct shmq_attr *given)
+static int open_queue(shmq_t **handle, const char *name, int flags, const struct shmq_attr *given)
 {
     struct shmq_attr attr;
     struct shmq *q;
@@ -98,11 +98,21 @@ int shmq_open(shmq_t **handle, const char *name, int flags, const struct shmq_at
     return 0;
 }
 
+int shmq_open(shmq_t **handle, const char *name, int flags, const struct shmq_attr *given)
+{
+    int cancel = sq_cancel_hold();
+    int rc = open_queue(handle, name, flags, given);
+
+    sq_cancel_release(cancel);
+    return rc;
+}
+
 /* Give up what the handle has, in the order in which others may see it go. */
 int shmq_close(shmq_t *q)
 {
     if (q == NULL)
         return 0;
+    int cancel = sq_cancel_hold();
     if (sq_load(&q->reservation.thread) == sq_thread())
         shmq_abort(q);
     /* Everything is in order, so a successor need not repair.  The fence: who sees
@@ -119,6 +129,7 @@ int shmq_close(shmq_t *q)
     sq_fork_release();
     pthread_mutex_destroy(&q->claim_lock);
     free(q);
+    sq_cancel_release(cancel);
     return 0;
 }
 
@@ -130,6 +141,7 @@ int shmq_unlink(const char *name)
 
     if (rc < 0)
         return rc;
+    int cancel = sq_cancel_hold();
     /* To tell those who are attached; what cannot be opened can still be removed. */
     bool opened = sq_segment_open(&segment, &path, 0, NULL) == 0;
     if (unlink(path.text) != 0)
@@ -141,6 +153,7 @@ int shmq_unlink(const char *name)
         }
         sq_segment_close(&segment);
     }
+    sq_cancel_release(cancel);
     return rc;
 }
 

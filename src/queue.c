@@ -186,6 +186,7 @@ int sq_make_ready(struct shmq *q, enum sq_role role)
 
     if (q->segment.readable_only)
         return sq_fail(-EACCES, "the handle was opened with SHMQ_RDONLY");
+    int cancel = sq_cancel_hold();
     pthread_mutex_lock(&q->claim_lock);
     if ((sq_load(&q->ready) & SQ_READY_ATTACHED) == 0) {
         rc = attach_again(q);
@@ -198,5 +199,6 @@ int sq_make_ready(struct shmq *q, enum sq_role role)
             atomic_fetch_or(&q->ready, 2u << role);
     }
     pthread_mutex_unlock(&q->claim_lock);
+    sq_cancel_release(cancel);
     return rc;
 }

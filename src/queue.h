@@ -57,6 +57,23 @@ struct shmq {
     struct sq_reservation reservation;
 };
 
+/* Calls that are no cancellation points use some that are: between these two
+ * a cancellation waits. */
+static inline int sq_cancel_hold(void)
+{
+    int state;
+
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+    return state;
+}
+
+static inline void sq_cancel_release(int state)
+{
+    int held;
+
+    pthread_setcancelstate(state, &held);
+}
+
 /* Numbers the calling thread within its process.  Never again the same: not an
  * address, since a thread's successor may live at the same ones. */
 uint64_t sq_thread(void);

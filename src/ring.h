@@ -212,12 +212,14 @@ static inline void sq_copy(void *restrict to, const void *restrict from, size_t 
     unsigned char *t = to;
     const unsigned char *f = from;
 
+    /* The first half, and the last, which may overlap it: no loop, no tail. */
     if (n > 128) {
         memcpy(t, f, n);
+    } else if (n > 64) {
+        memcpy(t, f, 64);
+        memcpy(t + n - 64, f + n - 64, 64);
     } else if (n >= 32) {
-        /* Whole steps of 32, then the last 32 bytes, which may overlap them. */
-        for (size_t at = 0; at + 32 < n; at += 32)
-            memcpy(t + at, f + at, 32);
+        memcpy(t, f, 32);
         memcpy(t + n - 32, f + n - 32, 32);
     } else if (n >= 16) {
         memcpy(t, f, 16);

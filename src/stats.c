@@ -123,12 +123,12 @@ int shmq_attached(shmq_t *q, struct shmq_process *list, unsigned count)
 int shmq_list(int (*each)(const char *name, void *arg), void *arg)
 {
     static const char prefix[] = "shmq.";
+    int rc = 0, cancel = sq_cancel_hold();
     DIR *dir = opendir("/dev/shm");
     struct dirent *entry;
-    int rc = 0;
 
     if (dir == NULL)
-        return sq_fail(-errno, "cannot read /dev/shm");
+        rc = sq_fail(-errno, "cannot read /dev/shm");
     while (rc == 0 && (entry = readdir(dir)) != NULL) {
         struct sq_path path;
         const char *name = entry->d_name + sizeof(prefix) - 1;
@@ -136,6 +136,8 @@ int shmq_list(int (*each)(const char *name, void *arg), void *arg)
             sq_segment_path(name, &path) == 0)
             rc = each(name, arg);
     }
-    closedir(dir);
+    if (dir != NULL)
+        closedir(dir);
+    sq_cancel_release(cancel);
     return rc;
 }

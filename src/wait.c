@@ -210,9 +210,10 @@ static void account(struct shmq *q, enum sq_role role, int64_t slept_ns)
 
 /* At the end of a long sleep nothing is held: a good place for a cancelled
  * thread to end, and for a look at what nobody may have told us. */
-static void look_around(struct shmq *q, int64_t now_ns)
+static void look_around(struct shmq *q, bool cancellable, int64_t now_ns)
 {
-    pthread_testcancel();
+    if (cancellable)
+        pthread_testcancel();
     sq_segment_is_gone(&q->segment);
     sq_attach_sweep(&q->segment, &q->attachment, now_ns);
 }
@@ -243,7 +244,7 @@ int sq_wait(struct shmq *q, enum sq_role role, struct sq_need need, struct sq_de
         if (rc == -EBADMSG)
             sq_fail(rc, "what callers sleep on is damaged");
         if (rc == -ETIMEDOUT && until_ns < end_ns)
-            look_around(q, now_ns);
+            look_around(q, deadline->cancellable, now_ns);
         if (rc == -ETIMEDOUT)
             rc = 0;
     } while (rc == 0 && !seems_ready(q, role, need));

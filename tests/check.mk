@@ -17,7 +17,7 @@ endef
 
 ALL_TESTS := $(patsubst tests/test_%.c,%,$(wildcard tests/test_*.c))
 
-.PHONY: check deps check-build check-unit check-tools check-examples check-layers check-models \
+.PHONY: check deps check-build check-unit check-tools check-examples check-layers \
         check-asan check-tsan check-posix check-clang check-musl check-valgrind check-symbols \
         check-install check-left lint tests tests-run
 
@@ -44,9 +44,6 @@ check-examples: all
 
 check-layers:
 	sh tests/layers.sh
-
-check-models:
-	sh tests/models/run.sh
 
 check-asan:
 	$(MAKE) BUILD=build-asan CFLAGS="$(ASAN_FLAGS)" tests-run

@@ -1,0 +1,180 @@
+/*
+ * crash.c - die at every instruction.
+ *
+ * Each operation of the library is run by a process of its own, step by step,
+ * and killed after k steps, for every k until its end; after each death the rest
+ * must carry on as if nothing had been (crash_check.c says what that means).
+ *
+ *     crash [--every N | --sample COUNT] [--op NAME] [--seed N] [--list]
+ *
+ * --every N tries each Nth kill point, 1 by default.  --sample tries COUNT of
+ * them, spread evenly over all operations and by chance within each; the same
+ * seed finds the same points.
+ */
+#include "crash.h"
+
+#include <getopt.h>
+#include <limits.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+struct choice {
+    unsigned every;
+    unsigned sample; /* 0: every */
+    const char *only;
+    uint64_t seed;
+};
+
+struct tally {
+    unsigned points, failed, happened, recoveries;
+};
+
+static struct crash_page *page;
+
+/* One scene, one death.  The steps taken, or -1. */
+static int64_t try_point(const struct crash_op *op, unsigned point, struct tally *tally)
+{
+    struct crash_scene s = {.op = op, .page = page, .point = point};
+    int64_t steps = -1;
+
+    if (crash_scene_begin(&s))
+        steps = crash_step(&s);
+    if (steps >= 0)
+        crash_check(&s);
+    crash_scene_end(&s);
+    tally->points++;
+    tally->failed += s.failures > 0;
+    tally->happened += s.happened;
+    tally->recoveries += s.recoveries;
+    return steps;
+}
+
+static void try_every(const struct crash_op *op, unsigned every, struct tally *tally)
+{
+    for (unsigned point = 0;; point += every) {
+        int64_t steps = try_point(op, point, tally);
+        /* Fewer than asked for: the operation had ended. */
+        if (steps < (int64_t)point)
+            return;
+    }
+}
+
+/* One point in each of `count` equal parts of the operation. */
+static void try_sample(const struct crash_op *op, unsigned count, int64_t steps, uint64_t *seed,
+                       struct tally *tally)
+{
+    for (unsigned i = 0; i < count; i++) {
+        int64_t low = steps * i / count, high = steps * (i + 1) / count;
+        int64_t within = high > low ? message_random(seed) % (high - low) : 0;
+        try_point(op, (unsigned)(low + within), tally);
+    }
+}
+
+static void try_op(const struct crash_op *op, struct choice *choice, struct tally *all)
+{
+    struct tally tally = {0};
+    int64_t begun_ns = helper_now_ns();
+
+    helper_setup(NULL);
+    int64_t steps = try_point(op, INT_MAX, &tally);
+    if (steps < 0) {
+        tally.failed = 1;
+    } else if (choice->sample > 0) {
+        unsigned share = choice->sample / (choice->only != NULL ? 1 : crash_op_count);
+        try_sample(op, share > 0 ? share : 1, steps, &choice->seed, &tally);
+    } else {
+        try_every(op, choice->every, &tally);
+    }
+    if (helper_teardown(NULL) != 0)
+        tally.failed++;
+    printf("%-17s %6lld steps %6u kill points %6u happened %6u repairs %8.1f s  %u failed\n",
+           op->name, (long long)steps, tally.points, tally.happened, tally.recoveries,
+           (double)(helper_now_ns() - begun_ns) / 1e9, tally.failed);
+    fflush(stdout);
+    all->points += tally.points;
+    all->failed += tally.failed;
+    all->happened += tally.happened;
+    all->recoveries += tally.recoveries;
+}
+
+static int usage(void)
+{
+    fprintf(stderr, "usage: crash [--every N | --sample COUNT] [--op NAME] [--seed N] [--list]\n");
+    return 2;
+}
+
+static int list(void)
+{
+    for (unsigned i = 0; i < crash_op_count; i++)
+        puts(crash_ops[i].name);
+    return 0;
+}
+
+static bool parse(int argc, char **argv, struct choice *choice, bool *only_list)
+{
+    static const struct option options[] = {
+        {"every", required_argument, NULL, 'e'}, {"sample", required_argument, NULL, 's'},
+        {"op", required_argument, NULL, 'o'},    {"seed", required_argument, NULL, 'r'},
+        {"list", no_argument, NULL, 'l'},        {NULL, 0, NULL, 0},
+    };
+    int c;
+
+    while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        if (c == 'e')
+            choice->every = (unsigned)strtoul(optarg, NULL, 10);
+        else if (c == 's')
+            choice->sample = (unsigned)strtoul(optarg, NULL, 10);
+        else if (c == 'o')
+            choice->only = optarg;
+        else if (c == 'r')
+            choice->seed = strtoull(optarg, NULL, 10);
+        else if (c == 'l')
+            *only_list = true;
+        else
+            return false;
+    }
+    return optind == argc && choice->every > 0;
+}
+
+/* On one CPU a step costs a tenth of what it does between two. */
+static void stay_here(void)
+{
+    cpu_set_t here;
+
+    CPU_ZERO(&here);
+    CPU_SET(sched_getcpu(), &here);
+    sched_setaffinity(0, sizeof(here), &here);
+}
+
+int main(int argc, char **argv)
+{
+    struct choice choice = {.every = 1, .seed = 1};
+    struct tally all = {0};
+    bool only_list = false, found = false;
+
+    if (!parse(argc, argv, &choice, &only_list))
+        return usage();
+    if (only_list)
+        return list();
+    page = mmap(NULL, sizeof(*page), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (page == MAP_FAILED)
+        return 3;
+    stay_here();
+    if (choice.sample > 0)
+        printf("%u kill points by seed %llu\n", choice.sample, (unsigned long long)choice.seed);
+    for (unsigned i = 0; i < crash_op_count; i++) {
+        if (choice.only != NULL && strcmp(choice.only, crash_ops[i].name) != 0)
+            continue;
+        found = true;
+        try_op(&crash_ops[i], &choice, &all);
+    }
+    if (!found)
+        return usage();
+    printf("%u deaths, in %u the operation had happened, %u repairs by survivors\n", all.points,
+           all.happened, all.recoveries);
+    printf("%u passed, %u failed\n", all.points - all.failed, all.failed);
+    return all.failed == 0 ? 0 : 1;
+}

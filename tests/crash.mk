@@ -1,0 +1,28 @@
+# Deaths: `make check-crash-quick` (a minute), `make check-crash` (every kill
+# point of every operation), `make soak` (that, and a storm of ten minutes).
+
+CRASH_OBJ   := $(patsubst tests/%.c,$(BUILD)/tests/%.o,$(wildcard tests/crash*.c))
+CRASH_TESTS := $(addprefix $(BUILD)/tests/,crash waiters storm)
+CRASH_SAMPLE ?= 2500
+SOAK_SECONDS ?= 600
+
+# Calls are bound at the start (-z now), or the first step into each would go
+# through the dynamic linker.
+$(BUILD)/tests/crash: $(CRASH_OBJ)
+$(BUILD)/tests/waiters: $(BUILD)/tests/waiters.o
+$(BUILD)/tests/storm: $(patsubst tests/%.c,$(BUILD)/tests/%.o,$(wildcard tests/storm*.c))
+$(CRASH_TESTS): $(addprefix $(BUILD)/tests/,helper.o message.o) $(BUILD)/libshmq.a
+	$(CC) $(CFLAGS) $(LDFLAGS) -Wl,-z,now $(filter %.o,$^) $(filter %.a,$^) -lcmocka $(LDLIBS) -o $@
+
+.PHONY: check-crash-quick check-crash soak
+check-crash-quick: $(CRASH_TESTS)
+	$(BUILD)/tests/crash --sample $(CRASH_SAMPLE)
+	$(BUILD)/tests/waiters 200
+	$(BUILD)/tests/storm 10
+
+check-crash: $(CRASH_TESTS)
+	$(BUILD)/tests/crash
+	$(BUILD)/tests/waiters 1000
+
+soak: check-crash
+	$(BUILD)/tests/storm $(SOAK_SECONDS)
