@@ -9,6 +9,7 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "error.h"
@@ -27,6 +28,21 @@ static void in_parent(void)
     pthread_mutex_unlock(&list_lock);
 }
 
+/*
+ * Map the same by `fd` instead: a mapping keeps the open file description alive
+ * that it was made from, and with it the parent's locks.  In place, in one step
+ * each; where that fails the old mapping stays.
+ */
+static void remap(const struct sq_segment *s, int fd)
+{
+    int protection = s->readable_only ? PROT_READ : PROT_READ | PROT_WRITE;
+    size_t capacity = (size_t)s->ring.capacity_bytes, total = s->mapped_bytes - capacity;
+
+    mmap(s->base, total, protection, MAP_SHARED | MAP_FIXED, fd, 0);
+    mmap(s->base + total, capacity, protection, MAP_SHARED | MAP_FIXED, fd,
+         (off_t)(s->ring.bytes - s->base));
+}
+
 static void in_child(void)
 {
     for (struct sq_forkable *h = list.next; h != &list; h = h->next) {
@@ -34,6 +50,8 @@ static void in_child(void)
         /* Where that failed the first call says so; the parent's descriptor
          * must go in any case. */
         close(h->segment->fd);
+        if (fd >= 0)
+            remap(h->segment, fd);
         h->segment->fd = fd < 0 ? -1 : fd;
         h->in_child(h);
     }

@@ -4,7 +4,7 @@
  * A forked child shares the parent's open file descriptions, and with them the
  * locks that say the parent lives: while the child had them open, a dead parent
  * would seem alive.  So a handler in the child gives each handle a descriptor of
- * its own at once.  For that the library must know the handles of its process:
+ * its own at once, and mappings made from that.  For that the library must know the handles of its process:
  * the one piece of global state it has.
  */
 #ifndef SQ_FORK_H
