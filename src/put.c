@@ -10,7 +10,7 @@
 
 /* The put time of the next message, and its flags.  Precise, for the wait
  * histogram, at the first message of a tick and at every 64th. */
-static inline int64_t stamp(struct sq_producer_shm *p, uint64_t id, uint8_t *flags)
+SQ_HOT int64_t stamp(struct sq_producer_shm *p, uint64_t id, uint8_t *flags)
 {
     enum { SAMPLE_EVERY = 64 };
     int64_t tick_ns = sq_clock_tick_ns();
@@ -46,7 +46,7 @@ static int drop_oldest(struct shmq *q, struct sq_need need, struct sq_deadline *
  * After the producer's side was left: wake consumers for what was put, and pass
  * the baton to another producer if any room is left.
  */
-static inline void wake_after_put(struct shmq *q, unsigned count)
+SQ_HOT void wake_after_put(struct shmq *q, unsigned count)
 {
     if (count > 0)
         sq_wake(q, SQ_ROLE_CONSUMER, count);
@@ -86,8 +86,8 @@ static int make_room(struct shmq *q, struct sq_need need, struct sq_deadline *de
 }
 
 /* Enter the producer's side with room there.  0, or it is not entered. */
-static inline int enter_with_room(struct shmq *q, const struct sq_ring *ring, struct sq_need need,
-                                  struct sq_deadline *deadline)
+SQ_HOT int enter_with_room(struct shmq *q, const struct sq_ring *ring, struct sq_need need,
+                           struct sq_deadline *deadline)
 {
     int rc = sq_enter(q, SQ_ROLE_PRODUCER, deadline);
 
@@ -222,7 +222,7 @@ int shmq_reserve(shmq_t *q, size_t length, void **data, int64_t timeout_ns)
         return rc;
     /* The side stays entered until commit or abort.  Where that needs no lock,
      * raise the guard: this process may get more threads meanwhile. */
-    if (q->sole[SQ_ROLE_PRODUCER])
+    if (sq_alone(q, SQ_ROLE_PRODUCER))
         sq_store(&q->guard[SQ_ROLE_PRODUCER].taken, true);
     q->reservation.tail_pos = sq_load(&ring->producer->tail_pos);
     q->reservation.length = length;

@@ -185,7 +185,7 @@ static int sleep_once(struct shmq *q, enum sq_role role, struct sq_need need,
     int rc;
 
     if (waker_unfenced(q, role) && !sq_membarrier())
-        sq_store(&q->segment.control->fence_needed, 1);
+        atomic_fetch_or(&q->segment.control->notices, SQ_NOTICE_FENCE);
     rc = role == SQ_ROLE_PRODUCER ? note_need(q, need, deadline) : seems_ready(q, role, need);
     if (rc != 0 || sq_segment_marked_gone(&q->segment)) {
         sq_cond_cancel(cond);
