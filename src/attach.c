@@ -18,8 +18,8 @@
 #include "clock.h"
 #include "error.h"
 
-#define LOCK_BASE      ((off_t)1 << 60)
-#define SLOT_BASE      (LOCK_BASE + 64)
+#define LOCK_BASE ((off_t)1 << 60)
+#define SLOT_BASE (LOCK_BASE + 64)
 /* A little less than the time between two looks of one sleeper (wait.c). */
 #define SWEEP_EVERY_NS ((int64_t)900000000)
 

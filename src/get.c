@@ -11,7 +11,7 @@
 
 SQ_HOT void sample_wait(const struct sq_ring *ring, const struct sq_record_shm *record)
 {
-    if (sq_unlikely((record->flags & SQ_RECORD_SAMPLED) != 0))
+    if (sq_unlikely((record->tag & SQ_RECORD_SAMPLED) != 0))
         sq_ring_sample(ring, sq_elapsed_ns(sq_clock_ns(), record->put_ns));
 }
 
@@ -135,49 +135,76 @@ struct sq_harvest {
     unsigned count, taken;
 };
 
+/*
+ * C: take what is there and fits, from `walk` on.  How many; *rc is 0, -EMSGSIZE
+ * or -EBADMSG after what stopped it.
+ */
+static unsigned take_run(const struct sq_ring *ring, struct sq_walk *walk, struct sq_harvest *h,
+                         int *rc)
+{
+    /* In registers: the copies may, for all the compiler knows, write to *h. */
+    struct sq_walk at = *walk;
+    unsigned char *buffer = h->buffer;
+    size_t used = h->used, size = h->size;
+    struct shmq_info *info = h->infos + h->taken;
+    unsigned left = h->count - h->taken, taken = 0;
+    uint64_t payload_bytes = 0;
+
+    *rc = 0;
+    while (taken < left && at.pos != at.end) {
+        struct sq_walk next = at;
+        uint32_t length;
+        struct sq_record_shm *record = sq_walk_step(ring, &next, &length);
+        if (sq_unlikely(record == NULL)) {
+            *rc = -EBADMSG;
+            break;
+        }
+        *info = (struct shmq_info){next.id - 1, record->put_ns, length, used};
+        if (sq_unlikely(used > size || length > size - used)) {
+            *rc = -EMSGSIZE;
+            break;
+        }
+        sq_copy(buffer + used, sq_record_payload(record), length);
+        sample_wait(ring, record);
+        used += (size_t)sq_align_up(length, 8);
+        payload_bytes += length;
+        info++;
+        taken++;
+        at = next;
+    }
+    h->used = used;
+    h->taken += taken;
+    *walk = at;
+    if (taken > 0)
+        sq_ring_end_take(ring, walk, payload_bytes);
+    return taken;
+}
+
 /* C: take what is there and fits.  How many, -EAGAIN, -EMSGSIZE, -EBADMSG. */
 static int take_many(const struct sq_ring *ring, struct sq_harvest *h)
 {
     struct sq_walk walk;
-    unsigned before = h->taken;
-    uint64_t payload_bytes = 0;
     int rc = sq_ring_begin_take(ring, &walk);
 
-    while (rc == 0 && h->taken < h->count && walk.pos != walk.end) {
-        struct sq_walk next = walk;
-        uint32_t length;
-        struct sq_record_shm *record = sq_walk_step(ring, &next, &length);
-        if (sq_unlikely(record == NULL)) {
-            rc = h->taken > before ? -EBADMSG : second_look(ring, &walk);
-            if (rc == 0)
-                rc = sq_ring_begin_take(ring, &walk);
-            continue;
-        }
-        h->infos[h->taken] = (struct shmq_info){next.id - 1, record->put_ns, length, h->used};
-        if (h->used > h->size || length > h->size - h->used) {
-            rc = -EMSGSIZE;
-            break;
-        }
-        sq_copy(h->buffer + h->used, sq_record_payload(record), length);
-        sample_wait(ring, record);
-        h->used += (size_t)sq_align_up(length, 8);
-        h->taken++;
-        payload_bytes += length;
-        walk = next;
-    }
-    if (h->taken == before)
+    if (rc < 0)
         return rc;
-    sq_ring_end_take(ring, &walk, payload_bytes);
+    unsigned taken = take_run(ring, &walk, h, &rc);
+    if (rc == -EBADMSG && taken == 0 && second_look(ring, &walk) == 0 &&
+        sq_ring_begin_take(ring, &walk) == 0)
+        taken = take_run(ring, &walk, h, &rc);
+    if (taken == 0)
+        return rc;
     /* The next one did not fit, or is damaged: the caller has enough for now. */
     if (rc < 0)
         h->count = h->taken;
-    return (int)(h->taken - before);
+    return (int)taken;
 }
 
 int shmq_get_many(shmq_t *q, void *buffer, size_t size, struct shmq_info *infos, unsigned count,
                   int64_t linger_ns, int64_t timeout_ns)
 {
     struct sq_harvest h = {buffer, size, 0, infos, count, 0};
+    const struct sq_ring ring = q->segment.ring; /* a copy, as in shmq_put() */
     struct sq_deadline deadline = sq_deadline_in(timeout_ns);
     struct sq_need none = {0};
     int rc = sq_check_timeout(timeout_ns);
@@ -192,7 +219,7 @@ int shmq_get_many(shmq_t *q, void *buffer, size_t size, struct shmq_info *infos,
         unsigned before = h.taken;
         rc = sq_enter(q, SQ_ROLE_CONSUMER, &deadline);
         if (rc == 0) {
-            rc = take_many(&q->segment.ring, &h);
+            rc = take_many(&ring, &h);
             sq_leave(q, SQ_ROLE_CONSUMER);
         }
         wake_after_get(q, h.taken - before);

@@ -169,17 +169,15 @@ struct sq_group_shm {
  * passed it.
  */
 struct sq_record_shm {
-    uint32_t length;    /* payload bytes */
-    uint8_t type;       /* 0 */
-    uint8_t flags;      /* enum sq_record_flags */
-    uint16_t extension; /* 0 */
-    uint64_t id;        /* one more than the record before */
-    int64_t put_ns;     /* CLOCK_MONOTONIC, coarse unless SQ_RECORD_SAMPLED */
+    uint32_t length; /* payload bytes */
+    uint32_t tag;    /* enum sq_record_tag; other bits 0 */
+    uint64_t id;     /* one more than the record before */
+    int64_t put_ns;  /* CLOCK_MONOTONIC, coarse unless SQ_RECORD_SAMPLED */
 };
 
-enum sq_record_flags {
+enum sq_record_tag {
     SQ_RECORD_SAMPLED = 1, /* put_ns is precise: a sample for the wait histogram */
-    SQ_RECORD_FLAGS_KNOWN = 1,
+    SQ_RECORD_TAG_KNOWN = 1,
 };
 
 enum {

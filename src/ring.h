@@ -73,11 +73,12 @@ SQ_HOT struct sq_record_shm *sq_walk_step(const struct sq_ring *ring, struct sq_
     uint64_t bytes = sq_record_bytes(*length);
     if (sq_unlikely(bytes > left || *length > ring->max_message_bytes))
         return NULL;
-    if (sq_unlikely((walk->id != 0 && record->id != walk->id) || record->id == 0))
+    uint64_t id = record->id;
+    if (sq_unlikely(id != walk->id && (walk->id != 0 || id == 0)))
         return NULL;
-    if (sq_unlikely((record->flags & ~SQ_RECORD_FLAGS_KNOWN) != 0 || record->extension != 0))
+    if (sq_unlikely((record->tag & ~(uint32_t)SQ_RECORD_TAG_KNOWN) != 0))
         return NULL;
-    walk->id = record->id + 1;
+    walk->id = id + 1;
     walk->pos += bytes;
     return record;
 }
@@ -105,14 +106,12 @@ bool sq_ring_seems_roomy(const struct sq_ring *ring, uint64_t bytes, uint64_t co
 
 /* P: the header of a record at the tail or beyond it. */
 SQ_HOT void *sq_ring_write_header(const struct sq_ring *ring, uint64_t pos, uint64_t id,
-                                  uint32_t length, uint8_t flags, int64_t now_ns)
+                                  uint32_t length, uint32_t tag, int64_t now_ns)
 {
     struct sq_record_shm *record = sq_record_at(ring, pos);
 
     record->length = length;
-    record->type = 0;
-    record->flags = flags;
-    record->extension = 0;
+    record->tag = tag;
     record->id = id;
     record->put_ns = now_ns;
     return sq_record_payload(record);
