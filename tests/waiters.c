@@ -31,7 +31,7 @@ enum {
     LIMIT_MS = 1500,
     PUT_MS = 100,
     STEAL_EVERY = 40, /* rounds in which a wake dies with whom it was for */
-    DYING_EVERY = 10, /* and in which it may */
+    DYING_EVERY = 20, /* and in which it may */
 };
 
 /* How the dead of a round die. */
