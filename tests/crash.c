@@ -7,6 +7,9 @@
  *
  *     crash [--every N | --sample COUNT] [--op NAME] [--seed N] [--point K] [--steps] [--list]
  *
+ * NAME may be "waking" for all operations that wake a sleeper (each wake that dies
+ * takes a second to heal) and "other" for all that do not.
+ *
  * --every N tries each Nth kill point, 1 by default.  --sample tries COUNT of
  * them, spread evenly over all operations and by chance within each; the same
  * seed finds the same points.  --point K tries but the one after K steps.  --steps never runs
@@ -133,6 +136,15 @@ static void try_op(const struct crash_op *op, struct choice *choice, struct tall
     all->late += tally.late;
 }
 
+static bool chosen(const struct crash_op *op, const char *only)
+{
+    if (only == NULL)
+        return true;
+    if (strcmp(only, "waking") == 0 || strcmp(only, "other") == 0)
+        return (only[0] == 'w') == (op->sleeper >= 0);
+    return strcmp(only, op->name) == 0;
+}
+
 static int usage(void)
 {
     fprintf(stderr, "usage: crash [--every N | --sample COUNT] [--op NAME] [--seed N]\n"
@@ -205,7 +217,7 @@ int main(int argc, char **argv)
     if (choice.sample > 0)
         printf("%u kill points by seed %llu\n", choice.sample, (unsigned long long)choice.seed);
     for (unsigned i = 0; i < crash_op_count; i++) {
-        if (choice.only != NULL && strcmp(choice.only, crash_ops[i].name) != 0)
+        if (!chosen(&crash_ops[i], choice.only))
             continue;
         found = true;
         try_op(&crash_ops[i], &choice, &all);

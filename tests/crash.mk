@@ -21,8 +21,10 @@ check-crash-quick: $(CRASH_TESTS)
 	$(BUILD)/tests/storm 10
 
 check-crash: $(CRASH_TESTS)
-	$(BUILD)/tests/crash
-	$(BUILD)/tests/waiters 1000
+	# The one mostly waits, the other mostly steps.
+	$(BUILD)/tests/crash --op waking & waking=$$!; \
+	$(BUILD)/tests/crash --op other && $(BUILD)/tests/waiters 1000; other=$$?; \
+	wait $$waking && exit $$other
 
 soak: check-crash
 	$(BUILD)/tests/storm $(SOAK_SECONDS)
