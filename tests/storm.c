@@ -12,7 +12,6 @@
 
 #include <errno.h>
 #include <getopt.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,15 +28,7 @@
 #define EPOCH_NS       SHMQ_MS(2500)
 #define GAP_LONGEST_NS SHMQ_SEC(2)
 
-struct variant {
-    const char *name;
-    uint64_t capacity_bytes;
-    uint32_t full;
-    int producer_flags, consumer_flags;
-    int side; /* producers, and consumers */
-};
-
-static const struct variant variants[] = {
+static const struct storm_variant variants[] = {
     {"roomy", 1 << 20, SHMQ_FULL_BLOCK, 0, 0, STORM_SIDE},
     {"tight", 64 << 10, SHMQ_FULL_BLOCK, 0, 0, STORM_SIDE},
     {"sole", 64 << 10, SHMQ_FULL_BLOCK, SHMQ_SOLE_PRODUCER, SHMQ_SOLE_CONSUMER, 3},
@@ -46,30 +37,13 @@ static const struct variant variants[] = {
     {"sole consumer", 64 << 10, SHMQ_FULL_BLOCK, 0, SHMQ_SOLE_CONSUMER, 4},
 };
 
-struct worker {
-    pid_t pid;              /* 0: ended */
-    int64_t continue_at_ns; /* 0: not stopped */
-};
-
-struct epoch {
-    const struct variant *variant;
-    char name[64];
-    shmq_t *monitor;
-    struct worker worker[2][STORM_SIDE]; /* by enum sq_role */
-    uint32_t generations;
-    uint64_t allowed, seed;
-    uint64_t last_progress;
-    int64_t progress_ns;
-    struct storm_totals *totals;
-};
-
 struct storm_board *storm_board;
 static uint64_t log_used; /* by the epoch before */
 
 /* --- workers ------------------------------------------------------------------ */
 
 /* Attach; where a side is for one alone, when it is free.  NULL: too late. */
-static shmq_t *attach(const struct epoch *e, int flags)
+static shmq_t *attach(const struct storm_epoch *e, int flags)
 {
     shmq_t *q;
     int rc;
@@ -83,9 +57,9 @@ static shmq_t *attach(const struct epoch *e, int flags)
     return rc == 0 ? q : NULL;
 }
 
-static void start(struct epoch *e, enum sq_role role, int place)
+static void start(struct storm_epoch *e, enum sq_role role, int place)
 {
-    const struct variant *v = e->variant;
+    const struct storm_variant *v = e->variant;
     int flags = role == SQ_ROLE_PRODUCER ? v->producer_flags : v->consumer_flags;
     uint32_t generation = role == SQ_ROLE_PRODUCER ? e->generations++ : 0;
     uint64_t seed = message_random(&e->seed);
@@ -101,12 +75,12 @@ static void start(struct epoch *e, enum sq_role role, int place)
             storm_consume(q, place, seed);
         _exit(0);
     }
-    e->worker[role][place] = (struct worker){.pid = child};
+    e->worker[role][place] = (struct storm_worker){.pid = child};
 }
 
-static void kill_one(struct epoch *e, enum sq_role role, int place)
+static void kill_one(struct storm_epoch *e, enum sq_role role, int place)
 {
-    struct worker *w = &e->worker[role][place];
+    struct storm_worker *w = &e->worker[role][place];
 
     helper_kill(w->pid);
     e->totals->kills++;
@@ -116,11 +90,11 @@ static void kill_one(struct epoch *e, enum sq_role role, int place)
 }
 
 /* A death, or a stop for some milliseconds. */
-static void strike(struct epoch *e, int64_t now_ns)
+static void strike(struct storm_epoch *e, int64_t now_ns)
 {
     enum sq_role role = message_random(&e->seed) % 2 == 0 ? SQ_ROLE_PRODUCER : SQ_ROLE_CONSUMER;
     int place = (int)(message_random(&e->seed) % (uint32_t)e->variant->side);
-    struct worker *w = &e->worker[role][place];
+    struct storm_worker *w = &e->worker[role][place];
 
     if (message_random(&e->seed) % 5 != 0) {
         kill_one(e, role, place);
@@ -131,10 +105,10 @@ static void strike(struct epoch *e, int64_t now_ns)
     }
 }
 
-static void continue_due(struct epoch *e, int64_t now_ns)
+static void continue_due(struct storm_epoch *e, int64_t now_ns)
 {
     for (int i = 0; i < 2 * STORM_SIDE; i++) {
-        struct worker *w = &e->worker[i % 2][i / 2];
+        struct storm_worker *w = &e->worker[i % 2][i / 2];
         if (w->pid == 0 || w->continue_at_ns == 0 || w->continue_at_ns > now_ns)
             continue;
         kill(w->pid, SIGCONT);
@@ -144,7 +118,7 @@ static void continue_due(struct epoch *e, int64_t now_ns)
 
 /* --- an epoch -------------------------------------------------------------------- */
 
-static void watch(struct epoch *e, int64_t now_ns)
+void storm_watch(struct storm_epoch *e, int64_t now_ns)
 {
     const struct sq_ring *ring = &e->monitor->segment.ring;
     uint64_t progress = sq_load(&ring->producer->tail_pos) + sq_load(&ring->group->cursor_pos);
@@ -159,22 +133,22 @@ static void watch(struct epoch *e, int64_t now_ns)
     e->progress_ns = now_ns;
 }
 
-static bool log_is_near_full(const struct epoch *e)
+bool storm_log_near_full(const struct storm_epoch *e)
 {
     return sq_load(&e->monitor->segment.ring.producer->next_id) > STORM_LOG - STORM_LOG_SPARE ||
            e->generations >= STORM_GENERATIONS;
 }
 
-static void rage(struct epoch *e, int64_t until_ns)
+static void rage(struct storm_epoch *e, int64_t until_ns)
 {
     int64_t now_ns = helper_now_ns(), strike_ns = now_ns;
     struct timespec beat = {0, 500000};
 
     e->progress_ns = now_ns;
-    while (now_ns < until_ns && storm_board->wrong == 0 && !log_is_near_full(e)) {
+    while (now_ns < until_ns && storm_board->wrong == 0 && !storm_log_near_full(e)) {
         nanosleep(&beat, NULL);
         now_ns = helper_now_ns();
-        watch(e, now_ns);
+        storm_watch(e, now_ns);
         continue_due(e, now_ns);
         if (now_ns < strike_ns)
             continue;
@@ -184,12 +158,12 @@ static void rage(struct epoch *e, int64_t until_ns)
 }
 
 /* Whether all of a side have ended; reaps. */
-static bool ended(struct epoch *e, enum sq_role role)
+static bool ended(struct storm_epoch *e, enum sq_role role)
 {
     bool all = true;
 
     for (int i = 0; i < STORM_SIDE; i++) {
-        struct worker *w = &e->worker[role][i];
+        struct storm_worker *w = &e->worker[role][i];
         int status;
         if (w->pid == 0)
             continue;
@@ -204,7 +178,7 @@ static bool ended(struct epoch *e, enum sq_role role)
     return all;
 }
 
-static void take_rest(struct epoch *e)
+static void take_rest(struct storm_epoch *e)
 {
     unsigned char bytes[STORM_LENGTH];
     struct shmq_info info;
@@ -217,7 +191,7 @@ static void take_rest(struct epoch *e)
 }
 
 /* Let all come to their end: the producers, then the consumers. */
-static void calm(struct epoch *e)
+static void calm(struct storm_epoch *e)
 {
     int64_t until_ns = helper_now_ns() + SHMQ_SEC(20);
     struct timespec beat = {0, 500000};
@@ -240,7 +214,7 @@ static void calm(struct epoch *e)
         }
 }
 
-static void settle(struct epoch *e)
+void storm_settle(struct storm_epoch *e)
 {
     struct shmq_stats stats = {.size = sizeof(stats)};
 
@@ -258,7 +232,7 @@ static void settle(struct epoch *e)
         storm_check(stats.put_count, e->generations, e->allowed, stats.dropped_count, e->totals);
 }
 
-static void open_epoch(struct epoch *e)
+void storm_open(struct storm_epoch *e)
 {
     struct shmq_attr attr = SHMQ_ATTR_INIT;
 
@@ -271,7 +245,7 @@ static void open_epoch(struct epoch *e)
     memset((void *)storm_board->log, 0, log_used * sizeof(storm_board->log[0]));
 }
 
-static void close_epoch(struct epoch *e, int64_t begun_ns)
+void storm_close(struct storm_epoch *e, int64_t begun_ns)
 {
     uint64_t used = sq_load(&e->monitor->segment.ring.producer->next_id);
 
@@ -289,100 +263,21 @@ static void close_epoch(struct epoch *e, int64_t begun_ns)
     fflush(stdout);
 }
 
-static void run_epoch(const struct variant *variant, int64_t length_ns, uint64_t seed,
+static void run_epoch(const struct storm_variant *variant, int64_t length_ns, uint64_t seed,
                       struct storm_totals *totals)
 {
-    struct epoch e = {.variant = variant, .seed = seed, .totals = totals};
+    struct storm_epoch e = {.variant = variant, .seed = seed, .totals = totals};
     int64_t begun_ns = helper_now_ns();
 
-    open_epoch(&e);
+    storm_open(&e);
     for (int i = 0; i < variant->side; i++) {
         start(&e, SQ_ROLE_PRODUCER, i);
         start(&e, SQ_ROLE_CONSUMER, i);
     }
     rage(&e, begun_ns + length_ns);
     calm(&e);
-    settle(&e);
-    close_epoch(&e, begun_ns);
-}
-
-/* --- threads ---------------------------------------------------------------------- */
-
-struct thread {
-    pthread_t thread;
-    shmq_t *q;
-    int place; /* of a consumer */
-    uint32_t generation;
-    uint64_t seed;
-};
-
-static void *thread_produces(void *arg)
-{
-    struct thread *t = arg;
-
-    storm_produce(t->q, t->generation, t->seed);
-    return NULL;
-}
-
-static void *thread_consumes(void *arg)
-{
-    struct thread *t = arg;
-
-    storm_consume(t->q, t->place, t->seed);
-    return NULL;
-}
-
-static void pause_until(struct epoch *e, int64_t until_ns)
-{
-    struct timespec beat = {0, 500000};
-
-    e->progress_ns = helper_now_ns();
-    while (helper_now_ns() < until_ns && storm_board->wrong == 0 && !log_is_near_full(e)) {
-        nanosleep(&beat, NULL);
-        watch(e, helper_now_ns());
-    }
-}
-
-/* Those who wait for ever get a message each, until all have ended. */
-static void join_consumers(struct epoch *e, struct thread *consumers)
-{
-    for (int i = 0; i < STORM_SIDE; i++) {
-        struct timespec beat = {0, 500000};
-        while (pthread_tryjoin_np(consumers[i].thread, NULL) != 0) {
-            if (shmq_depth(e->monitor) == 0 && !storm_put_one(e->monitor))
-                storm_wrong("a put at the end: %s", shmq_last_error_detail());
-            nanosleep(&beat, NULL);
-        }
-    }
-}
-
-static void run_threads(const struct variant *variant, int64_t length_ns, uint64_t seed,
-                        struct storm_totals *totals)
-{
-    struct epoch e = {.variant = variant, .seed = seed, .totals = totals};
-    struct thread producers[STORM_SIDE] = {0}, consumers[STORM_SIDE] = {0};
-    int64_t begun_ns = helper_now_ns();
-
-    open_epoch(&e);
-    shmq_t *handles[2] = {helper_open(e.name, 0, NULL), helper_open(e.name, 0, NULL)};
-    for (int i = 0; i < STORM_SIDE; i++) {
-        producers[i] = (struct thread){.q = handles[i % 2], .seed = message_random(&e.seed)};
-        producers[i].generation = e.generations++;
-        consumers[i] =
-            (struct thread){.q = handles[i % 2], .place = i, .seed = message_random(&e.seed)};
-        pthread_create(&producers[i].thread, NULL, thread_produces, &producers[i]);
-        pthread_create(&consumers[i].thread, NULL, thread_consumes, &consumers[i]);
-    }
-    pause_until(&e, begun_ns + length_ns);
-    storm_board->phase = STORM_PRODUCERS_END;
-    for (int i = 0; i < STORM_SIDE; i++)
-        pthread_join(producers[i].thread, NULL);
-    storm_board->phase = STORM_CONSUMERS_END;
-    join_consumers(&e, consumers);
-    shmq_close(handles[0]);
-    shmq_close(handles[1]);
-    settle(&e);
-    close_epoch(&e, begun_ns);
+    storm_settle(&e);
+    storm_close(&e, begun_ns);
 }
 
 /* --- main --------------------------------------------------------------------------- */
@@ -411,10 +306,10 @@ static void run_all(int64_t seconds, bool threads, uint64_t seed, struct storm_t
         length_ns = EPOCH_NS;
     for (unsigned i = 0;
          totals->failed == 0 && (i == 0 || helper_now_ns() + length_ns / 2 < end_ns); i++) {
-        const struct variant *v = &variants[threads ? i % 2 : i % count];
+        const struct storm_variant *v = &variants[threads ? i % 2 : i % count];
         helper_setup(NULL);
         if (threads)
-            run_threads(v, length_ns, seed + i, totals);
+            storm_run_threads(v, length_ns, seed + i, totals);
         else
             run_epoch(v, length_ns, seed + i, totals);
         if (helper_teardown(NULL) != 0)

@@ -1,9 +1,10 @@
 /*
  * storm.h - many producers and consumers, and what is known of their messages.
  *
- *     storm.c        epochs, killing and replacing, threads, the end
- *     storm_work.c   what a producer and a consumer do
- *     storm_check.c  whether every message was handed out once, in order
+ *     storm.c          epochs, killing and replacing, the end
+ *     storm_threads.c  the same without deaths, among threads
+ *     storm_work.c     what a producer and a consumer do
+ *     storm_check.c    whether every message was handed out once, in order
  *
  * Each producer that is started is a new generation with numbers from 0.  Before
  * a put it says how far it may come (`begun`), afterwards how far it has come
@@ -54,6 +55,31 @@ struct storm_totals {
     unsigned passed, failed;
 };
 
+struct storm_variant {
+    const char *name;
+    uint64_t capacity_bytes;
+    uint32_t full;
+    int producer_flags, consumer_flags;
+    int side; /* producers, and consumers */
+};
+
+struct storm_worker {
+    pid_t pid;              /* 0: ended */
+    int64_t continue_at_ns; /* 0: not stopped */
+};
+
+struct storm_epoch {
+    const struct storm_variant *variant;
+    char name[64];
+    shmq_t *monitor;
+    struct storm_worker worker[2][STORM_SIDE]; /* producers, consumers */
+    uint32_t generations;
+    uint64_t allowed, seed;
+    uint64_t last_progress;
+    int64_t progress_ns;
+    struct storm_totals *totals;
+};
+
 extern struct storm_board *storm_board;
 
 /* Note the first thing that is wrong; counts.  From any process. */
@@ -73,5 +99,15 @@ void storm_log(const void *bytes, const struct shmq_info *info);
  */
 void storm_check(uint64_t last_id, uint32_t generations, uint64_t allowed, uint64_t dropped,
                  struct storm_totals *totals);
+
+/* Begin an epoch with a new queue; see that it moves on; end it and tell. */
+void storm_open(struct storm_epoch *e);
+void storm_watch(struct storm_epoch *e, int64_t now_ns);
+bool storm_log_near_full(const struct storm_epoch *e);
+void storm_settle(struct storm_epoch *e);
+void storm_close(struct storm_epoch *e, int64_t begun_ns);
+
+void storm_run_threads(const struct storm_variant *variant, int64_t length_ns, uint64_t seed,
+                       struct storm_totals *totals);
 
 #endif
