@@ -3,7 +3,7 @@
 
 CRASH_OBJ   := $(patsubst tests/%.c,$(BUILD)/tests/%.o,$(wildcard tests/crash*.c))
 CRASH_TESTS := $(addprefix $(BUILD)/tests/,crash waiters storm)
-CRASH_SAMPLE ?= 2500
+CRASH_SAMPLE ?= 1300
 SOAK_SECONDS ?= 600
 
 # Calls are bound at the start (-z now), or the first step into each would go
