@@ -15,7 +15,8 @@ CC       ?= cc
 CFLAGS   ?= -O2 -g
 WARN     := -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wstrict-prototypes \
             -Wmissing-prototypes -Wvla -Werror
-BASE     := -std=c11 -D_GNU_SOURCE -Iinclude -fno-strict-aliasing -MMD -MP $(WARN)
+BASE     := -std=c11 -D_GNU_SOURCE -Iinclude -fno-strict-aliasing -MMD -MP $(WARN) \
+            $(if $(filter posix,$(SYNC)),-DSQ_SYNC_POSIX)
 LIBFLAGS := $(BASE) -fPIC -fvisibility=hidden
 LDLIBS   := -lpthread
 
@@ -26,10 +27,6 @@ LIB_OBJ  := $(LIB_SRC:%.c=$(BUILD)/%.o)
 TOOLS    := $(addprefix $(BUILD)/,shmq shmq-stat)
 TESTS    := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
 MANPAGES := $(wildcard tools/*.1)
-
-ifeq ($(SYNC),posix)
-LIBFLAGS += -DSQ_SYNC_POSIX
-endif
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
@@ -128,5 +125,7 @@ uninstall:
 
 clean:
 	rm -rf $(BUILD)
+
+include tools/bench/bench.mk
 
 -include $(wildcard $(BUILD)/*/*.d)

@@ -282,6 +282,7 @@ struct shmq_stats {
     uint32_t sole_producer; /* 1 while a sole producer has the queue */
     uint32_t sole_consumer; /* likewise */
     uint32_t unlinked;      /* 1 once the name was removed */
+    int64_t created_ns;     /* when the queue was made, CLOCK_REALTIME */
     uint64_t recoveries;    /* dead owners of a lock or role cleaned up after */
     uint64_t dead_count;    /* attached processes found dead */
     /*
@@ -324,7 +325,7 @@ SHMQ_API const char *shmq_strerror(int error);
 /*
  * What this thread's last failed call had to say beyond its error value, such
  * as the bytes needed and free; "" when there is nothing.  Valid until the
- * thread's next call.  Cleared by nothing else than the next failure.
+ * thread's next failure.
  */
 SHMQ_API const char *shmq_last_error_detail(void);
 

@@ -105,7 +105,8 @@ void sq_attach_sweep(struct sq_segment *s, const struct sq_attachment *self, int
 
     /* One sweeper a second, however many sleepers wake.  A time in the future
      * is another time namespace's, or damage. */
-    if (swept_ns <= now_ns && now_ns - swept_ns < SWEEP_EVERY_NS)
+    int64_t ago_ns = sq_elapsed_ns(now_ns, swept_ns);
+    if (ago_ns >= 0 && ago_ns < SWEEP_EVERY_NS)
         return;
     if (!atomic_compare_exchange_strong(&s->control->swept_ns, &swept_ns, now_ns))
         return;

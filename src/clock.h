@@ -29,6 +29,12 @@ static inline int64_t sq_clock_tick_ns(void)
     return sq_clock_read(CLOCK_MONOTONIC_COARSE);
 }
 
+/* How long ago; `then_ns` comes from the segment and may be anything. */
+static inline int64_t sq_elapsed_ns(int64_t now_ns, int64_t then_ns)
+{
+    return (int64_t)((uint64_t)now_ns - (uint64_t)then_ns);
+}
+
 static inline struct timespec sq_timespec(int64_t ns)
 {
     struct timespec t = {.tv_sec = (time_t)(ns / 1000000000), .tv_nsec = (long)(ns % 1000000000)};

@@ -61,7 +61,8 @@ uint32_t sq_cond_prepare(struct sq_cond_shm *cond);
 /* Take the announcement back instead of sleeping. */
 void sq_cond_cancel(struct sq_cond_shm *cond);
 
-/* Sleep until woken (0), until_ns (-ETIMEDOUT) or a signal handler ran (-EINTR). */
+/* Sleep until woken (0), until_ns (-ETIMEDOUT) or a signal handler ran (-EINTR);
+ * or not at all, because what to sleep on is damaged (-EBADMSG). */
 int sq_cond_sleep(struct sq_cond_shm *cond, uint32_t ticket, int64_t until_ns);
 
 static inline bool sq_cond_has_sleepers(const struct sq_cond_shm *cond)

@@ -7,13 +7,21 @@
  * Crash rule: a waiter that dies leaves the count one too high, and so one token
  * too many some day: a later sleeper wakes for nothing, looks, and sleeps on.
  * Nobody's wake is lost by it.
+ *
+ * libc aborts on a semaphore of which all but the value is damaged, and so much as
+ * a damaged count would have a waker post for minutes: both are looked at first.
  */
 #include "cond.h"
 
 #include <errno.h>
 #include <sched.h>
+#include <string.h>
 
 #include "clock.h"
+
+enum {
+    WAITERS_MOST = 1 << 16, /* more than that is damage */
+};
 
 uint32_t sq_cond_stamp(void)
 {
@@ -33,22 +41,38 @@ uint32_t sq_cond_prepare(struct sq_cond_shm *cond)
     return 0;
 }
 
-/* Take one waiter off the count; false when a waker took the last. */
+/*
+ * Take one waiter off the count; false when a waker took the last.  A damaged
+ * count begins again at 0: who sleeps looks for itself within a second.
+ */
 static bool take_waiter(struct sq_cond_shm *cond)
 {
     uint32_t n = sq_load(&cond->waiters);
 
     while (n != 0)
-        if (atomic_compare_exchange_weak(&cond->waiters, &n, n - 1))
-            return true;
+        if (atomic_compare_exchange_weak(&cond->waiters, &n, n > WAITERS_MOST ? 0 : n - 1))
+            return n <= WAITERS_MOST;
     return false;
+}
+
+/* Whether the semaphore is what sem_init() made, but for its value and the
+ * number of sleepers: glibc and musl have these in the first 8 bytes. */
+static bool tokens_intact(const struct sq_cond_shm *cond)
+{
+    enum { CHANGING_BYTES = 8 };
+    sem_t made;
+
+    memset(&made, 0, sizeof(made));
+    sem_init(&made, 1, 0);
+    return memcmp((const char *)&cond->tokens + CHANGING_BYTES,
+                  (const char *)&made + CHANGING_BYTES, sizeof(made) - CHANGING_BYTES) == 0;
 }
 
 void sq_cond_cancel(struct sq_cond_shm *cond)
 {
     /* If a waker has counted us off already, its token is ours to swallow, or,
      * not yet posted, somebody's needless look later. */
-    if (!take_waiter(cond))
+    if (!take_waiter(cond) && tokens_intact(cond))
         sem_trywait(&cond->tokens);
 }
 
@@ -81,9 +105,10 @@ static int wait_token(sem_t *tokens, int64_t until_ns)
 
 int sq_cond_sleep(struct sq_cond_shm *cond, uint32_t ticket, int64_t until_ns)
 {
-    int rc = wait_token(&cond->tokens, until_ns);
-
     (void)ticket;
+    if (!tokens_intact(cond))
+        return -EBADMSG;
+    int rc = wait_token(&cond->tokens, until_ns);
     if (rc != 0 && !take_waiter(cond) && sem_trywait(&cond->tokens) == 0)
         rc = 0; /* a waker had chosen us meanwhile */
     return rc;
@@ -92,6 +117,8 @@ int sq_cond_sleep(struct sq_cond_shm *cond, uint32_t ticket, int64_t until_ns)
 void sq_cond_wake(struct sq_cond_shm *cond, unsigned count)
 {
     sq_store(&cond->waker_cpu, (uint32_t)sched_getcpu() + 1);
+    if (!tokens_intact(cond))
+        return;
     while (count-- > 0 && take_waiter(cond))
         sem_post(&cond->tokens);
 }

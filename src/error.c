@@ -25,6 +25,12 @@ int sq_fail(int error, const char *format, ...)
     return error;
 }
 
+int sq_fail_plainly(int error)
+{
+    detail[0] = '\0';
+    return error;
+}
+
 const char *shmq_last_error_detail(void)
 {
     return detail;

@@ -10,4 +10,7 @@
  */
 int sq_fail(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* For an error that says all itself: forget an older sentence, return `error`. */
+int sq_fail_plainly(int error);
+
 #endif

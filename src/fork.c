@@ -45,7 +45,7 @@ static void install(void)
     handlers_error = pthread_atfork(before, in_parent, in_child);
 }
 
-int sq_fork_watch(struct sq_forkable *handle)
+int sq_fork_hold(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
 
@@ -53,17 +53,23 @@ int sq_fork_watch(struct sq_forkable *handle)
     if (handlers_error != 0)
         return sq_fail(-handlers_error, "cannot watch for fork()");
     pthread_mutex_lock(&list_lock);
+    return 0;
+}
+
+void sq_fork_release(void)
+{
+    pthread_mutex_unlock(&list_lock);
+}
+
+void sq_fork_watch(struct sq_forkable *handle)
+{
     handle->next = list.next;
     handle->prev = &list;
     handle->next->prev = handle->prev->next = handle;
-    pthread_mutex_unlock(&list_lock);
-    return 0;
 }
 
 void sq_fork_unwatch(struct sq_forkable *handle)
 {
-    pthread_mutex_lock(&list_lock);
     handle->next->prev = handle->prev;
     handle->prev->next = handle->next;
-    pthread_mutex_unlock(&list_lock);
 }

@@ -22,8 +22,17 @@ struct sq_forkable {
     void (*in_child)(struct sq_forkable *handle);
 };
 
-/* Add and remove a handle.  0 or -ENOMEM. */
-int sq_fork_watch(struct sq_forkable *handle);
+/*
+ * Keep other threads from forking.  From before a handle's descriptor is opened
+ * until the handle is watched, and from before it is unwatched until the
+ * descriptor is closed; otherwise a child could inherit a descriptor that its
+ * handler does not know.  0 or -ENOMEM.
+ */
+int sq_fork_hold(void);
+void sq_fork_release(void);
+
+/* Add and remove a handle, between the two above. */
+void sq_fork_watch(struct sq_forkable *handle);
 void sq_fork_unwatch(struct sq_forkable *handle);
 
 #endif

@@ -9,10 +9,10 @@
 #include "error.h"
 #include "queue.h"
 
-static inline void sample_wait(const struct sq_ring *ring, const struct sq_record_shm *record)
+SQ_HOT void sample_wait(const struct sq_ring *ring, const struct sq_record_shm *record)
 {
     if (sq_unlikely((record->flags & SQ_RECORD_SAMPLED) != 0))
-        sq_ring_sample(ring, sq_clock_ns() - record->put_ns);
+        sq_ring_sample(ring, sq_elapsed_ns(sq_clock_ns(), record->put_ns));
 }
 
 /*
@@ -29,37 +29,47 @@ static int second_look(const struct sq_ring *ring, const struct sq_walk *walk)
                    (unsigned long long)walk->pos);
 }
 
-/* C: take one.  Length, -EAGAIN, -EMSGSIZE, -EBADMSG. */
-static inline ssize_t take_one(const struct sq_ring *ring, void *buffer, size_t size,
-                               struct shmq_info *info)
+/* C: take the record that walk->pos is beyond. */
+SQ_HOT ssize_t take(const struct sq_ring *ring, const struct sq_walk *walk,
+                    struct sq_record_shm *record, uint32_t length, void *buffer, size_t size,
+                    struct shmq_info *info)
 {
-    struct sq_record_shm *record;
-    struct sq_walk walk;
-    uint32_t length;
-
-    do {
-        int rc = sq_ring_begin_take(ring, &walk);
-        if (sq_unlikely(rc < 0))
-            return rc;
-        record = sq_walk_step(ring, &walk, &length);
-        if (sq_unlikely(record == NULL) && second_look(ring, &walk) < 0)
-            return -EBADMSG;
-    } while (sq_unlikely(record == NULL));
     if (info != NULL)
-        *info = (struct shmq_info){walk.id - 1, record->put_ns, length, 0};
+        *info = (struct shmq_info){walk->id - 1, record->put_ns, length, 0};
     if (sq_unlikely(length > size))
         return sq_fail(-EMSGSIZE, "the message has %u bytes, the buffer %zu", length, size);
     sq_copy(buffer, sq_record_payload(record), length);
     sample_wait(ring, record);
-    sq_ring_end_take(ring, &walk, length);
+    sq_ring_end_take(ring, walk, length);
     return (ssize_t)length;
+}
+
+/* C: take one.  Length, -EAGAIN, -EMSGSIZE, -EBADMSG. */
+SQ_HOT ssize_t take_one(const struct sq_ring *ring, void *buffer, size_t size,
+                        struct shmq_info *info)
+{
+    struct sq_walk walk;
+    uint32_t length;
+    int rc = sq_ring_begin_take(ring, &walk);
+
+    if (sq_unlikely(rc < 0))
+        return rc;
+    struct sq_record_shm *record = sq_walk_step(ring, &walk, &length);
+    if (sq_unlikely(record == NULL)) {
+        if (second_look(ring, &walk) < 0 || sq_ring_begin_take(ring, &walk) < 0)
+            return -EBADMSG;
+        record = sq_walk_step(ring, &walk, &length);
+        if (record == NULL)
+            return -EBADMSG;
+    }
+    return take(ring, &walk, record, length, buffer, size, info);
 }
 
 /*
  * After a get has left.  The baton to the next consumer goes on even if nothing
  * was taken (a buffer too small, a time-out after being woken).
  */
-static inline void wake_after_get(struct shmq *q, unsigned taken)
+SQ_HOT void wake_after_get(struct shmq *q, unsigned taken)
 {
     if (taken > 0)
         sq_wake(q, SQ_ROLE_PRODUCER, taken);
@@ -73,31 +83,44 @@ static int if_empty(const struct shmq *q, const struct sq_deadline *deadline)
 {
     if (sq_segment_marked_gone(&q->segment))
         return sq_fail(-ESTALE, "the queue's name was removed");
-    return deadline->timeout_ns == SHMQ_NOWAIT ? -EAGAIN : 0;
+    return deadline->timeout_ns == SHMQ_NOWAIT ? sq_fail_plainly(-EAGAIN) : 0;
+}
+
+/* The queue is empty: wait and try again. */
+static ssize_t get_waiting(struct shmq *q, void *buffer, size_t size, struct shmq_info *info,
+                           struct sq_deadline *deadline)
+{
+    struct sq_need none = {0};
+
+    for (;;) {
+        ssize_t rc = if_empty(q, deadline);
+        if (rc == 0)
+            rc = sq_wait(q, SQ_ROLE_CONSUMER, none, deadline);
+        if (rc == 0)
+            rc = sq_enter(q, SQ_ROLE_CONSUMER, deadline);
+        if (rc < 0)
+            return rc;
+        rc = take_one(&q->segment.ring, buffer, size, info);
+        sq_leave(q, SQ_ROLE_CONSUMER);
+        if (rc != -EAGAIN)
+            return rc;
+    }
 }
 
 ssize_t shmq_get(shmq_t *q, void *buffer, size_t size, struct shmq_info *info, int64_t timeout_ns)
 {
     struct sq_deadline deadline = sq_deadline_in(timeout_ns);
-    struct sq_need none = {0};
-    ssize_t rc;
+    const struct sq_ring ring = q->segment.ring; /* a copy, as in shmq_put() */
 
     if (sq_unlikely(timeout_ns < SHMQ_FOREVER))
         return sq_check_timeout(timeout_ns);
-    for (;;) {
-        rc = sq_enter(q, SQ_ROLE_CONSUMER, &deadline);
-        if (sq_likely(rc == 0)) {
-            rc = take_one(&q->segment.ring, buffer, size, info);
-            sq_leave(q, SQ_ROLE_CONSUMER);
-        }
-        if (rc != -EAGAIN)
-            break;
-        rc = if_empty(q, &deadline);
-        if (rc == 0)
-            rc = sq_wait(q, SQ_ROLE_CONSUMER, none, &deadline);
-        if (rc < 0)
-            break;
+    ssize_t rc = sq_enter(q, SQ_ROLE_CONSUMER, &deadline);
+    if (sq_likely(rc == 0)) {
+        rc = take_one(&ring, buffer, size, info);
+        sq_leave(q, SQ_ROLE_CONSUMER);
     }
+    if (sq_unlikely(rc == -EAGAIN))
+        rc = get_waiting(q, buffer, size, info, &deadline);
     wake_after_get(q, rc >= 0);
     return rc;
 }

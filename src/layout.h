@@ -76,13 +76,18 @@ struct sq_header_shm {
 };
 
 struct sq_control_shm {
-    alignas(SQ_SEPARATE) _Atomic uint32_t gone; /* 1 once the name was removed; whoever notices */
-    /* 1 when a process cannot issue membarrier(): sole producers and consumers
-     * must fence for themselves.  Set by that process as it attaches. */
-    _Atomic uint32_t fence_needed;
+    alignas(SQ_SEPARATE) _Atomic uint32_t notices; /* enum sq_notice; bits are only ever set */
     _Atomic int64_t swept_ns;    /* last look for dead processes; whoever wins the swap */
     _Atomic uint64_t dead_count; /* attached processes found dead; whoever cleans the slot */
     _Atomic uint64_t recoveries; /* dead owners of a lock or role; whoever repairs */
+};
+
+enum sq_notice {
+    /* The name was removed.  Set by whoever notices. */
+    SQ_NOTICE_GONE = 1,
+    /* A process cannot issue membarrier(), so that sole producers and consumers
+     * must fence for themselves.  Set by that process. */
+    SQ_NOTICE_FENCE = 2,
 };
 
 /* A handle's place in the attach table.  Its owner holds an OFD lock on the

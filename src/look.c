@@ -15,7 +15,7 @@ ssize_t shmq_browse(shmq_t *q, uint64_t *place, void *buffer, size_t size, struc
     if (rc == -EBADMSG)
         return sq_fail(-EBADMSG, "the record at position %llu is damaged",
                        (unsigned long long)*place);
-    return rc;
+    return rc == -EAGAIN ? sq_fail_plainly(-EAGAIN) : rc;
 }
 
 ssize_t shmq_peek(shmq_t *q, void *buffer, size_t size, struct shmq_info *info)
@@ -27,5 +27,13 @@ ssize_t shmq_peek(shmq_t *q, void *buffer, size_t size, struct shmq_info *info)
 
 int64_t shmq_depth(shmq_t *q)
 {
-    return (int64_t)sq_ring_depth(&q->segment.ring);
+    const struct sq_ring *ring = &q->segment.ring;
+
+    /* Between its two readings more may go through than the ring holds, but not always. */
+    for (int tries = 0; tries < 100; tries++) {
+        uint64_t depth = sq_ring_depth(ring);
+        if (depth <= ring->capacity_bytes / SQ_RECORD_HEADER_BYTES)
+            return (int64_t)depth;
+    }
+    return sq_fail(-EBADMSG, "the message ids of the ring are damaged");
 }

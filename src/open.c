@@ -24,6 +24,14 @@ static int check_flags(int flags)
     return 0;
 }
 
+static int check_drop(int flags, const struct shmq_attr *attr)
+{
+    if ((flags & SHMQ_SOLE_CONSUMER) && attr->full == SHMQ_FULL_DROP)
+        return sq_fail(-EINVAL, "SHMQ_SOLE_CONSUMER contradicts the queue's full=drop, for which "
+                                "producers must take messages off");
+    return 0;
+}
+
 /* Attach, and claim what is to be had alone. */
 static int enter_queue(struct shmq *q)
 {
@@ -31,14 +39,27 @@ static int enter_queue(struct shmq *q)
 
     if (rc < 0)
         return rc;
-    sq_store(&q->ready, q->segment.readable_only ? 0 : SQ_READY_ATTACHED);
-    if ((q->flags & SHMQ_SOLE_CONSUMER) && q->segment.attr.full == SHMQ_FULL_DROP)
-        return sq_fail(-EINVAL, "SHMQ_SOLE_CONSUMER contradicts the queue's full=drop, for which "
-                                "producers must take messages off");
+    sq_store(&q->state, q->segment.readable_only ? 0 : SQ_ATTACHED);
+    rc = check_drop((int)q->flags, &q->segment.attr);
+    if (rc < 0)
+        return rc;
     if (q->flags & SHMQ_SOLE_PRODUCER)
         rc = sq_make_ready(q, SQ_ROLE_PRODUCER);
     if (rc == 0 && (q->flags & SHMQ_SOLE_CONSUMER))
         rc = sq_make_ready(q, SQ_ROLE_CONSUMER);
+    return rc;
+}
+
+static int open_watched(struct shmq *q, const struct shmq_attr *attr)
+{
+    int rc = sq_fork_hold();
+
+    if (rc < 0)
+        return rc;
+    rc = sq_segment_open(&q->segment, &q->forkable.path, (int)q->flags, attr);
+    if (rc == 0)
+        sq_fork_watch(&q->forkable);
+    sq_fork_release();
     return rc;
 }
 
@@ -51,6 +72,8 @@ int shmq_open(shmq_t **handle, const char *name, int flags, const struct shmq_at
     int rc = check_flags(flags);
     if (rc == 0)
         rc = sq_segment_attr(given, &attr);
+    if (rc == 0 && (flags & SHMQ_CREATE)) /* before there is a queue to leave behind */
+        rc = check_drop(flags, &attr);
     if (rc < 0)
         return rc;
     q = aligned_alloc(SQ_SEPARATE, sq_align_up(sizeof(*q), SQ_SEPARATE));
@@ -61,14 +84,12 @@ int shmq_open(shmq_t **handle, const char *name, int flags, const struct shmq_at
     q->flags = (uint32_t)flags;
     rc = sq_segment_path(name, &q->forkable.path);
     if (rc == 0)
-        rc = sq_segment_open(&q->segment, &q->forkable.path, flags, &attr);
+        rc = open_watched(q, &attr);
     if (rc < 0) {
         free(q);
         return rc;
     }
-    rc = sq_fork_watch(&q->forkable);
-    if (rc == 0)
-        rc = enter_queue(q);
+    rc = enter_queue(q);
     if (rc < 0) {
         shmq_close(q);
         return rc;
@@ -84,15 +105,18 @@ int shmq_close(shmq_t *q)
         return 0;
     if (sq_load(&q->reservation.thread) == sq_thread())
         shmq_abort(q);
-    if (q->forkable.next != NULL)
-        sq_fork_unwatch(&q->forkable);
-    /* Everything is in order, so a successor need not repair. */
-    if (q->sole[SQ_ROLE_PRODUCER])
+    /* Everything is in order, so a successor need not repair.  The fence: who sees
+     * the mark gone, and so makes no barrier for us, sees all we published. */
+    atomic_thread_fence(memory_order_seq_cst);
+    if (sq_alone(q, SQ_ROLE_PRODUCER))
         sq_store_release(&q->segment.ring.producer->sole, 0);
-    if (q->sole[SQ_ROLE_CONSUMER])
+    if (sq_alone(q, SQ_ROLE_CONSUMER))
         sq_store_release(&q->segment.ring.group->sole, 0);
     sq_detach(&q->segment, &q->attachment);
+    sq_fork_hold();
+    sq_fork_unwatch(&q->forkable);
     sq_segment_close(&q->segment); /* with the descriptor go slot and roles */
+    sq_fork_release();
     pthread_mutex_destroy(&q->claim_lock);
     free(q);
     return 0;

@@ -10,10 +10,9 @@
 
 /* The put time of the next message, and its flags.  Precise, for the wait
  * histogram, at the first message of a tick and at every 64th. */
-static inline int64_t stamp(const struct shmq *q, uint64_t id, uint8_t *flags)
+SQ_HOT int64_t stamp(struct sq_producer_shm *p, uint64_t id, uint8_t *flags)
 {
     enum { SAMPLE_EVERY = 64 };
-    struct sq_producer_shm *p = q->segment.ring.producer;
     int64_t tick_ns = sq_clock_tick_ns();
 
     if (sq_likely(tick_ns == p->tick_ns && id % SAMPLE_EVERY != 0)) {
@@ -47,7 +46,7 @@ static int drop_oldest(struct shmq *q, struct sq_need need, struct sq_deadline *
  * After the producer's side was left: wake consumers for what was put, and pass
  * the baton to another producer if any room is left.
  */
-static inline void wake_after_put(struct shmq *q, unsigned count)
+SQ_HOT void wake_after_put(struct shmq *q, unsigned count)
 {
     if (count > 0)
         sq_wake(q, SQ_ROLE_CONSUMER, count);
@@ -72,8 +71,10 @@ static int make_room(struct shmq *q, struct sq_need need, struct sq_deadline *de
         sq_leave(q, SQ_ROLE_PRODUCER);
         if (rc == -EBADMSG)
             return sq_fail(rc, "the positions of the ring are damaged");
-        if (rc != -EAGAIN || attr->full == SHMQ_FULL_FAIL || deadline->timeout_ns == SHMQ_NOWAIT)
+        if (rc != -EAGAIN)
             return rc;
+        if (attr->full == SHMQ_FULL_FAIL || deadline->timeout_ns == SHMQ_NOWAIT)
+            return sq_fail_plainly(-EAGAIN);
         rc = sq_wait(q, SQ_ROLE_PRODUCER, need, deadline);
         if (rc == 0)
             rc = sq_enter(q, SQ_ROLE_PRODUCER, deadline);
@@ -85,13 +86,14 @@ static int make_room(struct shmq *q, struct sq_need need, struct sq_deadline *de
 }
 
 /* Enter the producer's side with room there.  0, or it is not entered. */
-static inline int enter_with_room(struct shmq *q, struct sq_need need, struct sq_deadline *deadline)
+SQ_HOT int enter_with_room(struct shmq *q, const struct sq_ring *ring, struct sq_need need,
+                           struct sq_deadline *deadline)
 {
     int rc = sq_enter(q, SQ_ROLE_PRODUCER, deadline);
 
     if (sq_unlikely(rc < 0))
         return rc;
-    if (sq_likely(sq_ring_has_room(&q->segment.ring, need.bytes, need.count) &&
+    if (sq_likely(sq_ring_has_room(ring, need.bytes, need.count) &&
                   !sq_segment_marked_gone(&q->segment)))
         return 0;
     return make_room(q, need, deadline);
@@ -100,25 +102,27 @@ static inline int enter_with_room(struct shmq *q, struct sq_need need, struct sq
 int shmq_put(shmq_t *q, const void *data, size_t length, int64_t timeout_ns)
 {
     struct sq_deadline deadline = sq_deadline_in(timeout_ns);
-    const struct sq_ring *ring = &q->segment.ring;
+    /* A copy: stores to the segment cannot change it, as the compiler must fear
+     * of the original. */
+    const struct sq_ring ring = q->segment.ring;
+    struct sq_need need = {sq_record_bytes(length), 1};
     uint8_t flags;
 
-    if (sq_unlikely(length > ring->max_message_bytes))
+    if (sq_unlikely(length > ring.max_message_bytes))
         return too_long(q, length);
     if (sq_unlikely(timeout_ns < SHMQ_FOREVER))
         return sq_check_timeout(timeout_ns);
     if (sq_unlikely(data == NULL && length > 0))
         return sq_fail(-EINVAL, "data is NULL and length %zu", length);
-    struct sq_need need = {sq_record_bytes(length), 1};
-    int rc = enter_with_room(q, need, &deadline);
+    int rc = enter_with_room(q, &ring, need, &deadline);
     if (sq_unlikely(rc < 0))
         return rc;
-    uint64_t tail = sq_load(&ring->producer->tail_pos);
-    uint64_t id = sq_load(&ring->producer->next_id);
-    int64_t now_ns = stamp(q, id, &flags);
-    void *payload = sq_ring_write_header(ring, tail, id, (uint32_t)length, flags, now_ns);
+    uint64_t tail = sq_load(&ring.producer->tail_pos);
+    uint64_t id = sq_load(&ring.producer->next_id);
+    int64_t now_ns = stamp(ring.producer, id, &flags);
+    void *payload = sq_ring_write_header(&ring, tail, id, (uint32_t)length, flags, now_ns);
     sq_copy(payload, data, length);
-    sq_ring_publish(ring, tail + need.bytes, id + 1, length);
+    sq_ring_publish(&ring, tail + need.bytes, id + 1, length);
     sq_leave(q, SQ_ROLE_PRODUCER);
     wake_after_put(q, 1);
     return 0;
@@ -152,7 +156,7 @@ static void append_many(struct shmq *q, const struct shmq_buf *messages, unsigne
     uint64_t tail = sq_load(&ring->producer->tail_pos);
     uint64_t id = sq_load(&ring->producer->next_id), payload_bytes = 0;
     uint8_t flags;
-    int64_t now_ns = stamp(q, id, &flags);
+    int64_t now_ns = stamp(ring->producer, id, &flags);
 
     for (unsigned i = 0; i < count; i++) {
         size_t length = messages[i].length;
@@ -189,7 +193,7 @@ int shmq_put_many(shmq_t *q, const struct shmq_buf *messages, unsigned count, in
     while (rc == 0 && put < count) {
         struct sq_need need;
         unsigned part = plan_part(q, messages + put, count - put, &need);
-        rc = enter_with_room(q, need, &deadline);
+        rc = enter_with_room(q, &q->segment.ring, need, &deadline);
         if (rc < 0)
             break;
         append_many(q, messages + put, part);
@@ -213,12 +217,12 @@ int shmq_reserve(shmq_t *q, size_t length, void **data, int64_t timeout_ns)
         return rc;
     if (length > ring->max_message_bytes)
         return too_long(q, length);
-    rc = enter_with_room(q, need, &deadline);
+    rc = enter_with_room(q, ring, need, &deadline);
     if (rc < 0)
         return rc;
     /* The side stays entered until commit or abort.  Where that needs no lock,
      * raise the guard: this process may get more threads meanwhile. */
-    if (q->sole[SQ_ROLE_PRODUCER])
+    if (sq_alone(q, SQ_ROLE_PRODUCER))
         sq_store(&q->guard[SQ_ROLE_PRODUCER].taken, true);
     q->reservation.tail_pos = sq_load(&ring->producer->tail_pos);
     q->reservation.length = length;
@@ -247,10 +251,10 @@ int shmq_commit(shmq_t *q, size_t length)
                        (unsigned long long)q->reservation.length);
     uint64_t tail = q->reservation.tail_pos, bytes = sq_record_bytes(length);
     uint64_t id = sq_load(&ring->producer->next_id);
-    int64_t now_ns = stamp(q, id, &flags);
+    int64_t now_ns = stamp(ring->producer, id, &flags);
     sq_ring_write_header(ring, tail, id, (uint32_t)length, flags, now_ns);
     sq_ring_publish(ring, tail + bytes, id + 1, length);
-    sq_store(&q->reservation.thread, NULL);
+    sq_store(&q->reservation.thread, 0);
     sq_leave(q, SQ_ROLE_PRODUCER);
     wake_after_put(q, 1);
     return 0;
@@ -262,7 +266,7 @@ int shmq_abort(shmq_t *q)
 
     if (rc < 0)
         return rc;
-    sq_store(&q->reservation.thread, NULL);
+    sq_store(&q->reservation.thread, 0);
     sq_leave(q, SQ_ROLE_PRODUCER);
     wake_after_put(q, 0);
     return 0;

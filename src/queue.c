@@ -11,11 +11,14 @@
 #include "error.h"
 #include "futex.h"
 
-const void *sq_thread(void)
+uint64_t sq_thread(void)
 {
-    static _Thread_local char here;
+    static _Atomic uint64_t last;
+    static _Thread_local uint64_t own;
 
-    return &here;
+    if (own == 0)
+        own = atomic_fetch_add(&last, 1) + 1;
+    return own;
 }
 
 int sq_check_timeout(int64_t timeout_ns)
@@ -32,13 +35,12 @@ static void forget_parent(struct sq_forkable *forkable)
     struct shmq *q = (struct shmq *)((char *)forkable - offsetof(struct shmq, forkable));
 
     pthread_mutex_init(&q->claim_lock, NULL);
-    sq_store(&q->ready, 0);
+    sq_store(&q->state, 0);
     q->attachment.slot = -1;
     for (int role = 0; role < 2; role++) {
-        q->sole[role] = false;
         sq_store(&q->guard[role].taken, false);
     }
-    sq_store(&q->reservation.thread, NULL);
+    sq_store(&q->reservation.thread, 0);
 }
 
 void sq_queue_init(struct shmq *q)
@@ -86,6 +88,11 @@ int sq_enter_slow(struct shmq *q, enum sq_role role, int rc, struct sq_deadline 
             return sq_fail(-EBUSY, "this thread has a reservation open on this handle");
         rc = sq_lock_take(lock, deadline);
     }
+    if (rc == -ETIMEDOUT)
+        return sq_fail(rc,
+                       "the lock of the %s side was not to be had in time; its holder may be "
+                       "stopped",
+                       role == SQ_ROLE_PRODUCER ? "putting" : "getting");
     if (rc == SQ_LOCK_OWNER_DIED)
         return repair_locked(q, role);
     if (rc == -EBADMSG)
@@ -117,39 +124,38 @@ static _Atomic uint32_t *sole_mark(const struct shmq *q, enum sq_role role)
                                     : &q->segment.ring.group->sole;
 }
 
-/* The side is claimed alone.  The mark says so to sleepers, and should we die
- * to our successor. */
-static void begin_sole(struct shmq *q, enum sq_role role)
-{
-    if (sq_load(sole_mark(q, role)) != 0)
-        repair(q, role);
-    sq_store(sole_mark(q, role), 1);
-    q->fences = !sq_membarrier_register();
-    /* Whoever announced itself as a sleeper without seeing the mark is seen by
-     * our first put or get. */
-    atomic_thread_fence(memory_order_seq_cst);
-    q->sole[role] = true;
-}
-
-/* The side is claimed with others: nobody has it alone, so a mark is a dead one's. */
-static int begin_shared(struct shmq *q, enum sq_role role)
+/*
+ * The side is claimed.  Whoever had it alone, or its lock, and died there has
+ * left a mark, or the lock; take both over.
+ */
+static int take_over(struct shmq *q, enum sq_role role)
 {
     struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(1));
     struct sq_lock_shm *lock = sq_side_lock(q, role);
-
-    if (sq_load(sole_mark(q, role)) == 0)
-        return 0;
     int rc = sq_lock_take(lock, &deadline);
+
+    if (rc == SQ_LOCK_OWNER_DIED)
+        rc = repair_locked(q, role);
     if (rc < 0)
         return rc;
-    if (rc == SQ_LOCK_OWNER_DIED)
-        repair_locked(q, role);
     if (sq_load(sole_mark(q, role)) != 0) {
         repair(q, role);
         sq_store(sole_mark(q, role), 0);
     }
     sq_lock_free(lock);
     return 0;
+}
+
+/* Claimed alone: the mark says so to sleepers, and should we die to our successor. */
+static void begin_sole(struct shmq *q, enum sq_role role)
+{
+    sq_store(sole_mark(q, role), 1);
+    if (!sq_membarrier_register())
+        atomic_fetch_or(&q->segment.control->notices, SQ_NOTICE_FENCE);
+    /* Whoever announced itself as a sleeper without seeing the mark is seen by
+     * our first put or get. */
+    atomic_thread_fence(memory_order_seq_cst);
+    atomic_fetch_or(&q->state, SQ_ALONE << role);
 }
 
 static int attach_again(struct shmq *q)
@@ -165,12 +171,13 @@ static int claim(struct shmq *q, enum sq_role role)
         (q->flags & (role == SQ_ROLE_PRODUCER ? SHMQ_SOLE_PRODUCER : SHMQ_SOLE_CONSUMER)) != 0;
     int rc = sq_role_claim(&q->segment, role, sole);
 
-    if (rc < 0)
-        return rc;
-    if (!sole)
-        return begin_shared(q, role);
-    begin_sole(q, role);
-    return 0;
+    /* A dead owner of the lock is found by the next who takes it; a sole owner
+     * takes it only here. */
+    if (rc == 0 && (sole || sq_load(sole_mark(q, role)) != 0))
+        rc = take_over(q, role);
+    if (rc == 0 && sole)
+        begin_sole(q, role);
+    return rc;
 }
 
 int sq_make_ready(struct shmq *q, enum sq_role role)
@@ -180,16 +187,23 @@ int sq_make_ready(struct shmq *q, enum sq_role role)
     if (q->segment.readable_only)
         return sq_fail(-EACCES, "the handle was opened with SHMQ_RDONLY");
     pthread_mutex_lock(&q->claim_lock);
-    if ((sq_load(&q->ready) & SQ_READY_ATTACHED) == 0) {
+    if ((sq_load(&q->state) & SQ_ATTACHED) == 0) {
         rc = attach_again(q);
         if (rc == 0)
-            atomic_fetch_or(&q->ready, SQ_READY_ATTACHED);
+            atomic_fetch_or(&q->state, SQ_ATTACHED);
     }
-    if (rc == 0 && (sq_load(&q->ready) & (2u << role)) == 0) {
+    if (rc == 0 && (sq_load(&q->state) & SQ_READY << role) == 0) {
         rc = claim(q, role);
         if (rc == 0)
-            atomic_fetch_or(&q->ready, 2u << role);
+            atomic_fetch_or(&q->state, SQ_READY << role);
     }
     pthread_mutex_unlock(&q->claim_lock);
     return rc;
+}
+
+int sq_enter_first(struct shmq *q, enum sq_role role, struct sq_deadline *deadline)
+{
+    int rc = sq_make_ready(q, role);
+
+    return rc < 0 ? rc : sq_enter(q, role, deadline);
 }

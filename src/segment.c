@@ -159,6 +159,7 @@ static void point(struct sq_segment *s, const struct sq_header_shm *h)
     s->attr.max_message_bytes = h->max_message_bytes;
     s->attr.full = h->full;
     s->attr.mode = h->mode;
+    s->created_ns = h->created_ns;
 }
 
 /* --- creating ---------------------------------------------------------- */
@@ -215,9 +216,12 @@ static int initialise(struct sq_segment *s, const struct sq_header_shm *h)
 
 static int give_memory(int fd, uint64_t bytes)
 {
-    int rc = posix_fallocate(fd, 0, (off_t)bytes);
     struct statvfs fs;
+    int rc;
 
+    do
+        rc = posix_fallocate(fd, 0, (off_t)bytes);
+    while (rc == EINTR);
     if (rc == 0)
         return 0;
     if (rc == ENOSPC && fstatvfs(fd, &fs) == 0)
@@ -395,7 +399,7 @@ bool sq_segment_is_gone(struct sq_segment *s)
     if (fstat(s->fd, &st) != 0 || st.st_nlink != 0)
         return false;
     if (!s->readable_only)
-        sq_store(&s->control->gone, 1);
+        atomic_fetch_or(&s->control->notices, SQ_NOTICE_GONE);
     return true;
 }
 

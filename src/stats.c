@@ -21,7 +21,7 @@ static int64_t oldest_age(const struct shmq *q)
     uint64_t place = sq_load(&q->segment.ring.group->cursor_pos);
     struct shmq_info info = {0};
     ssize_t rc = sq_ring_browse(&q->segment.ring, &place, NULL, 0, &info);
-    int64_t age_ns = sq_clock_ns() - info.put_ns;
+    int64_t age_ns = sq_elapsed_ns(sq_clock_ns(), info.put_ns);
 
     if (rc < 0 && rc != -EMSGSIZE)
         return 0;
@@ -72,6 +72,7 @@ static void fill(const struct shmq *q, struct shmq_stats *st)
     st->empty_wait_ns = sq_load(&g->waits.total_ns);
     st->sole_producer = sq_load(&p->sole) != 0;
     st->sole_consumer = sq_load(&g->sole) != 0;
+    st->created_ns = q->segment.created_ns;
     st->recoveries = sq_load(&c->recoveries);
     st->dead_count = sq_load(&c->dead_count);
     for (int i = 0; i < SHMQ_HISTOGRAM_BUCKETS; i++)

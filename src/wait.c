@@ -120,8 +120,10 @@ static bool spin_adaptively(struct shmq *q, enum sq_role role, struct sq_need ne
 /* The other side's mark of being had alone, and so without barriers. */
 static bool waker_unfenced(const struct shmq *q, enum sq_role role)
 {
-    return sq_load(role == SQ_ROLE_CONSUMER ? &q->segment.ring.producer->sole
-                                            : &q->segment.ring.group->sole) != 0;
+    const struct sq_ring *ring = &q->segment.ring;
+
+    return sq_load_acquire(role == SQ_ROLE_CONSUMER ? &ring->producer->sole : &ring->group->sole) !=
+           0;
 }
 
 /*
@@ -183,7 +185,7 @@ static int sleep_once(struct shmq *q, enum sq_role role, struct sq_need need,
     int rc;
 
     if (waker_unfenced(q, role) && !sq_membarrier())
-        sq_store(&q->segment.control->fence_needed, 1);
+        atomic_fetch_or(&q->segment.control->notices, SQ_NOTICE_FENCE);
     rc = role == SQ_ROLE_PRODUCER ? note_need(q, need, deadline) : seems_ready(q, role, need);
     if (rc != 0 || sq_segment_marked_gone(&q->segment)) {
         sq_cond_cancel(cond);
@@ -223,7 +225,7 @@ int sq_wait(struct shmq *q, enum sq_role role, struct sq_need need, struct sq_de
 
     /* Also ends a caller that keeps finding nothing where there seems something. */
     if (now_ns >= end_ns)
-        return -ETIMEDOUT;
+        return sq_fail_plainly(-ETIMEDOUT);
     if (spin_adaptively(q, role, need, now_ns) || seems_ready(q, role, need))
         return 0;
     do {
@@ -232,12 +234,14 @@ int sq_wait(struct shmq *q, enum sq_role role, struct sq_need need, struct sq_de
             break;
         }
         if (now_ns >= end_ns) {
-            rc = -ETIMEDOUT;
+            rc = sq_fail_plainly(-ETIMEDOUT);
             break;
         }
         int64_t until_ns = now_ns + SQ_SLEEP_LONGEST_NS;
         rc = sleep_once(q, role, need, deadline, until_ns < end_ns ? until_ns : end_ns);
         now_ns = sq_clock_ns();
+        if (rc == -EBADMSG)
+            sq_fail(rc, "what callers sleep on is damaged");
         if (rc == -ETIMEDOUT && until_ns < end_ns)
             look_around(q, now_ns);
         if (rc == -ETIMEDOUT)

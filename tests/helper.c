@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -135,22 +136,22 @@ bool helper_await(bool (*condition)(void *arg), void *arg)
     return true;
 }
 
-static struct shmq_stats stats_of(void *queue)
+struct shmq_stats helper_stats(shmq_t *q)
 {
     struct shmq_stats stats = {.size = sizeof(stats)};
 
-    assert_int_equal(shmq_stats(queue, &stats), 0);
+    assert_int_equal(shmq_stats(q, &stats), 0);
     return stats;
 }
 
 bool helper_consumer_sleeps(void *queue)
 {
-    return stats_of(queue).sleeping_consumers > 0;
+    return helper_stats(queue).sleeping_consumers > 0;
 }
 
 bool helper_producer_sleeps(void *queue)
 {
-    return stats_of(queue).sleeping_producers > 0;
+    return helper_stats(queue).sleeping_producers > 0;
 }
 
 bool helper_is_stopped(void *pid)
@@ -177,4 +178,53 @@ shmq_t *helper_open(const char *name, int flags, const struct shmq_attr *attr)
         print_error("shmq_open(%s): %s (%s)\n", name, shmq_strerror(rc), shmq_last_error_detail());
     assert_int_equal(rc, 0);
     return q;
+}
+
+shmq_t *helper_create(const struct shmq_attr *attr)
+{
+    return helper_open(helper_name("a"), SHMQ_CREATE | SHMQ_EXCL, attr);
+}
+
+void helper_finish(shmq_t *q)
+{
+    assert_int_equal(shmq_close(q), 0);
+    assert_int_equal(shmq_unlink(helper_name("a")), 0);
+}
+
+struct shmq_attr helper_attr(uint64_t capacity_bytes)
+{
+    struct shmq_attr attr = SHMQ_ATTR_INIT;
+
+    attr.capacity_bytes = capacity_bytes;
+    return attr;
+}
+
+bool helper_detail_names(const char *one, const char *other)
+{
+    const char *detail = shmq_last_error_detail();
+
+    if (strstr(detail, one) != NULL && strstr(detail, other) != NULL)
+        return true;
+    print_error("\"%s\" and \"%s\" are not both in: %s\n", one, other, detail);
+    return false;
+}
+
+struct helper_random helper_seed(void)
+{
+    const char *given = getenv("SEED");
+    struct helper_random random = {(uint64_t)helper_now_ns() | 1};
+
+    if (given != NULL)
+        random.state = strtoull(given, NULL, 10) | 1;
+    print_message("             SEED=%llu\n", (unsigned long long)random.state);
+    return random;
+}
+
+/* xorshift64* */
+uint64_t helper_random(struct helper_random *random)
+{
+    random->state ^= random->state >> 12;
+    random->state ^= random->state << 25;
+    random->state ^= random->state >> 27;
+    return random->state * 0x2545f4914f6cdd1du;
 }

@@ -53,4 +53,24 @@ bool helper_is_stopped(void *pid); /* a pid_t *: the process is stopped */
 /* Open or fail the test. */
 shmq_t *helper_open(const char *name, int flags, const struct shmq_attr *attr);
 
+/* Create the queue helper_name("a"), or fail the test; close and remove it. */
+shmq_t *helper_create(const struct shmq_attr *attr);
+void helper_finish(shmq_t *q);
+
+/* Attributes for a ring of so many bytes and all else default. */
+struct shmq_attr helper_attr(uint64_t capacity_bytes);
+
+/* A reading of the counters, or fail the test. */
+struct shmq_stats helper_stats(shmq_t *q);
+
+/* Random numbers from a seed: $SEED, or the time; it is printed, to repeat a failure. */
+struct helper_random {
+    uint64_t state;
+};
+struct helper_random helper_seed(void);
+uint64_t helper_random(struct helper_random *random);
+
+/* Whether the last failure's detail has both words in it. */
+bool helper_detail_names(const char *one, const char *other);
+
 #endif

@@ -1,0 +1,89 @@
+/*
+ * transports.c - the list of transports, those that are not built included, so
+ * that a report says what it does not compare with.
+ */
+#include "bench.h"
+
+extern const struct transport transport_shmq, transport_shmq_sole;
+extern const struct transport transport_bare, transport_line;
+extern const struct transport transport_pipe, transport_seqpacket, transport_unix_stream;
+extern const struct transport transport_mq, transport_sysv;
+
+#ifdef HAVE_BOOST
+extern const struct transport transport_boost;
+#else
+static const struct transport transport_boost = {
+    .name = "boost-mq",
+    .traits = TRAIT_PEER,
+    .missing = "boost/interprocess is not installed",
+};
+#endif
+
+#ifdef HAVE_ZMQ
+extern const struct transport transport_zmq;
+#else
+static const struct transport transport_zmq = {
+    .name = "zeromq",
+    .traits = TRAIT_PEER,
+    .missing = "libzmq is not installed",
+};
+#endif
+
+#ifdef HAVE_NNG
+extern const struct transport transport_nng;
+#else
+static const struct transport transport_nng = {
+    .name = "nng",
+    .traits = TRAIT_PEER,
+    .missing = "nng is not installed",
+};
+#endif
+
+#ifdef HAVE_QB
+extern const struct transport transport_qb;
+#else
+static const struct transport transport_qb = {
+    .name = "libqb",
+    .traits = TRAIT_PEER,
+    .missing = "libqb is not installed",
+};
+#endif
+
+#ifdef HAVE_RTE
+extern const struct transport transport_rte_sp, transport_rte_hts;
+#else
+static const struct transport transport_rte_sp = {
+    .name = "rte-ring-sp/sc",
+    .traits = TRAIT_PEER,
+    .missing = "DPDK is not installed",
+};
+static const struct transport transport_rte_hts = {
+    .name = "rte-ring-hts",
+    .traits = TRAIT_PEER,
+    .missing = "DPDK is not installed",
+};
+#endif
+
+#ifdef HAVE_CK
+extern const struct transport transport_ck_spsc, transport_ck_mpmc;
+#else
+static const struct transport transport_ck_spsc = {
+    .name = "ck-ring-spsc",
+    .traits = TRAIT_PEER,
+    .missing = "ck is not installed",
+};
+static const struct transport transport_ck_mpmc = {
+    .name = "ck-ring-mpmc",
+    .traits = TRAIT_PEER,
+    .missing = "ck is not installed",
+};
+#endif
+
+const struct transport *const transports[] = {
+    &transport_shmq,        &transport_shmq_sole, &transport_bare,
+    &transport_line,        &transport_pipe,      &transport_seqpacket,
+    &transport_unix_stream, &transport_mq,        &transport_sysv,
+    &transport_boost,       &transport_zmq,       &transport_nng,
+    &transport_qb,          &transport_rte_sp,    &transport_rte_hts,
+    &transport_ck_spsc,     &transport_ck_mpmc,   NULL,
+};
