@@ -181,6 +181,36 @@ static bool settle_sleeper(struct crash_scene *s)
     return true;
 }
 
+static bool check_derived(struct crash_scene *s)
+{
+    const char *wrong = sq_ring_valid(&s->survivor->segment.ring);
+
+    if (wrong != NULL)
+        return crash_fail(s, "%s", wrong);
+    if (shmq_depth(s->fresh) != (int64_t)s->item_count)
+        return crash_fail(s, "the depth is %lld, not %u", (long long)shmq_depth(s->fresh),
+                          s->item_count);
+    return true;
+}
+
+/* Enter both sides and change nothing: that alone must repair. */
+static bool look_in(struct crash_scene *s)
+{
+    void *data;
+    int rc = 0;
+
+    if (s->op->full != SHMQ_FULL_DROP)
+        rc = shmq_reserve(s->putter[0], 0, &data, SHMQ_NOWAIT);
+    if (s->op->full != SHMQ_FULL_DROP && rc == 0)
+        rc = shmq_abort(s->putter[0]);
+    if (rc != 0 && !(rc == -EAGAIN && s->item_count == CRASH_FILL))
+        return crash_fail(s, "a survivor's reserve and abort: %s", shmq_strerror(rc));
+    ssize_t length = shmq_get(s->getter[0], NULL, 0, NULL, SHMQ_NOWAIT);
+    if (length != (s->item_count > 0 ? -EMSGSIZE : -EAGAIN))
+        return crash_fail(s, "a survivor's get without a buffer: %zd", length);
+    return s->op->full == SHMQ_FULL_DROP || check_derived(s);
+}
+
 static bool carry_on(struct crash_scene *s)
 {
     for (int i = 0; i < 2; i++) {
@@ -190,13 +220,7 @@ static bool carry_on(struct crash_scene *s)
             (!any && !crash_take(s, s->getter[i])))
             return false;
     }
-    const char *wrong = sq_ring_valid(&s->survivor->segment.ring);
-    if (wrong != NULL)
-        return crash_fail(s, "%s", wrong);
-    if (shmq_depth(s->fresh) != (int64_t)s->item_count)
-        return crash_fail(s, "the depth is %lld, not %u", (long long)shmq_depth(s->fresh),
-                          s->item_count);
-    return true;
+    return check_derived(s);
 }
 
 /* All that is left, in order, then nothing. */
@@ -313,6 +337,6 @@ void crash_check(struct crash_scene *s)
     }
     if (s->op->sleeper >= 0 && !settle_sleeper(s))
         return;
-    if (adopt(s) && open_survivors(s) && carry_on(s) && drain(s) && check_slots(s))
+    if (adopt(s) && open_survivors(s) && look_in(s) && carry_on(s) && drain(s) && check_slots(s))
         check_succession(s);
 }
