@@ -13,6 +13,7 @@
 #include "message.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,6 +32,7 @@ enum {
     LIMIT_MS = 1500,
     PUT_MS = 100,
     STEAL_EVERY = 40, /* rounds in which a wake dies with whom it was for */
+    CROWD_EVERY = 4,  /* rounds after which a crowd wakes each other */
     DYING_EVERY = 20, /* and in which it may */
 };
 
@@ -38,7 +40,7 @@ enum {
 enum death {
     REAPED,    /* dead and gone before there is anything */
     DYING,     /* killed, and at once there is something */
-    WITH_WAKE, /* stopped, woken, killed: its wake is lost */
+    WITH_WAKE, /* woken, and killed before it can act: its wake is lost */
 };
 
 /* Shared with the one that lives. */
@@ -47,6 +49,7 @@ struct page {
     _Atomic uint32_t done;  /* rounds it has come back from */
     _Atomic int64_t done_ns;
     _Atomic uint32_t wrong;
+    _Atomic uint32_t came; /* of a crowd, how many have come back */
 };
 
 struct side {
@@ -81,6 +84,15 @@ static int wait_once(const struct side *side)
 
 static int be_victim(void *arg)
 {
+    return wait_once(arg);
+}
+
+/* One that runs only while the parent, on the same CPU, does not. */
+static int be_slow_victim(void *arg)
+{
+    struct sched_param none = {0};
+
+    sched_setscheduler(0, SCHED_IDLE, &none);
     return wait_once(arg);
 }
 
@@ -158,6 +170,28 @@ static void serve(const struct side *side, unsigned round)
         complain(side->name, round, "serving was held up, ms", ms);
 }
 
+/* Stay on this CPU; the former set goes to *before. */
+static void stay_here(cpu_set_t *before)
+{
+    cpu_set_t here;
+
+    sched_getaffinity(0, sizeof(*before), before);
+    CPU_ZERO(&here);
+    CPU_SET((size_t)sched_getcpu(), &here);
+    sched_setaffinity(0, sizeof(here), &here);
+}
+
+/* The victim may have been quicker than its death, and have taken what was there. */
+static bool is_gone(const struct side *side)
+{
+    int64_t due = side->gets ? 0 : FILL, until_ns = helper_now_ns() + SHMQ_MS(20);
+
+    while (helper_now_ns() < until_ns)
+        if (page->done == page->asked || shmq_depth(q) != due)
+            return false;
+    return true;
+}
+
 static bool live_is_done(void *arg)
 {
     (void)arg;
@@ -179,11 +213,6 @@ static int64_t kill_and_serve(const struct side *side, unsigned round, const pid
     int64_t begun_ns;
 
     if (death == WITH_WAKE) {
-        for (unsigned i = 0; i < n; i++) {
-            pid_t victim = victims[i];
-            kill(victim, SIGSTOP);
-            helper_await(helper_is_stopped, &victim);
-        }
         begun_ns = helper_now_ns();
         serve(side, round);
         kill_all(victims, n, death);
@@ -203,13 +232,17 @@ static int64_t one_round(const struct side *side, unsigned round, enum death dea
     unsigned n = 1 + message_random(seed) % DEAD_MOST;
     bool first = death != WITH_WAKE && message_random(seed) % 2 == 0;
     pid_t victims[DEAD_MOST];
+    cpu_set_t before;
 
+    if (death == WITH_WAKE)
+        stay_here(&before);
     if (first) {
         page->asked++;
         await_sleepers(side, round, 1);
     }
     for (unsigned i = 0; i < n; i++) {
-        victims[i] = helper_fork(be_victim, (void *)(uintptr_t)side);
+        victims[i] =
+            helper_fork(death == WITH_WAKE ? be_slow_victim : be_victim, (void *)(uintptr_t)side);
         await_sleepers(side, round, i + 1 + first);
         helper_await(is_down, &victims[i]);
     }
@@ -218,12 +251,66 @@ static int64_t one_round(const struct side *side, unsigned round, enum death dea
         await_sleepers(side, round, n + 1);
     }
     int64_t begun_ns = kill_and_serve(side, round, victims, n, death);
+    if (death == WITH_WAKE) {
+        sched_setaffinity(0, sizeof(before), &before);
+        if (is_gone(side))
+            serve(side, round);
+    }
     if (!helper_await(live_is_done, NULL)) {
         complain(side->name, round, "the living one never came back", n);
         exit(1);
     }
     return (page->done_ns - begun_ns) / 1000000;
 }
+
+/* --- a crowd ------------------------------------------------------------------- */
+
+static int be_one_of_many(void *arg)
+{
+    int rc = wait_once(arg);
+
+    page->came++;
+    return rc;
+}
+
+static bool so_many_came(void *arg)
+{
+    return page->came >= *(uint32_t *)arg;
+}
+
+/*
+ * Nobody dies, and there is something for each of three who sleep: at once, so
+ * that those who come wake the rest, or one by one, while those who have had
+ * theirs stay away.  The last one's time in ms.
+ */
+static int64_t crowd_round(const struct side *side, unsigned round, bool at_once)
+{
+    enum { CROWD = 3 };
+    pid_t crowd[CROWD];
+
+    page->came = 0;
+    for (unsigned i = 0; i < CROWD; i++) {
+        crowd[i] = helper_fork(be_one_of_many, (void *)(uintptr_t)side);
+        await_sleepers(side, round, i + 1);
+        helper_await(is_down, &crowd[i]);
+    }
+    int64_t begun_ns = helper_now_ns();
+    for (uint32_t i = 1; i <= CROWD; i++) {
+        serve(side, round);
+        if (!at_once && !helper_await(so_many_came, &i))
+            complain(side->name, round, "of a crowd only so many came", page->came);
+    }
+    uint32_t all = CROWD;
+    if (!helper_await(so_many_came, &all))
+        complain(side->name, round, "of a crowd only so many came", page->came);
+    int64_t ms = (helper_now_ns() - begun_ns) / 1000000;
+    for (unsigned i = 0; i < CROWD; i++)
+        if (helper_wait(crowd[i]) != 0)
+            complain(side->name, round, "one of a crowd failed", i);
+    return ms;
+}
+
+/* --- all ------------------------------------------------------------------------- */
 
 /* The queue is as the round found it: empty, or full. */
 static void restore(const struct side *side, unsigned round)
@@ -237,7 +324,7 @@ static void restore(const struct side *side, unsigned round)
 static void run(const struct side *side, unsigned rounds)
 {
     struct shmq_attr attr = SHMQ_ATTR_INIT;
-    unsigned healed = 0, late_without_cause = 0;
+    unsigned healed = 0, late_without_cause = 0, crowds_late = 0;
     int64_t longest_ms = 0;
     uint64_t seed = 7;
     unsigned char bytes[LENGTH];
@@ -260,6 +347,10 @@ static void run(const struct side *side, unsigned rounds)
         if (ms > LIMIT_MS)
             complain(side->name, round, "the living one came back after ms", ms);
         restore(side, round);
+        if (round % CROWD_EVERY == 0) {
+            crowds_late += crowd_round(side, round, round / CROWD_EVERY % 2 == 0) > HEALED_MS;
+            restore(side, round);
+        }
     }
     helper_kill(living);
     if (page->wrong != 0)
@@ -267,8 +358,11 @@ static void run(const struct side *side, unsigned rounds)
     /* With nobody half dead about, nothing may need the bound. */
     if (late_without_cause > rounds / 100)
         complain(side->name, rounds, "rounds late without cause", late_without_cause);
-    printf("%s: %u rounds, %u healed by the bound, longest %lld ms\n", side->name, rounds, healed,
-           (long long)longest_ms);
+    if (crowds_late > 1 + rounds / CROWD_EVERY / 50)
+        complain(side->name, rounds, "crowds late", crowds_late);
+    printf("%s: %u rounds, %u healed by the bound, longest %lld ms; %u crowds, %u late\n",
+           side->name, rounds, healed, (long long)longest_ms,
+           (rounds + CROWD_EVERY - 1) / CROWD_EVERY, crowds_late);
     shmq_close(q);
     shmq_unlink(helper_name("waiters"));
 }
