@@ -51,8 +51,10 @@ static int64_t live_and_die(struct crash_scene *s)
 
     if (crash_scene_begin(s))
         steps = s->point == TO_END ? crash_trace(s) : crash_step(s);
-    if (steps >= 0)
+    if (steps >= 0) {
+        s->point = s->point == TO_END ? (unsigned)steps : s->point;
         crash_check(s);
+    }
     crash_scene_end(s);
     return steps;
 }

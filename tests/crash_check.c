@@ -239,24 +239,37 @@ static bool drain(struct crash_scene *s)
 
 /* --- afterwards ---------------------------------------------------------------- */
 
-static bool check_slots(struct crash_scene *s)
+/* A sweep at a time `later` leaves `due` slots in use. */
+static bool sweep(struct crash_scene *s, int64_t later_ns, int due)
 {
     struct sq_segment *segment = &s->survivor->segment;
+    int used = 0;
+
+    sq_attach_sweep(segment, &s->survivor->attachment, helper_now_ns() + later_ns);
+    for (uint32_t i = 0; i < segment->slot_count; i++)
+        used += sq_load(&segment->slots[i].state) != SQ_SLOT_FREE;
+    return used == due || crash_fail(s, "%d slots are in use after a sweep, not %d", used, due);
+}
+
+/* For some, before a new handle comes and takes the dead one's slot. */
+static bool sweep_early(struct crash_scene *s)
+{
+    return s->point % 4 < 2 || s->fresh != NULL || sweep(s, SHMQ_SEC(2), 1);
+}
+
+static bool check_slots(struct crash_scene *s)
+{
     struct shmq_stats stats = {.size = sizeof(stats)};
     struct shmq_process list[16];
     int n = shmq_attached(s->survivor, list, 16);
-    int used = 0;
 
     for (int i = 0; i < n; i++)
         if (list[i].pid != getpid())
             return crash_fail(s, "process %d is listed as attached", (int)list[i].pid);
     if (n != 2)
         return crash_fail(s, "%d handles are listed as attached, not 2", n);
-    sq_attach_sweep(segment, &s->survivor->attachment, helper_now_ns() + SHMQ_SEC(2));
-    for (uint32_t i = 0; i < segment->slot_count; i++)
-        used += sq_load(&segment->slots[i].state) != SQ_SLOT_FREE;
-    if (used != 2)
-        return crash_fail(s, "%d slots are in use after a sweep, not 2", used);
+    if (!sweep(s, SHMQ_SEC(4), 2))
+        return false;
     shmq_stats(s->survivor, &stats);
     s->recoveries = (unsigned)stats.recoveries;
     if (stats.sleeping_consumers + stats.sleeping_producers != 0)
@@ -337,6 +350,7 @@ void crash_check(struct crash_scene *s)
     }
     if (s->op->sleeper >= 0 && !settle_sleeper(s))
         return;
-    if (adopt(s) && open_survivors(s) && look_in(s) && carry_on(s) && drain(s) && check_slots(s))
+    if (adopt(s) && sweep_early(s) && open_survivors(s) && look_in(s) && carry_on(s) && drain(s) &&
+        check_slots(s))
         check_succession(s);
 }
