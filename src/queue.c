@@ -192,7 +192,7 @@ int sq_make_ready(struct shmq *q, enum sq_role role)
         if (rc == 0)
             atomic_fetch_or(&q->state, SQ_ATTACHED);
     }
-    if (rc == 0 && (sq_load(&q->state) & SQ_READY << role) == 0) {
+    if (rc == 0 && (sq_load(&q->state) & (uint32_t)SQ_READY << role) == 0) {
         rc = claim(q, role);
         if (rc == 0)
             atomic_fetch_or(&q->state, SQ_READY << role);

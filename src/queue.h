@@ -85,16 +85,16 @@ static inline struct sq_lock_shm *sq_side_lock(const struct shmq *q, enum sq_rol
 
 SQ_HOT bool sq_alone(const struct shmq *q, enum sq_role role)
 {
-    return (sq_load(&q->state) & SQ_ALONE << role) != 0;
+    return (sq_load(&q->state) & (uint32_t)SQ_ALONE << role) != 0;
 }
 
 SQ_HOT int sq_enter(struct shmq *q, enum sq_role role, struct sq_deadline *deadline)
 {
     uint32_t state = sq_load_acquire(&q->state);
 
-    if (sq_unlikely((state & SQ_READY << role) == 0))
+    if (sq_unlikely((state & (uint32_t)SQ_READY << role) == 0))
         return sq_enter_first(q, role, deadline);
-    if ((state & SQ_ALONE << role) != 0)
+    if ((state & (uint32_t)SQ_ALONE << role) != 0)
         return sq_likely(sq_single_threaded() && !sq_load(&q->guard[role].taken))
                    ? 0
                    : sq_enter_guard(q, role, deadline);
