@@ -18,9 +18,10 @@
 #include "clock.h"
 #include "error.h"
 
-#define LOCK_BASE      ((off_t)1 << 60)
-#define SLOT_BASE      (LOCK_BASE + 64)
-#define SWEEP_EVERY_NS ((int64_t)1000000000)
+#define LOCK_BASE ((off_t)1 << 60)
+#define SLOT_BASE (LOCK_BASE + 64)
+/* A little less than the time between two looks of one sleeper (wait.c). */
+#define SWEEP_EVERY_NS ((int64_t)900000000)
 
 static int lock_byte(int fd, off_t byte, short type)
 {
@@ -99,7 +100,7 @@ bool sq_attach_alive(const struct sq_segment *s, uint32_t slot)
     return fcntl(s->fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
 }
 
-void sq_attach_sweep(struct sq_segment *s, const struct sq_attachment *self, int64_t now_ns)
+bool sq_attach_sweep(struct sq_segment *s, const struct sq_attachment *self, int64_t now_ns)
 {
     int64_t swept_ns = sq_load(&s->control->swept_ns);
 
@@ -107,9 +108,9 @@ void sq_attach_sweep(struct sq_segment *s, const struct sq_attachment *self, int
      * is another time namespace's, or damage. */
     int64_t ago_ns = sq_elapsed_ns(now_ns, swept_ns);
     if (ago_ns >= 0 && ago_ns < SWEEP_EVERY_NS)
-        return;
+        return false;
     if (!atomic_compare_exchange_strong(&s->control->swept_ns, &swept_ns, now_ns))
-        return;
+        return false;
     for (uint32_t i = 0; i < s->slot_count; i++) {
         if (sq_load(&s->slots[i].state) == SQ_SLOT_FREE || (int)i == self->slot ||
             sq_attach_alive(s, i))
@@ -119,6 +120,7 @@ void sq_attach_sweep(struct sq_segment *s, const struct sq_attachment *self, int
             lock_byte(s->fd, SLOT_BASE + i, F_UNLCK);
         }
     }
+    return true;
 }
 
 int sq_role_claim(const struct sq_segment *s, enum sq_role role, bool sole)

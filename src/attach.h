@@ -38,8 +38,9 @@ static inline struct sq_slot_shm *sq_attach_slot(const struct sq_segment *segmen
 /* Whether the owner of a slot lives. */
 bool sq_attach_alive(const struct sq_segment *segment, uint32_t slot);
 
-/* Clean up after the dead, unless somebody did within the last second. */
-void sq_attach_sweep(struct sq_segment *segment, const struct sq_attachment *self, int64_t now_ns);
+/* Clean up after the dead, unless somebody did within the last second; whether
+ * it was us. */
+bool sq_attach_sweep(struct sq_segment *segment, const struct sq_attachment *self, int64_t now_ns);
 
 /*
  * Claim a side, shared with others or alone, until the descriptor closes.

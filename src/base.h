@@ -12,6 +12,9 @@
 #define sq_likely(x)   __builtin_expect(!!(x), 1)
 #define sq_unlikely(x) __builtin_expect(!!(x), 0)
 
+/* On the way of every message: worth its code at each place of use. */
+#define SQ_HOT static inline __attribute__((always_inline))
+
 /* Keeps what two sides write apart: a line of 64 bytes, and its neighbour that
  * some processors fetch along with it. */
 #define SQ_SEPARATE 128

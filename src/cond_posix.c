@@ -65,8 +65,8 @@ static bool tokens_intact(const struct sq_cond_shm *cond)
 
     memset(&made, 0, sizeof(made));
     sem_init(&made, 1, 0);
-    return memcmp((const char *)&cond->tokens + CHANGING_BYTES, (const char *)&made + CHANGING_BYTES,
-                  sizeof(made) - CHANGING_BYTES) == 0;
+    return memcmp((const char *)&cond->tokens + CHANGING_BYTES,
+                  (const char *)&made + CHANGING_BYTES, sizeof(made) - CHANGING_BYTES) == 0;
 }
 
 void sq_cond_cancel(struct sq_cond_shm *cond)

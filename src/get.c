@@ -9,9 +9,9 @@
 #include "error.h"
 #include "queue.h"
 
-static inline void sample_wait(const struct sq_ring *ring, const struct sq_record_shm *record)
+SQ_HOT void sample_wait(const struct sq_ring *ring, const struct sq_record_shm *record)
 {
-    if (sq_unlikely((record->flags & SQ_RECORD_SAMPLED) != 0))
+    if (sq_unlikely((record->tag & SQ_RECORD_SAMPLED) != 0))
         sq_ring_sample(ring, sq_elapsed_ns(sq_clock_ns(), record->put_ns));
 }
 
@@ -29,37 +29,47 @@ static int second_look(const struct sq_ring *ring, const struct sq_walk *walk)
                    (unsigned long long)walk->pos);
 }
 
-/* C: take one.  Length, -EAGAIN, -EMSGSIZE, -EBADMSG. */
-static inline ssize_t take_one(const struct sq_ring *ring, void *buffer, size_t size,
-                               struct shmq_info *info)
+/* C: take the record that walk->pos is beyond. */
+SQ_HOT ssize_t take(const struct sq_ring *ring, const struct sq_walk *walk,
+                    struct sq_record_shm *record, uint32_t length, void *buffer, size_t size,
+                    struct shmq_info *info)
 {
-    struct sq_record_shm *record;
-    struct sq_walk walk;
-    uint32_t length;
-
-    do {
-        int rc = sq_ring_begin_take(ring, &walk);
-        if (sq_unlikely(rc < 0))
-            return rc;
-        record = sq_walk_step(ring, &walk, &length);
-        if (sq_unlikely(record == NULL) && second_look(ring, &walk) < 0)
-            return -EBADMSG;
-    } while (sq_unlikely(record == NULL));
     if (info != NULL)
-        *info = (struct shmq_info){walk.id - 1, record->put_ns, length, 0};
+        *info = (struct shmq_info){walk->id - 1, record->put_ns, length, 0};
     if (sq_unlikely(length > size))
         return sq_fail(-EMSGSIZE, "the message has %u bytes, the buffer %zu", length, size);
     sq_copy(buffer, sq_record_payload(record), length);
     sample_wait(ring, record);
-    sq_ring_end_take(ring, &walk, length);
+    sq_ring_end_take(ring, walk, length);
     return (ssize_t)length;
+}
+
+/* C: take one.  Length, -EAGAIN, -EMSGSIZE, -EBADMSG. */
+SQ_HOT ssize_t take_one(const struct sq_ring *ring, void *buffer, size_t size,
+                        struct shmq_info *info)
+{
+    struct sq_walk walk;
+    uint32_t length;
+    int rc = sq_ring_begin_take(ring, &walk);
+
+    if (sq_unlikely(rc < 0))
+        return rc;
+    struct sq_record_shm *record = sq_walk_step(ring, &walk, &length);
+    if (sq_unlikely(record == NULL)) {
+        if (second_look(ring, &walk) < 0 || sq_ring_begin_take(ring, &walk) < 0)
+            return -EBADMSG;
+        record = sq_walk_step(ring, &walk, &length);
+        if (record == NULL)
+            return -EBADMSG;
+    }
+    return take(ring, &walk, record, length, buffer, size, info);
 }
 
 /*
  * After a get has left.  The baton to the next consumer goes on even if nothing
  * was taken (a buffer too small, a time-out after being woken).
  */
-static inline void wake_after_get(struct shmq *q, unsigned taken)
+SQ_HOT void wake_after_get(struct shmq *q, unsigned taken)
 {
     if (taken > 0)
         sq_wake(q, SQ_ROLE_PRODUCER, taken);
@@ -76,14 +86,35 @@ static int if_empty(const struct shmq *q, const struct sq_deadline *deadline)
     return deadline->timeout_ns == SHMQ_NOWAIT ? sq_fail_plainly(-EAGAIN) : 0;
 }
 
+/* The queue is empty: wait and try again. */
+static ssize_t get_waiting(struct shmq *q, void *buffer, size_t size, struct shmq_info *info,
+                           struct sq_deadline *deadline)
+{
+    struct sq_need none = {0};
+
+    for (;;) {
+        ssize_t rc = if_empty(q, deadline);
+        if (rc == 0)
+            rc = sq_wait(q, SQ_ROLE_CONSUMER, none, deadline);
+        if (rc == 0)
+            rc = sq_enter(q, SQ_ROLE_CONSUMER, deadline);
+        if (rc < 0)
+            return rc;
+        rc = take_one(&q->segment.ring, buffer, size, info);
+        sq_leave(q, SQ_ROLE_CONSUMER);
+        if (rc != -EAGAIN)
+            return rc;
+    }
+}
+
 ssize_t shmq_get(shmq_t *q, void *buffer, size_t size, struct shmq_info *info, int64_t timeout_ns)
 {
     struct sq_deadline deadline = sq_deadline_in(timeout_ns);
-    struct sq_need none = {0};
-    ssize_t rc;
+    const struct sq_ring ring = q->segment.ring; /* a copy, as in shmq_put() */
 
     if (sq_unlikely(timeout_ns < SHMQ_FOREVER))
         return sq_check_timeout(timeout_ns);
+<<<<<<< HEAD
     deadline.cancellable = true;
     for (;;) {
         rc = sq_enter(q, SQ_ROLE_CONSUMER, &deadline);
@@ -98,7 +129,15 @@ ssize_t shmq_get(shmq_t *q, void *buffer, size_t size, struct shmq_info *info, i
             rc = sq_wait(q, SQ_ROLE_CONSUMER, none, &deadline);
         if (rc < 0)
             break;
+=======
+    ssize_t rc = sq_enter(q, SQ_ROLE_CONSUMER, &deadline);
+    if (sq_likely(rc == 0)) {
+        rc = take_one(&ring, buffer, size, info);
+        sq_leave(q, SQ_ROLE_CONSUMER);
+>>>>>>> main
     }
+    if (sq_unlikely(rc == -EAGAIN))
+        rc = get_waiting(q, buffer, size, info, &deadline);
     wake_after_get(q, rc >= 0);
     return rc;
 }
@@ -113,49 +152,76 @@ struct sq_harvest {
     unsigned count, taken;
 };
 
+/*
+ * C: take what is there and fits, from `walk` on.  How many; *rc is 0, -EMSGSIZE
+ * or -EBADMSG after what stopped it.
+ */
+static unsigned take_run(const struct sq_ring *ring, struct sq_walk *walk, struct sq_harvest *h,
+                         int *rc)
+{
+    /* In registers: the copies may, for all the compiler knows, write to *h. */
+    struct sq_walk at = *walk;
+    unsigned char *buffer = h->buffer;
+    size_t used = h->used, size = h->size;
+    struct shmq_info *info = h->infos + h->taken;
+    unsigned left = h->count - h->taken, taken = 0;
+    uint64_t payload_bytes = 0;
+
+    *rc = 0;
+    while (taken < left && at.pos != at.end) {
+        struct sq_walk next = at;
+        uint32_t length;
+        struct sq_record_shm *record = sq_walk_step(ring, &next, &length);
+        if (sq_unlikely(record == NULL)) {
+            *rc = -EBADMSG;
+            break;
+        }
+        *info = (struct shmq_info){next.id - 1, record->put_ns, length, used};
+        if (sq_unlikely(used > size || length > size - used)) {
+            *rc = -EMSGSIZE;
+            break;
+        }
+        sq_copy(buffer + used, sq_record_payload(record), length);
+        sample_wait(ring, record);
+        used += (size_t)sq_align_up(length, 8);
+        payload_bytes += length;
+        info++;
+        taken++;
+        at = next;
+    }
+    h->used = used;
+    h->taken += taken;
+    *walk = at;
+    if (taken > 0)
+        sq_ring_end_take(ring, walk, payload_bytes);
+    return taken;
+}
+
 /* C: take what is there and fits.  How many, -EAGAIN, -EMSGSIZE, -EBADMSG. */
 static int take_many(const struct sq_ring *ring, struct sq_harvest *h)
 {
     struct sq_walk walk;
-    unsigned before = h->taken;
-    uint64_t payload_bytes = 0;
     int rc = sq_ring_begin_take(ring, &walk);
 
-    while (rc == 0 && h->taken < h->count && walk.pos != walk.end) {
-        struct sq_walk next = walk;
-        uint32_t length;
-        struct sq_record_shm *record = sq_walk_step(ring, &next, &length);
-        if (sq_unlikely(record == NULL)) {
-            rc = h->taken > before ? -EBADMSG : second_look(ring, &walk);
-            if (rc == 0)
-                rc = sq_ring_begin_take(ring, &walk);
-            continue;
-        }
-        h->infos[h->taken] = (struct shmq_info){next.id - 1, record->put_ns, length, h->used};
-        if (h->used > h->size || length > h->size - h->used) {
-            rc = -EMSGSIZE;
-            break;
-        }
-        sq_copy(h->buffer + h->used, sq_record_payload(record), length);
-        sample_wait(ring, record);
-        h->used += (size_t)sq_align_up(length, 8);
-        h->taken++;
-        payload_bytes += length;
-        walk = next;
-    }
-    if (h->taken == before)
+    if (rc < 0)
         return rc;
-    sq_ring_end_take(ring, &walk, payload_bytes);
+    unsigned taken = take_run(ring, &walk, h, &rc);
+    if (rc == -EBADMSG && taken == 0 && second_look(ring, &walk) == 0 &&
+        sq_ring_begin_take(ring, &walk) == 0)
+        taken = take_run(ring, &walk, h, &rc);
+    if (taken == 0)
+        return rc;
     /* The next one did not fit, or is damaged: the caller has enough for now. */
     if (rc < 0)
         h->count = h->taken;
-    return (int)(h->taken - before);
+    return (int)taken;
 }
 
 int shmq_get_many(shmq_t *q, void *buffer, size_t size, struct shmq_info *infos, unsigned count,
                   int64_t linger_ns, int64_t timeout_ns)
 {
     struct sq_harvest h = {buffer, size, 0, infos, count, 0};
+    const struct sq_ring ring = q->segment.ring; /* a copy, as in shmq_put() */
     struct sq_deadline deadline = sq_deadline_in(timeout_ns);
     struct sq_need none = {0};
     int rc = sq_check_timeout(timeout_ns);
@@ -170,7 +236,7 @@ int shmq_get_many(shmq_t *q, void *buffer, size_t size, struct shmq_info *infos,
         unsigned before = h.taken;
         rc = sq_enter(q, SQ_ROLE_CONSUMER, &deadline);
         if (rc == 0) {
-            rc = take_many(&q->segment.ring, &h);
+            rc = take_many(&ring, &h);
             sq_leave(q, SQ_ROLE_CONSUMER);
         }
         wake_after_get(q, h.taken - before);

@@ -76,13 +76,18 @@ struct sq_header_shm {
 };
 
 struct sq_control_shm {
-    alignas(SQ_SEPARATE) _Atomic uint32_t gone; /* 1 once the name was removed; whoever notices */
-    /* 1 when a process cannot issue membarrier(): sole producers and consumers
-     * must fence for themselves.  Set by that process as it attaches. */
-    _Atomic uint32_t fence_needed;
+    alignas(SQ_SEPARATE) _Atomic uint32_t notices; /* enum sq_notice; bits are only ever set */
     _Atomic int64_t swept_ns;    /* last look for dead processes; whoever wins the swap */
     _Atomic uint64_t dead_count; /* attached processes found dead; whoever cleans the slot */
     _Atomic uint64_t recoveries; /* dead owners of a lock or role; whoever repairs */
+};
+
+enum sq_notice {
+    /* The name was removed.  Set by whoever notices. */
+    SQ_NOTICE_GONE = 1,
+    /* A process cannot issue membarrier(), so that sole producers and consumers
+     * must fence for themselves.  Set by that process. */
+    SQ_NOTICE_FENCE = 2,
 };
 
 /* A handle's place in the attach table.  Its owner holds an OFD lock on the
@@ -164,17 +169,15 @@ struct sq_group_shm {
  * passed it.
  */
 struct sq_record_shm {
-    uint32_t length;    /* payload bytes */
-    uint8_t type;       /* 0 */
-    uint8_t flags;      /* enum sq_record_flags */
-    uint16_t extension; /* 0 */
-    uint64_t id;        /* one more than the record before */
-    int64_t put_ns;     /* CLOCK_MONOTONIC, coarse unless SQ_RECORD_SAMPLED */
+    uint32_t length; /* payload bytes */
+    uint32_t tag;    /* enum sq_record_tag; other bits 0 */
+    uint64_t id;     /* one more than the record before */
+    int64_t put_ns;  /* CLOCK_MONOTONIC, coarse unless SQ_RECORD_SAMPLED */
 };
 
-enum sq_record_flags {
+enum sq_record_tag {
     SQ_RECORD_SAMPLED = 1, /* put_ns is precise: a sample for the wait histogram */
-    SQ_RECORD_FLAGS_KNOWN = 1,
+    SQ_RECORD_TAG_KNOWN = 1,
 };
 
 enum {

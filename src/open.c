@@ -39,7 +39,7 @@ static int enter_queue(struct shmq *q)
 
     if (rc < 0)
         return rc;
-    sq_store(&q->ready, q->segment.readable_only ? 0 : SQ_READY_ATTACHED);
+    sq_store(&q->state, q->segment.readable_only ? 0 : SQ_ATTACHED);
     rc = check_drop((int)q->flags, &q->segment.attr);
     if (rc < 0)
         return rc;
@@ -118,9 +118,9 @@ int shmq_close(shmq_t *q)
     /* Everything is in order, so a successor need not repair.  The fence: who sees
      * the mark gone, and so makes no barrier for us, sees all we published. */
     atomic_thread_fence(memory_order_seq_cst);
-    if (q->sole[SQ_ROLE_PRODUCER])
+    if (sq_alone(q, SQ_ROLE_PRODUCER))
         sq_store_release(&q->segment.ring.producer->sole, 0);
-    if (q->sole[SQ_ROLE_CONSUMER])
+    if (sq_alone(q, SQ_ROLE_CONSUMER))
         sq_store_release(&q->segment.ring.group->sole, 0);
     sq_detach(&q->segment, &q->attachment);
     sq_fork_hold();

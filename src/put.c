@@ -8,19 +8,19 @@
 #include "error.h"
 #include "queue.h"
 
-/* The put time of the next message, and its flags.  Precise, for the wait
+/* The put time of the next message, and its tag.  Precise, for the wait
  * histogram, at the first message of a tick and at every 64th. */
-static inline int64_t stamp(struct sq_producer_shm *p, uint64_t id, uint8_t *flags)
+SQ_HOT int64_t stamp(struct sq_producer_shm *p, uint64_t id, uint32_t *tag)
 {
     enum { SAMPLE_EVERY = 64 };
     int64_t tick_ns = sq_clock_tick_ns();
 
     if (sq_likely(tick_ns == p->tick_ns && id % SAMPLE_EVERY != 0)) {
-        *flags = 0;
+        *tag = 0;
         return tick_ns;
     }
     p->tick_ns = tick_ns;
-    *flags = SQ_RECORD_SAMPLED;
+    *tag = SQ_RECORD_SAMPLED;
     return sq_clock_ns();
 }
 
@@ -46,7 +46,7 @@ static int drop_oldest(struct shmq *q, struct sq_need need, struct sq_deadline *
  * After the producer's side was left: wake consumers for what was put, and pass
  * the baton to another producer if any room is left.
  */
-static inline void wake_after_put(struct shmq *q, unsigned count)
+SQ_HOT void wake_after_put(struct shmq *q, unsigned count)
 {
     if (count > 0)
         sq_wake(q, SQ_ROLE_CONSUMER, count);
@@ -86,8 +86,8 @@ static int make_room(struct shmq *q, struct sq_need need, struct sq_deadline *de
 }
 
 /* Enter the producer's side with room there.  0, or it is not entered. */
-static inline int enter_with_room(struct shmq *q, const struct sq_ring *ring, struct sq_need need,
-                                  struct sq_deadline *deadline)
+SQ_HOT int enter_with_room(struct shmq *q, const struct sq_ring *ring, struct sq_need need,
+                           struct sq_deadline *deadline)
 {
     int rc = sq_enter(q, SQ_ROLE_PRODUCER, deadline);
 
@@ -107,7 +107,7 @@ int shmq_put(shmq_t *q, const void *data, size_t length, int64_t timeout_ns)
     const struct sq_ring ring = q->segment.ring;
     deadline.cancellable = true;
     struct sq_need need = {sq_record_bytes(length), 1};
-    uint8_t flags;
+    uint32_t tag;
 
     if (sq_unlikely(length > ring.max_message_bytes))
         return too_long(q, length);
@@ -120,8 +120,8 @@ int shmq_put(shmq_t *q, const void *data, size_t length, int64_t timeout_ns)
         return rc;
     uint64_t tail = sq_load(&ring.producer->tail_pos);
     uint64_t id = sq_load(&ring.producer->next_id);
-    int64_t now_ns = stamp(ring.producer, id, &flags);
-    void *payload = sq_ring_write_header(&ring, tail, id, (uint32_t)length, flags, now_ns);
+    int64_t now_ns = stamp(ring.producer, id, &tag);
+    void *payload = sq_ring_write_header(&ring, tail, id, (uint32_t)length, tag, now_ns);
     sq_copy(payload, data, length);
     sq_ring_publish(&ring, tail + need.bytes, id + 1, length);
     sq_leave(q, SQ_ROLE_PRODUCER);
@@ -132,14 +132,13 @@ int shmq_put(shmq_t *q, const void *data, size_t length, int64_t timeout_ns)
 /* --- many --------------------------------------------------------------- */
 
 /* How many of the messages fit into an empty ring at once, and what they need. */
-static unsigned plan_part(const struct shmq *q, const struct shmq_buf *messages, unsigned count,
-                          struct sq_need *need)
+static unsigned plan_part(const struct sq_ring *ring, const struct shmq_buf *messages,
+                          unsigned count, struct sq_need *need)
 {
-    const struct sq_ring *ring = &q->segment.ring;
-    uint64_t bytes = 0;
+    uint64_t bytes = 0, most = ring->max_messages != 0 ? ring->max_messages : UINT64_MAX;
     unsigned n = 0;
 
-    while (n < count && (ring->max_messages == 0 || n < ring->max_messages)) {
+    while (n < count && n < most) {
         uint64_t next = sq_record_bytes(messages[n].length);
         if (next > ring->capacity_bytes - bytes)
             break;
@@ -151,19 +150,18 @@ static unsigned plan_part(const struct shmq *q, const struct shmq_buf *messages,
 }
 
 /* Write and publish `count` messages, for which there is room. */
-static void append_many(struct shmq *q, const struct shmq_buf *messages, unsigned count)
+static void append_many(const struct sq_ring *ring, const struct shmq_buf *messages, unsigned count)
 {
-    const struct sq_ring *ring = &q->segment.ring;
     uint64_t tail = sq_load(&ring->producer->tail_pos);
     uint64_t id = sq_load(&ring->producer->next_id), payload_bytes = 0;
-    uint8_t flags;
-    int64_t now_ns = stamp(ring->producer, id, &flags);
+    uint32_t tag;
+    int64_t now_ns = stamp(ring->producer, id, &tag);
 
-    for (unsigned i = 0; i < count; i++) {
-        size_t length = messages[i].length;
-        void *payload = sq_ring_write_header(ring, tail, id++, (uint32_t)length, flags, now_ns);
-        sq_copy(payload, messages[i].data, length);
-        flags = 0;
+    for (const struct shmq_buf *m = messages; m != messages + count; m++) {
+        size_t length = m->length;
+        void *payload = sq_ring_write_header(ring, tail, id++, (uint32_t)length, tag, now_ns);
+        sq_copy(payload, m->data, length);
+        tag = 0;
         payload_bytes += length;
         tail += sq_record_bytes(length);
     }
@@ -172,10 +170,12 @@ static void append_many(struct shmq *q, const struct shmq_buf *messages, unsigne
 
 static int check_many(const struct shmq *q, const struct shmq_buf *messages, unsigned count)
 {
+    uint64_t longest = q->segment.ring.max_message_bytes;
+
     for (unsigned i = 0; i < count; i++) {
-        if (messages[i].length > q->segment.ring.max_message_bytes)
+        if (sq_unlikely(messages[i].length > longest))
             return too_long(q, messages[i].length);
-        if (messages[i].data == NULL && messages[i].length > 0)
+        if (sq_unlikely(messages[i].data == NULL && messages[i].length > 0))
             return sq_fail(-EINVAL, "messages[%u].data is NULL", i);
     }
     return 0;
@@ -184,6 +184,7 @@ static int check_many(const struct shmq *q, const struct shmq_buf *messages, uns
 int shmq_put_many(shmq_t *q, const struct shmq_buf *messages, unsigned count, int64_t timeout_ns)
 {
     struct sq_deadline deadline = sq_deadline_in(timeout_ns);
+    const struct sq_ring ring = q->segment.ring; /* a copy, as in shmq_put() */
     unsigned put = 0;
     int rc = sq_check_timeout(timeout_ns);
 
@@ -193,11 +194,11 @@ int shmq_put_many(shmq_t *q, const struct shmq_buf *messages, unsigned count, in
         rc = check_many(q, messages, count);
     while (rc == 0 && put < count) {
         struct sq_need need;
-        unsigned part = plan_part(q, messages + put, count - put, &need);
-        rc = enter_with_room(q, &q->segment.ring, need, &deadline);
+        unsigned part = plan_part(&ring, messages + put, count - put, &need);
+        rc = enter_with_room(q, &ring, need, &deadline);
         if (rc < 0)
             break;
-        append_many(q, messages + put, part);
+        append_many(&ring, messages + put, part);
         sq_leave(q, SQ_ROLE_PRODUCER);
         wake_after_put(q, part);
         put += part;
@@ -223,7 +224,7 @@ int shmq_reserve(shmq_t *q, size_t length, void **data, int64_t timeout_ns)
         return rc;
     /* The side stays entered until commit or abort.  Where that needs no lock,
      * raise the guard: this process may get more threads meanwhile. */
-    if (q->sole[SQ_ROLE_PRODUCER])
+    if (sq_alone(q, SQ_ROLE_PRODUCER))
         sq_store(&q->guard[SQ_ROLE_PRODUCER].taken, true);
     q->reservation.tail_pos = sq_load(&ring->producer->tail_pos);
     q->reservation.length = length;
@@ -243,7 +244,7 @@ int shmq_commit(shmq_t *q, size_t length)
 {
     const struct sq_ring *ring = &q->segment.ring;
     int rc = check_reservation(q);
-    uint8_t flags;
+    uint32_t tag;
 
     if (rc < 0)
         return rc;
@@ -252,8 +253,8 @@ int shmq_commit(shmq_t *q, size_t length)
                        (unsigned long long)q->reservation.length);
     uint64_t tail = q->reservation.tail_pos, bytes = sq_record_bytes(length);
     uint64_t id = sq_load(&ring->producer->next_id);
-    int64_t now_ns = stamp(ring->producer, id, &flags);
-    sq_ring_write_header(ring, tail, id, (uint32_t)length, flags, now_ns);
+    int64_t now_ns = stamp(ring->producer, id, &tag);
+    sq_ring_write_header(ring, tail, id, (uint32_t)length, tag, now_ns);
     sq_ring_publish(ring, tail + bytes, id + 1, length);
     sq_store(&q->reservation.thread, 0);
     sq_leave(q, SQ_ROLE_PRODUCER);

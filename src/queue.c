@@ -35,10 +35,9 @@ static void forget_parent(struct sq_forkable *forkable)
     struct shmq *q = (struct shmq *)((char *)forkable - offsetof(struct shmq, forkable));
 
     pthread_mutex_init(&q->claim_lock, NULL);
-    sq_store(&q->ready, 0);
+    sq_store(&q->state, 0);
     q->attachment.slot = -1;
     for (int role = 0; role < 2; role++) {
-        q->sole[role] = false;
         sq_store(&q->guard[role].taken, false);
     }
     sq_store(&q->reservation.thread, 0);
@@ -151,11 +150,12 @@ static int take_over(struct shmq *q, enum sq_role role)
 static void begin_sole(struct shmq *q, enum sq_role role)
 {
     sq_store(sole_mark(q, role), 1);
-    q->fences = !sq_membarrier_register();
+    if (!sq_membarrier_register())
+        atomic_fetch_or(&q->segment.control->notices, SQ_NOTICE_FENCE);
     /* Whoever announced itself as a sleeper without seeing the mark is seen by
      * our first put or get. */
     atomic_thread_fence(memory_order_seq_cst);
-    q->sole[role] = true;
+    atomic_fetch_or(&q->state, SQ_ALONE << role);
 }
 
 static int attach_again(struct shmq *q)
@@ -188,17 +188,24 @@ int sq_make_ready(struct shmq *q, enum sq_role role)
         return sq_fail(-EACCES, "the handle was opened with SHMQ_RDONLY");
     int cancel = sq_cancel_hold();
     pthread_mutex_lock(&q->claim_lock);
-    if ((sq_load(&q->ready) & SQ_READY_ATTACHED) == 0) {
+    if ((sq_load(&q->state) & SQ_ATTACHED) == 0) {
         rc = attach_again(q);
         if (rc == 0)
-            atomic_fetch_or(&q->ready, SQ_READY_ATTACHED);
+            atomic_fetch_or(&q->state, SQ_ATTACHED);
     }
-    if (rc == 0 && (sq_load(&q->ready) & (2u << role)) == 0) {
+    if (rc == 0 && (sq_load(&q->state) & (uint32_t)SQ_READY << role) == 0) {
         rc = claim(q, role);
         if (rc == 0)
-            atomic_fetch_or(&q->ready, 2u << role);
+            atomic_fetch_or(&q->state, SQ_READY << role);
     }
     pthread_mutex_unlock(&q->claim_lock);
     sq_cancel_release(cancel);
     return rc;
+}
+
+int sq_enter_first(struct shmq *q, enum sq_role role, struct sq_deadline *deadline)
+{
+    int rc = sq_make_ready(q, role);
+
+    return rc < 0 ? rc : sq_enter(q, role, deadline);
 }

@@ -37,10 +37,11 @@ struct sq_reservation {
     uint64_t length;
 };
 
-enum {
-    SQ_READY_ATTACHED = 1,
-    SQ_READY_PRODUCER = 2, /* 1 + SQ_ROLE_PRODUCER */
-    SQ_READY_CONSUMER = 4,
+/* How far a handle is; the last two by role, to be shifted left by it. */
+enum sq_handle_state {
+    SQ_ATTACHED = 1,
+    SQ_READY = 2, /* the side is claimed */
+    SQ_ALONE = 8, /* and nobody else has it: no lock */
 };
 
 struct shmq {
@@ -48,9 +49,7 @@ struct shmq {
     struct sq_attachment attachment;
     struct sq_forkable forkable;
     uint32_t flags;         /* as given to shmq_open() */
-    _Atomic uint32_t ready; /* SQ_READY_...; 0 again in a forked child */
-    bool sole[2];           /* by role: claimed alone; changes under claim_lock */
-    bool fences;            /* the kernel does not fence for us (membarrier) */
+    _Atomic uint32_t state; /* enum sq_handle_state; 0 again in a forked child */
     pthread_mutex_t claim_lock;
     struct sq_guard guard[2];
     struct sq_habit habit[2];
@@ -84,6 +83,7 @@ void sq_queue_init(struct shmq *q);
 int sq_make_ready(struct shmq *q, enum sq_role role);
 
 /* Have the side: 0, or a negative errno and it is not had. */
+int sq_enter_first(struct shmq *q, enum sq_role role, struct sq_deadline *deadline);
 int sq_enter_slow(struct shmq *q, enum sq_role role, int rc, struct sq_deadline *deadline);
 int sq_enter_guard(struct shmq *q, enum sq_role role, struct sq_deadline *deadline);
 
@@ -100,14 +100,18 @@ static inline struct sq_lock_shm *sq_side_lock(const struct shmq *q, enum sq_rol
 #define sq_single_threaded() false
 #endif
 
-static inline int sq_enter(struct shmq *q, enum sq_role role, struct sq_deadline *deadline)
+SQ_HOT bool sq_alone(const struct shmq *q, enum sq_role role)
 {
-    if (sq_unlikely((sq_load_acquire(&q->ready) & (2u << role)) == 0)) {
-        int rc = sq_make_ready(q, role);
-        if (rc < 0)
-            return rc;
-    }
-    if (q->sole[role])
+    return (sq_load(&q->state) & (uint32_t)SQ_ALONE << role) != 0;
+}
+
+SQ_HOT int sq_enter(struct shmq *q, enum sq_role role, struct sq_deadline *deadline)
+{
+    uint32_t state = sq_load_acquire(&q->state);
+
+    if (sq_unlikely((state & (uint32_t)SQ_READY << role) == 0))
+        return sq_enter_first(q, role, deadline);
+    if ((state & (uint32_t)SQ_ALONE << role) != 0)
         return sq_likely(sq_single_threaded() && !sq_load(&q->guard[role].taken))
                    ? 0
                    : sq_enter_guard(q, role, deadline);
@@ -116,9 +120,9 @@ static inline int sq_enter(struct shmq *q, enum sq_role role, struct sq_deadline
 }
 
 /* Leave the side.  What was published is ordered before what is read next. */
-static inline void sq_leave(struct shmq *q, enum sq_role role)
+SQ_HOT void sq_leave(struct shmq *q, enum sq_role role)
 {
-    if (!q->sole[role]) {
+    if (!sq_alone(q, role)) {
         sq_lock_free(sq_side_lock(q, role));
         sq_fence_after_unlock();
         return;
@@ -127,7 +131,7 @@ static inline void sq_leave(struct shmq *q, enum sq_role role)
     if (sq_unlikely(sq_load(&q->guard[role].taken)))
         atomic_exchange(&q->guard[role].taken, false);
     /* Sleepers make up for the missing barrier, where they can. */
-    if (sq_unlikely(q->fences || sq_load(&q->segment.control->fence_needed) != 0))
+    if (sq_unlikely((sq_load(&q->segment.control->notices) & SQ_NOTICE_FENCE) != 0))
         atomic_thread_fence(memory_order_seq_cst);
     else
         sq_program_order();
@@ -141,7 +145,7 @@ static inline struct sq_cond_shm *sq_side_cond(const struct shmq *q, enum sq_rol
 }
 
 /* After sq_leave(): wake up to `count` of those who wait on `role`'s side. */
-static inline void sq_wake(const struct shmq *q, enum sq_role role, unsigned count)
+SQ_HOT void sq_wake(const struct shmq *q, enum sq_role role, unsigned count)
 {
     struct sq_cond_shm *cond = sq_side_cond(q, role);
 

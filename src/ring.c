@@ -216,7 +216,7 @@ static ssize_t browse_one(const struct sq_ring *ring, uint64_t *pos, uint64_t ta
     const unsigned char *from = (const unsigned char *)sq_record_at(ring, *pos);
     copy_racing(&head, from, sizeof(head));
     if (sq_record_bytes(head.length) > left || head.length > ring->max_message_bytes ||
-        head.id == 0 || (head.flags & ~SQ_RECORD_FLAGS_KNOWN) != 0 || head.extension != 0)
+        head.id == 0 || (head.tag & ~(uint32_t)SQ_RECORD_TAG_KNOWN) != 0)
         return -EBADMSG;
     if (info != NULL)
         *info = (struct shmq_info){.id = head.id, .put_ns = head.put_ns, .length = head.length};

@@ -26,23 +26,23 @@ struct sq_ring {
     uint64_t max_message_bytes; /* at most capacity_bytes - SQ_RECORD_HEADER_BYTES */
 };
 
-static inline uint64_t sq_record_bytes(uint64_t length)
+SQ_HOT uint64_t sq_record_bytes(uint64_t length)
 {
     return sq_align_up(SQ_RECORD_HEADER_BYTES + length, SQ_RECORD_ALIGN);
 }
 
-static inline struct sq_record_shm *sq_record_at(const struct sq_ring *ring, uint64_t pos)
+SQ_HOT struct sq_record_shm *sq_record_at(const struct sq_ring *ring, uint64_t pos)
 {
     return (struct sq_record_shm *)(void *)(ring->bytes + (pos & (ring->capacity_bytes - 1)));
 }
 
-static inline unsigned char *sq_record_payload(struct sq_record_shm *record)
+SQ_HOT unsigned char *sq_record_payload(struct sq_record_shm *record)
 {
     return (unsigned char *)record + SQ_RECORD_HEADER_BYTES;
 }
 
 /* Whether [low, high) can be a part of the ring. */
-static inline bool sq_ring_spans(const struct sq_ring *ring, uint64_t low, uint64_t high)
+SQ_HOT bool sq_ring_spans(const struct sq_ring *ring, uint64_t low, uint64_t high)
 {
     return high - low <= ring->capacity_bytes && ((low | high) & (SQ_RECORD_ALIGN - 1)) == 0;
 }
@@ -60,8 +60,8 @@ struct sq_walk {
  * *length (which the caller must use: the one in the record may change).
  * The walk must not be at its end.  NULL: damaged, the walk has not moved.
  */
-static inline struct sq_record_shm *sq_walk_step(const struct sq_ring *ring, struct sq_walk *walk,
-                                                 uint32_t *length)
+SQ_HOT struct sq_record_shm *sq_walk_step(const struct sq_ring *ring, struct sq_walk *walk,
+                                          uint32_t *length)
 {
     struct sq_record_shm *record = sq_record_at(ring, walk->pos);
     uint64_t left = walk->end - walk->pos;
@@ -73,11 +73,12 @@ static inline struct sq_record_shm *sq_walk_step(const struct sq_ring *ring, str
     uint64_t bytes = sq_record_bytes(*length);
     if (sq_unlikely(bytes > left || *length > ring->max_message_bytes))
         return NULL;
-    if (sq_unlikely((walk->id != 0 && record->id != walk->id) || record->id == 0))
+    uint64_t id = record->id;
+    if (sq_unlikely(id != walk->id && (walk->id != 0 || id == 0)))
         return NULL;
-    if (sq_unlikely((record->flags & ~SQ_RECORD_FLAGS_KNOWN) != 0 || record->extension != 0))
+    if (sq_unlikely((record->tag & ~(uint32_t)SQ_RECORD_TAG_KNOWN) != 0))
         return NULL;
-    walk->id = record->id + 1;
+    walk->id = id + 1;
     walk->pos += bytes;
     return record;
 }
@@ -89,7 +90,7 @@ static inline struct sq_record_shm *sq_walk_step(const struct sq_ring *ring, str
 int sq_ring_look_room(const struct sq_ring *ring, uint64_t bytes, uint64_t count);
 
 /* P: whether there is, going by what was last seen. */
-static inline bool sq_ring_has_room(const struct sq_ring *ring, uint64_t bytes, uint64_t count)
+SQ_HOT bool sq_ring_has_room(const struct sq_ring *ring, uint64_t bytes, uint64_t count)
 {
     const struct sq_producer_shm *p = ring->producer;
     uint64_t low = p->low_pos, tail = sq_load(&p->tail_pos);
@@ -104,15 +105,13 @@ static inline bool sq_ring_has_room(const struct sq_ring *ring, uint64_t bytes, 
 bool sq_ring_seems_roomy(const struct sq_ring *ring, uint64_t bytes, uint64_t count);
 
 /* P: the header of a record at the tail or beyond it. */
-static inline void *sq_ring_write_header(const struct sq_ring *ring, uint64_t pos, uint64_t id,
-                                         uint32_t length, uint8_t flags, int64_t now_ns)
+SQ_HOT void *sq_ring_write_header(const struct sq_ring *ring, uint64_t pos, uint64_t id,
+                                  uint32_t length, uint32_t tag, int64_t now_ns)
 {
     struct sq_record_shm *record = sq_record_at(ring, pos);
 
     record->length = length;
-    record->type = 0;
-    record->flags = flags;
-    record->extension = 0;
+    record->tag = tag;
     record->id = id;
     record->put_ns = now_ns;
     return sq_record_payload(record);
@@ -122,8 +121,8 @@ static inline void *sq_ring_write_header(const struct sq_ring *ring, uint64_t po
 void sq_ring_look_peak(const struct sq_ring *ring);
 
 /* P: make all records up to `tail`, with ids up to next_id - 1, true. */
-static inline void sq_ring_publish(const struct sq_ring *ring, uint64_t tail, uint64_t next_id,
-                                   uint64_t payload_bytes)
+SQ_HOT void sq_ring_publish(const struct sq_ring *ring, uint64_t tail, uint64_t next_id,
+                            uint64_t payload_bytes)
 {
     struct sq_producer_shm *p = ring->producer;
 
@@ -138,7 +137,7 @@ static inline void sq_ring_publish(const struct sq_ring *ring, uint64_t tail, ui
 /* --- C: taking --------------------------------------------------------- */
 
 /* C: begin a walk over what can be taken.  0, -EAGAIN empty, -EBADMSG. */
-static inline int sq_ring_begin_take(const struct sq_ring *ring, struct sq_walk *walk)
+SQ_HOT int sq_ring_begin_take(const struct sq_ring *ring, struct sq_walk *walk)
 {
     struct sq_group_shm *g = ring->group;
 
@@ -155,8 +154,8 @@ static inline int sq_ring_begin_take(const struct sq_ring *ring, struct sq_walk 
 }
 
 /* C: all records before walk->pos are handed out. */
-static inline void sq_ring_end_take(const struct sq_ring *ring, const struct sq_walk *walk,
-                                    uint64_t payload_bytes)
+SQ_HOT void sq_ring_end_take(const struct sq_ring *ring, const struct sq_walk *walk,
+                             uint64_t payload_bytes)
 {
     struct sq_group_shm *g = ring->group;
 
@@ -207,7 +206,7 @@ const char *sq_ring_valid(const struct sq_ring *ring);
 /* --- copying ----------------------------------------------------------- */
 
 /* memcpy(), with short ones in line: a call costs as much as 64 bytes do. */
-static inline void sq_copy(void *restrict to, const void *restrict from, size_t n)
+SQ_HOT void sq_copy(void *restrict to, const void *restrict from, size_t n)
 {
     unsigned char *t = to;
     const unsigned char *f = from;

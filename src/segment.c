@@ -399,7 +399,7 @@ bool sq_segment_is_gone(struct sq_segment *s)
     if (fstat(s->fd, &st) != 0 || st.st_nlink != 0)
         return false;
     if (!s->readable_only)
-        sq_store(&s->control->gone, 1);
+        atomic_fetch_or(&s->control->notices, SQ_NOTICE_GONE);
     return true;
 }
 

@@ -50,7 +50,7 @@ bool sq_segment_is_gone(struct sq_segment *segment);
 /* The same from the mark alone: no system call. */
 static inline bool sq_segment_marked_gone(const struct sq_segment *segment)
 {
-    return sq_load(&segment->control->gone) != 0;
+    return (sq_load(&segment->control->notices) & SQ_NOTICE_GONE) != 0;
 }
 
 /* A descriptor of its own for the same object (for the child after a fork).

@@ -185,7 +185,7 @@ static int sleep_once(struct shmq *q, enum sq_role role, struct sq_need need,
     int rc;
 
     if (waker_unfenced(q, role) && !sq_membarrier())
-        sq_store(&q->segment.control->fence_needed, 1);
+        atomic_fetch_or(&q->segment.control->notices, SQ_NOTICE_FENCE);
     rc = role == SQ_ROLE_PRODUCER ? note_need(q, need, deadline) : seems_ready(q, role, need);
     if (rc != 0 || sq_segment_marked_gone(&q->segment)) {
         sq_cond_cancel(cond);
@@ -208,14 +208,27 @@ static void account(struct shmq *q, enum sq_role role, int64_t slept_ns)
     atomic_fetch_add_explicit(&waits->total_ns, slept_ns, memory_order_relaxed);
 }
 
+/*
+ * When a sleeper looks for itself: within SQ_SLEEP_LONGEST_NS, and at one of a
+ * few moments that many share.  A thousand sleepers cost the machine some wakes
+ * of an idle processor a second, not a thousand.
+ */
+static int64_t next_look(int64_t now_ns, int slot)
+{
+    enum { MOMENTS = 8 };
+    int64_t phase_ns = slot % MOMENTS * (SQ_SLEEP_LONGEST_NS / MOMENTS);
+
+    return now_ns - (now_ns - phase_ns) % SQ_SLEEP_LONGEST_NS + SQ_SLEEP_LONGEST_NS;
+}
+
 /* At the end of a long sleep nothing is held: a good place for a cancelled
  * thread to end, and for a look at what nobody may have told us. */
 static void look_around(struct shmq *q, bool cancellable, int64_t now_ns)
 {
     if (cancellable)
         pthread_testcancel();
-    sq_segment_is_gone(&q->segment);
-    sq_attach_sweep(&q->segment, &q->attachment, now_ns);
+    if (sq_attach_sweep(&q->segment, &q->attachment, now_ns))
+        sq_segment_is_gone(&q->segment); /* one asks, its mark tells all */
 }
 
 int sq_wait(struct shmq *q, enum sq_role role, struct sq_need need, struct sq_deadline *deadline)
@@ -238,7 +251,7 @@ int sq_wait(struct shmq *q, enum sq_role role, struct sq_need need, struct sq_de
             rc = sq_fail_plainly(-ETIMEDOUT);
             break;
         }
-        int64_t until_ns = now_ns + SQ_SLEEP_LONGEST_NS;
+        int64_t until_ns = next_look(now_ns, q->attachment.slot);
         rc = sleep_once(q, role, need, deadline, until_ns < end_ns ? until_ns : end_ns);
         now_ns = sq_clock_ns();
         if (rc == -EBADMSG)

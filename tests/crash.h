@@ -18,6 +18,7 @@ enum {
     CRASH_CAPACITY = 4096,
     CRASH_BATCH = 3,
     CRASH_NO_HANDLE = 8,
+    CRASH_ASTRAY = -2,
     CRASH_FILL = 32,       /* messages of CRASH_LENGTH that fill the ring to the byte */
     CRASH_LENGTH = 104,    /* with the record's header an eighth of 1 KiB */
     CRASH_LIMIT_MS = 1200, /* "within a second", and a slow machine */
@@ -77,7 +78,8 @@ struct crash_scene {
     const struct crash_op *op;
     struct crash_page *page;
     char name[64];
-    unsigned point; /* steps before the kill */
+    unsigned point;  /* steps before the kill */
+    bool only_steps; /* do not run freely to near the kill point */
     shmq_t *survivor;
     shmq_t *putter[2], *getter[2]; /* after the kill: one from before, one fresh */
     shmq_t *fresh;
@@ -93,6 +95,7 @@ struct crash_scene {
     uint32_t probes;
     bool happened; /* the victim's operation took place */
     unsigned failures;
+    int64_t late_ms; /* the sleeper went on, but late: after so long */
     unsigned recoveries;
 };
 
@@ -133,9 +136,14 @@ bool crash_take(struct crash_scene *s, shmq_t *q);
 
 /*
  * Fork the victim, let it take `s->point` steps of its operation and kill it.
- * Returns the steps taken, fewer when the operation ended before, or -1.
+ * Returns the steps taken, fewer when the operation ended before; -1 if that
+ * failed; CRASH_ASTRAY if it took another way than the one learned, so that the
+ * same must be tried with only_steps.
  */
 int64_t crash_step(struct crash_scene *s);
+
+/* The same to the operation's end, learning its way for the next ones. */
+int64_t crash_trace(struct crash_scene *s);
 
 /* --- crash_check.c --- */
 void crash_check(struct crash_scene *s);

@@ -3,7 +3,7 @@
 
 CRASH_OBJ   := $(patsubst tests/%.c,$(BUILD)/tests/%.o,$(wildcard tests/crash*.c))
 CRASH_TESTS := $(addprefix $(BUILD)/tests/,crash waiters storm)
-CRASH_SAMPLE ?= 2500
+CRASH_SAMPLE ?= 1300
 SOAK_SECONDS ?= 600
 
 # Calls are bound at the start (-z now), or the first step into each would go
@@ -21,8 +21,10 @@ check-crash-quick: $(CRASH_TESTS)
 	$(BUILD)/tests/storm 10
 
 check-crash: $(CRASH_TESTS)
-	$(BUILD)/tests/crash
-	$(BUILD)/tests/waiters 1000
+	# The one mostly waits, the other mostly steps.
+	$(BUILD)/tests/crash --op waking & waking=$$!; \
+	$(BUILD)/tests/crash --op other && $(BUILD)/tests/waiters 1000; other=$$?; \
+	wait $$waking && exit $$other
 
 soak: check-crash
 	$(BUILD)/tests/storm $(SOAK_SECONDS)

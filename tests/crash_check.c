@@ -163,8 +163,9 @@ static bool settle_sleeper(struct crash_scene *s)
     }
     bool done = helper_await(sleeper_is_done, s->page);
     int64_t ms = (helper_now_ns() - s->killed_ns) / 1000000;
-    if (!done || ms > CRASH_LIMIT_MS)
-        return crash_fail(s, "the sleeper went on after %lld ms", (long long)ms);
+    if (!done)
+        return crash_fail(s, "the sleeper has not gone on after %lld ms", (long long)ms);
+    s->late_ms = ms > CRASH_LIMIT_MS ? ms : 0;
     int rc = helper_wait(s->sleeper);
     s->sleeper = 0;
     if (rc != 0)
@@ -180,6 +181,36 @@ static bool settle_sleeper(struct crash_scene *s)
     return true;
 }
 
+static bool check_derived(struct crash_scene *s)
+{
+    const char *wrong = sq_ring_valid(&s->survivor->segment.ring);
+
+    if (wrong != NULL)
+        return crash_fail(s, "%s", wrong);
+    if (shmq_depth(s->fresh) != (int64_t)s->item_count)
+        return crash_fail(s, "the depth is %lld, not %u", (long long)shmq_depth(s->fresh),
+                          s->item_count);
+    return true;
+}
+
+/* Enter both sides and change nothing: that alone must repair. */
+static bool look_in(struct crash_scene *s)
+{
+    void *data;
+    int rc = 0;
+
+    if (s->op->full != SHMQ_FULL_DROP)
+        rc = shmq_reserve(s->putter[0], 0, &data, SHMQ_NOWAIT);
+    if (s->op->full != SHMQ_FULL_DROP && rc == 0)
+        rc = shmq_abort(s->putter[0]);
+    if (rc != 0 && !(rc == -EAGAIN && s->item_count == CRASH_FILL))
+        return crash_fail(s, "a survivor's reserve and abort: %s", shmq_strerror(rc));
+    ssize_t length = shmq_get(s->getter[0], NULL, 0, NULL, SHMQ_NOWAIT);
+    if (length != (s->item_count > 0 ? -EMSGSIZE : -EAGAIN))
+        return crash_fail(s, "a survivor's get without a buffer: %zd", length);
+    return s->op->full == SHMQ_FULL_DROP || check_derived(s);
+}
+
 static bool carry_on(struct crash_scene *s)
 {
     for (int i = 0; i < 2; i++) {
@@ -189,13 +220,7 @@ static bool carry_on(struct crash_scene *s)
             (!any && !crash_take(s, s->getter[i])))
             return false;
     }
-    const char *wrong = sq_ring_valid(&s->survivor->segment.ring);
-    if (wrong != NULL)
-        return crash_fail(s, "%s", wrong);
-    if (shmq_depth(s->fresh) != (int64_t)s->item_count)
-        return crash_fail(s, "the depth is %lld, not %u", (long long)shmq_depth(s->fresh),
-                          s->item_count);
-    return true;
+    return check_derived(s);
 }
 
 /* All that is left, in order, then nothing. */
@@ -214,24 +239,37 @@ static bool drain(struct crash_scene *s)
 
 /* --- afterwards ---------------------------------------------------------------- */
 
-static bool check_slots(struct crash_scene *s)
+/* A sweep at a time `later` leaves `due` slots in use. */
+static bool sweep(struct crash_scene *s, int64_t later_ns, int due)
 {
     struct sq_segment *segment = &s->survivor->segment;
+    int used = 0;
+
+    sq_attach_sweep(segment, &s->survivor->attachment, helper_now_ns() + later_ns);
+    for (uint32_t i = 0; i < segment->slot_count; i++)
+        used += sq_load(&segment->slots[i].state) != SQ_SLOT_FREE;
+    return used == due || crash_fail(s, "%d slots are in use after a sweep, not %d", used, due);
+}
+
+/* For some, before a new handle comes and takes the dead one's slot. */
+static bool sweep_early(struct crash_scene *s)
+{
+    return s->point % 4 < 2 || s->fresh != NULL || sweep(s, SHMQ_SEC(2), 1);
+}
+
+static bool check_slots(struct crash_scene *s)
+{
     struct shmq_stats stats = {.size = sizeof(stats)};
     struct shmq_process list[16];
     int n = shmq_attached(s->survivor, list, 16);
-    int used = 0;
 
     for (int i = 0; i < n; i++)
         if (list[i].pid != getpid())
             return crash_fail(s, "process %d is listed as attached", (int)list[i].pid);
     if (n != 2)
         return crash_fail(s, "%d handles are listed as attached, not 2", n);
-    sq_attach_sweep(segment, &s->survivor->attachment, helper_now_ns() + SHMQ_SEC(2));
-    for (uint32_t i = 0; i < segment->slot_count; i++)
-        used += sq_load(&segment->slots[i].state) != SQ_SLOT_FREE;
-    if (used != 2)
-        return crash_fail(s, "%d slots are in use after a sweep, not 2", used);
+    if (!sweep(s, SHMQ_SEC(4), 2))
+        return false;
     shmq_stats(s->survivor, &stats);
     s->recoveries = (unsigned)stats.recoveries;
     if (stats.sleeping_consumers + stats.sleeping_producers != 0)
@@ -312,6 +350,7 @@ void crash_check(struct crash_scene *s)
     }
     if (s->op->sleeper >= 0 && !settle_sleeper(s))
         return;
-    if (adopt(s) && open_survivors(s) && carry_on(s) && drain(s) && check_slots(s))
+    if (adopt(s) && sweep_early(s) && open_survivors(s) && look_in(s) && carry_on(s) && drain(s) &&
+        check_slots(s))
         check_succession(s);
 }

@@ -124,6 +124,8 @@ const struct crash_op crash_ops[] = {
     {"first-get",      act_get,      PLAIN,        BLOCK, 4,    0,    0,    1,    0,   true,  NOBODY,  NOBODY,  NOBODY},
     {"put",            act_put,      PLAIN,        BLOCK, 4,    0,    P,    0,    1,   false, NOBODY,  NOBODY,  NOBODY},
     {"put-many",       act_put_many, PLAIN,        BLOCK, 4,    0,    P,    0,    N,   false, NOBODY,  NOBODY,  NOBODY},
+    {"put-empty",      act_put,      PLAIN,        BLOCK, 0,    0,    P,    0,    1,   false, NOBODY,  NOBODY,  NOBODY},
+    {"put-many-empty", act_put_many, PLAIN,        BLOCK, 0,    0,    P,    0,    N,   false, NOBODY,  NOBODY,  NOBODY},
     {"put-drop",       act_put,      PLAIN,        DROP,  FULL, 0,    P|C,  1,    1,   false, NOBODY,  NOBODY,  NOBODY},
     {"put-many-drop",  act_put_many, PLAIN,        DROP,  FULL, 0,    P|C,  N,    N,   false, NOBODY,  NOBODY,  NOBODY},
     {"get",            act_get,      PLAIN,        BLOCK, 4,    0,    C,    1,    0,   true,  NOBODY,  NOBODY,  NOBODY},

@@ -6,14 +6,22 @@
  * is there, the victim is killed asleep; else it is given what it waits for.
  * Taking a slow step for a sleep does no harm, since what is checked afterwards
  * follows from what was done.
+ *
+ * A step costs some 20 us, and thousands of them for each of thousands of points
+ * take long.  So the first run of an operation (crash_trace()) notes where each
+ * step was.  Later ones run freely to a breakpoint at the last place before the
+ * kill point that is reached for the first time there, and step from there on.
+ * Operations that wait are always stepped.
  */
 #include "crash.h"
 
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -46,6 +54,7 @@ static void be_victim(struct crash_scene *s)
     begin_stepping();
     op->act(s);
     s->page->done = 1;
+    begin_stepping(); /* the end of a run without steps */
     for (;;)
         pause();
 }
@@ -97,9 +106,90 @@ static int step(struct crash_scene *s, bool last)
     return WIFSTOPPED(status) && WSTOPSIG(status) == SIGTRAP ? 0 : -1;
 }
 
-int64_t crash_step(struct crash_scene *s)
+/* --- running freely to a place ---------------------------------------------- */
+
+/* Where the operation last traced was at each step, and the latest step before
+ * it that came to its place for the first time. */
+static struct {
+    const struct crash_op *op;
+    unsigned count, room;
+    uintptr_t *place;
+    unsigned *first;
+} trace;
+
+#if defined(__x86_64__)
+#define RIP ((void *)offsetof(struct user_regs_struct, rip))
+
+static uintptr_t where(pid_t victim)
 {
-    int64_t steps = 0;
+    return (uintptr_t)ptrace(PTRACE_PEEKUSER, victim, RIP, NULL);
+}
+
+/* Let the victim run until it comes to `place`.  False: it took another way. */
+static bool run_to(struct crash_scene *s, uintptr_t place)
+{
+    void *at = (void *)place;
+    long word = ptrace(PTRACE_PEEKTEXT, s->victim, at, NULL);
+    int status;
+
+    if (ptrace(PTRACE_POKETEXT, s->victim, at, (word & ~0xffL) | 0xcc) != 0 ||
+        ptrace(PTRACE_CONT, s->victim, NULL, NULL) != 0 ||
+        waitpid(s->victim, &status, 0) != s->victim || !WIFSTOPPED(status))
+        return false;
+    if (s->page->done != 0 || where(s->victim) != place + 1)
+        return false;
+    ptrace(PTRACE_POKETEXT, s->victim, at, word);
+    return ptrace(PTRACE_POKEUSER, s->victim, RIP, place) == 0;
+}
+#else
+static uintptr_t where(pid_t victim)
+{
+    (void)victim;
+    return 0;
+}
+
+static bool run_to(struct crash_scene *s, uintptr_t place)
+{
+    (void)s;
+    (void)place;
+    return false;
+}
+#endif
+
+static void note_place(struct crash_scene *s)
+{
+    if (trace.count == trace.room) {
+        trace.room += 4096;
+        trace.place = realloc(trace.place, trace.room * sizeof(trace.place[0]));
+        trace.first = realloc(trace.first, trace.room * sizeof(trace.first[0]));
+        if (trace.place == NULL || trace.first == NULL)
+            abort();
+    }
+    unsigned i = trace.count++;
+    trace.place[i] = where(s->victim);
+    trace.first[i] = i;
+    for (unsigned j = 0; j < i; j++)
+        if (trace.place[j] == trace.place[i]) {
+            trace.first[i] = trace.first[i - 1];
+            break;
+        }
+}
+
+/* Come near the kill point.  The steps this stands for, or CRASH_ASTRAY. */
+static int64_t approach(struct crash_scene *s)
+{
+    if (s->only_steps || trace.op != s->op || s->op->waits >= 0 || s->point >= trace.count)
+        return 0;
+    unsigned near = trace.first[s->point];
+    if (near == 0)
+        return 0;
+    return run_to(s, trace.place[near]) ? (int64_t)near : CRASH_ASTRAY;
+}
+
+/* --- the whole ----------------------------------------------------------------- */
+
+static int64_t step_and_kill(struct crash_scene *s, bool tracing)
+{
     int status, rc = 0;
 
     s->victim = fork();
@@ -110,7 +200,10 @@ int64_t crash_step(struct crash_scene *s)
         return -1;
     }
     ptrace(PTRACE_SETOPTIONS, s->victim, NULL, PTRACE_O_EXITKILL);
-    while (rc == 0 && steps < (int64_t)s->point && s->page->done == 0) {
+    int64_t steps = tracing ? 0 : approach(s);
+    while (rc == 0 && steps >= 0 && steps < (int64_t)s->point && s->page->done == 0) {
+        if (tracing)
+            note_place(s);
         rc = step(s, steps + 1 == (int64_t)s->point);
         steps++;
     }
@@ -121,4 +214,19 @@ int64_t crash_step(struct crash_scene *s)
         return -1;
     }
     return steps;
+}
+
+int64_t crash_trace(struct crash_scene *s)
+{
+    trace.op = s->op;
+    trace.count = 0;
+#if !defined(__x86_64__)
+    trace.op = NULL; /* always step */
+#endif
+    return step_and_kill(s, true);
+}
+
+int64_t crash_step(struct crash_scene *s)
+{
+    return step_and_kill(s, false);
 }

@@ -160,7 +160,7 @@ static bool can_recover(const struct damage *d)
         uint32_t off = d->hits[i].off;
         if (within(off, h->producer_off, sizeof(struct sq_lock_shm)) ||
             within(off, h->groups_off, sizeof(struct sq_lock_shm)) ||
-            within(off, SQ_CONTROL_OFF + offsetof(struct sq_control_shm, gone), 4))
+            within(off, SQ_CONTROL_OFF + offsetof(struct sq_control_shm, notices), 4))
             return false;
     }
     return true;
