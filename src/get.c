@@ -92,6 +92,7 @@ static ssize_t get_waiting(struct shmq *q, void *buffer, size_t size, struct shm
 {
     struct sq_need none = {0};
 
+    deadline->cancellable = true;
     for (;;) {
         ssize_t rc = if_empty(q, deadline);
         if (rc == 0)
@@ -114,27 +115,10 @@ ssize_t shmq_get(shmq_t *q, void *buffer, size_t size, struct shmq_info *info, i
 
     if (sq_unlikely(timeout_ns < SHMQ_FOREVER))
         return sq_check_timeout(timeout_ns);
-<<<<<<< HEAD
-    deadline.cancellable = true;
-    for (;;) {
-        rc = sq_enter(q, SQ_ROLE_CONSUMER, &deadline);
-        if (sq_likely(rc == 0)) {
-            rc = take_one(&q->segment.ring, buffer, size, info);
-            sq_leave(q, SQ_ROLE_CONSUMER);
-        }
-        if (rc != -EAGAIN)
-            break;
-        rc = if_empty(q, &deadline);
-        if (rc == 0)
-            rc = sq_wait(q, SQ_ROLE_CONSUMER, none, &deadline);
-        if (rc < 0)
-            break;
-=======
     ssize_t rc = sq_enter(q, SQ_ROLE_CONSUMER, &deadline);
     if (sq_likely(rc == 0)) {
         rc = take_one(&ring, buffer, size, info);
         sq_leave(q, SQ_ROLE_CONSUMER);
->>>>>>> main
     }
     if (sq_unlikely(rc == -EAGAIN))
         rc = get_waiting(q, buffer, size, info, &deadline);
