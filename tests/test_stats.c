@@ -27,8 +27,8 @@ static void get_n(shmq_t *q, int n)
 static void a_new_queue(void **state)
 {
     shmq_t *q = helper_create(NULL);
-    struct shmq_stats expected = {.size = sizeof(expected), .capacity_bytes = 1 << 20,
-                                  .attached = 1};
+    struct shmq_stats expected = {
+        .size = sizeof(expected), .capacity_bytes = 1 << 20, .attached = 1};
     struct shmq_stats stats = helper_stats(q);
     struct timespec now;
 
@@ -255,10 +255,10 @@ static void struct_grows(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        HELPER_TEST(a_new_queue),       HELPER_TEST(counts),
-        HELPER_TEST(counts_of_batches), HELPER_TEST(peak_after_a_stream),
+        HELPER_TEST(a_new_queue),        HELPER_TEST(counts),
+        HELPER_TEST(counts_of_batches),  HELPER_TEST(peak_after_a_stream),
         HELPER_TEST(ages_and_histogram), HELPER_TEST(waits),
-        HELPER_TEST(attached),          HELPER_TEST(struct_grows),
+        HELPER_TEST(attached),           HELPER_TEST(struct_grows),
     };
 
     return cmocka_run_group_tests_name("stats", tests, NULL, NULL);
