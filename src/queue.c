@@ -2,7 +2,7 @@
  * queue.c - see queue.h: entering a side, and repairing what a dead owner left.
  *
  * Crash rule: a side's owner that dies leaves its truth whole (ring.c) and its
- * derived fields perhaps behind.  The next owner learns of it, from the robust
+ * derived fields perhaps behind.  The next owner learns of it, from the
  * lock or from the `sole` mark of a role it could claim, and rebuilds them here,
  * in repair(), and nowhere else.
  */
