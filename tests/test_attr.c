@@ -22,8 +22,8 @@ static int try_open(const char *name, int flags, const struct shmq_attr *attr)
 
 static void names(void **state)
 {
-    static const char *const bad[] = {"",    "/",   "a/b", "//a", "a b", "a\n",
-                                      "\xff", "a\\b", "a:b", "a*", "/a/"};
+    static const char *const bad[] = {"",     "/",    "a/b", "//a", "a b", "a\n",
+                                      "\xff", "a\\b", "a:b", "a*",  "/a/"};
     char name[300], with_slash[301];
 
     (void)state;

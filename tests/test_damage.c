@@ -29,7 +29,7 @@ enum {
     ROUNDS = 400,
     LATE_MS = 400, /* this machine may be busy */
 };
-#define SHORT_NS SHMQ_MS(20)
+#define SHORT_NS   SHMQ_MS(20)
 #define SHORTER_NS ((int64_t)300000)
 
 /* What is overwritten. */
@@ -318,8 +318,8 @@ static void make_target(void)
     close(fd);
     target.image = malloc(target.bytes);
     memcpy(target.image, target.object, target.bytes);
-    target.now = mmap(NULL, sizeof(*target.now), PROT_READ | PROT_WRITE,
-                      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    target.now =
+        mmap(NULL, sizeof(*target.now), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_ptr_not_equal(target.now, MAP_FAILED);
     list_words();
 }

@@ -214,8 +214,12 @@ static void purge_makes_room(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        HELPER_TEST(peek),  HELPER_TEST(browse),           HELPER_TEST(browse_through_laps),
-        HELPER_TEST(purge), HELPER_TEST(browse_in_traffic), HELPER_TEST(purge_makes_room),
+        HELPER_TEST(peek),
+        HELPER_TEST(browse),
+        HELPER_TEST(browse_through_laps),
+        HELPER_TEST(purge),
+        HELPER_TEST(browse_in_traffic),
+        HELPER_TEST(purge_makes_room),
     };
 
     return cmocka_run_group_tests_name("look", tests, NULL, NULL);

@@ -23,8 +23,8 @@ static void batch_goes_in_order(void **state)
     assert_int_equal(shmq_put_many(q, NULL, 0, SHMQ_NOWAIT), 0);
     assert_int_equal(shmq_put_many(q, batch, 3, SHMQ_NOWAIT), 3);
     assert_int_equal(shmq_depth(q), 3);
-    assert_int_equal(
-        shmq_get_many(q, buffer, sizeof(buffer), infos, 4, SHMQ_NOWAIT, SHMQ_FOREVER), 3);
+    assert_int_equal(shmq_get_many(q, buffer, sizeof(buffer), infos, 4, SHMQ_NOWAIT, SHMQ_FOREVER),
+                     3);
     for (unsigned i = 0; i < 3; i++) {
         assert_int_equal(infos[i].id, i + 1);
         assert_int_equal(infos[i].length, batch[i].length);

@@ -249,9 +249,12 @@ static void killed_while_creating(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        HELPER_TEST(create_exclusive_attach), HELPER_TEST(messages_stay),
-        HELPER_TEST(read_only),               HELPER_TEST(ten_create_at_once),
-        HELPER_TEST(ten_create_exclusively),  HELPER_TEST(killed_while_creating),
+        HELPER_TEST(create_exclusive_attach),
+        HELPER_TEST(messages_stay),
+        HELPER_TEST(read_only),
+        HELPER_TEST(ten_create_at_once),
+        HELPER_TEST(ten_create_exclusively),
+        HELPER_TEST(killed_while_creating),
     };
 
     return cmocka_run_group_tests_name("open", tests, NULL, NULL);

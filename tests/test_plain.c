@@ -288,9 +288,9 @@ static void many_laps(void **state)
 
 static void errors_explained(void **state)
 {
-    static const int documented[] = {EACCES,   EAGAIN, EBADMSG, EBUSY,  EEXIST, EINTR,
-                                     EINVAL,   EMFILE, EMSGSIZE, ENFILE, ENOENT, ENOMEM,
-                                     ENOSPC,   EPROTO, ESTALE,  ETIMEDOUT, EUSERS};
+    static const int documented[] = {EACCES, EAGAIN, EBADMSG,  EBUSY,     EEXIST, EINTR,
+                                     EINVAL, EMFILE, EMSGSIZE, ENFILE,    ENOENT, ENOMEM,
+                                     ENOSPC, EPROTO, ESTALE,   ETIMEDOUT, EUSERS};
     const char *unknown = shmq_strerror(-12345);
 
     (void)state;
@@ -315,10 +315,10 @@ static void close_of_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        HELPER_TEST(put_and_get),    HELPER_TEST(nothing_into_nothing), HELPER_TEST(two_handles),
-        HELPER_TEST(longest_message), HELPER_TEST(longest_as_set),      HELPER_TEST(small_buffer),
-        HELPER_TEST(bad_timeouts),   HELPER_TEST(full_block),           HELPER_TEST(full_fail),
-        HELPER_TEST(full_drop),      HELPER_TEST(max_messages),         HELPER_TEST(many_laps),
+        HELPER_TEST(put_and_get),      HELPER_TEST(nothing_into_nothing), HELPER_TEST(two_handles),
+        HELPER_TEST(longest_message),  HELPER_TEST(longest_as_set),       HELPER_TEST(small_buffer),
+        HELPER_TEST(bad_timeouts),     HELPER_TEST(full_block),           HELPER_TEST(full_fail),
+        HELPER_TEST(full_drop),        HELPER_TEST(max_messages),         HELPER_TEST(many_laps),
         HELPER_TEST(errors_explained), HELPER_TEST(close_of_nothing),
     };
 

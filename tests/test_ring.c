@@ -44,8 +44,7 @@ static void ring_make(struct sq_ring *ring, uint64_t capacity, uint64_t max_mess
     int fd = memfd_create("ring", MFD_CLOEXEC);
 
     assert_int_equal(ftruncate(fd, (off_t)capacity), 0);
-    unsigned char *bytes =
-        mmap(NULL, 2 * capacity, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    unsigned char *bytes = mmap(NULL, 2 * capacity, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     assert_ptr_not_equal(bytes, MAP_FAILED);
     for (int i = 0; i < 2; i++)
         assert_ptr_not_equal(mmap(bytes + (uint64_t)i * capacity, capacity, PROT_READ | PROT_WRITE,
@@ -133,7 +132,7 @@ static void append(struct model *m)
     bool room = model_has_room(m, bytes, n);
     assert_int_equal(sq_ring_seems_roomy(&m->ring, bytes, n), room);
     if (bytes > m->ring.capacity_bytes)
-        return; /* no caller asks for it */
+        return;                               /* no caller asks for it */
     if (sq_ring_has_room(&m->ring, bytes, n)) /* by an old look: never more than there is */
         assert_true(room);
     else
@@ -221,7 +220,8 @@ static void browse(struct model *m)
 {
     static unsigned char buffer[1 << 16];
     bool anew = below(m, 4) == 0;
-    uint64_t cursor = sq_load(&m->ring.group->cursor_pos), size = below(m, 8) == 0 ? below(m, 64) : sizeof(buffer);
+    uint64_t cursor = sq_load(&m->ring.group->cursor_pos),
+             size = below(m, 8) == 0 ? below(m, 64) : sizeof(buffer);
     struct shmq_info info;
 
     if (anew) { /* position 0 means the start unless it is in the ring: after 2^64 bytes */
@@ -386,8 +386,17 @@ static void histogram(void **state)
     static const struct {
         int64_t waited_ns;
         int bucket;
-    } cases[] = {{-5, 0}, {0, 0}, {1, 0}, {2, 1}, {3, 1}, {4, 2}, {1023, 9}, {1024, 10},
-                 {((int64_t)1 << 47) - 1, 46}, {(int64_t)1 << 47, 47}, {INT64_MAX, 47}};
+    } cases[] = {{-5, 0},
+                 {0, 0},
+                 {1, 0},
+                 {2, 1},
+                 {3, 1},
+                 {4, 2},
+                 {1023, 9},
+                 {1024, 10},
+                 {((int64_t)1 << 47) - 1, 46},
+                 {(int64_t)1 << 47, 47},
+                 {INT64_MAX, 47}};
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         _Atomic uint64_t *bucket = &ring.group->waited[cases[i].bucket];
         uint64_t before = sq_load(bucket);

@@ -448,7 +448,8 @@ static int hold_slots(uint32_t first, uint32_t count)
     assert_int_equal(fcntl(fd, F_OFD_SETLK, &lock), 0);
     assert_int_equal(pread(fd, &header, sizeof(header), 0), sizeof(header));
     for (uint32_t i = first; i < first + count; i++)
-        assert_int_equal(pwrite(fd, &used, 4, (off_t)(header.slots_off + i * header.slot_bytes)), 4);
+        assert_int_equal(pwrite(fd, &used, 4, (off_t)(header.slots_off + i * header.slot_bytes)),
+                         4);
     return fd;
 }
 

@@ -44,8 +44,8 @@ static void took(int64_t least_ns, int64_t most_ns)
     int64_t took_ns = helper_now_ns() - begun_ns;
 
     if (took_ns < least_ns || took_ns > most_ns + SHMQ_MS(LATE_MS))
-        fail_msg("%lld us, not %lld to %lld", (long long)took_ns / 1000,
-                 (long long)least_ns / 1000, (long long)most_ns / 1000);
+        fail_msg("%lld us, not %lld to %lld", (long long)took_ns / 1000, (long long)least_ns / 1000,
+                 (long long)most_ns / 1000);
 }
 
 static void timeouts(void **state)
@@ -126,8 +126,7 @@ static bool sleep_as_many(void *arg)
     struct shmq_stats stats = helper_stats(goal.q);
 
     (void)arg;
-    return stats.sleeping_producers == goal.producers &&
-           stats.sleeping_consumers == goal.consumers;
+    return stats.sleeping_producers == goal.producers && stats.sleeping_consumers == goal.consumers;
 }
 
 static void await_sleepers(shmq_t *q, uint32_t producers, uint32_t consumers)
