@@ -76,7 +76,7 @@ int sq_attach(struct sq_segment *s, struct sq_attachment *a, uint32_t flags)
         slot->attached_ns = sq_clock_ns();
         read_command(slot->command);
         sq_store_release(&slot->state, SQ_SLOT_USED);
-        *a = (struct sq_attachment){(int)i, slot->generation};
+        *a = (struct sq_attachment){(int)i, sq_lock_word(i, slot->generation)};
         return 0;
     }
     return sq_fail(-EUSERS, "all %u slots of the attach table are taken", s->slot_count);
@@ -98,6 +98,20 @@ bool sq_attach_alive(const struct sq_segment *s, uint32_t slot)
 
     /* Asking does not see our own lock, so a caller's own slot reads as dead. */
     return fcntl(s->fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
+bool sq_attach_owner_lives(const struct sq_segment *s, const struct sq_attachment *self,
+                           uint32_t owner)
+{
+    uint32_t slot = (owner & ((1u << SQ_OWNER_SLOT_BITS) - 1)) - 1;
+
+    if (owner == self->owner)
+        return true; /* another thread, with our handle */
+    if (slot >= s->slot_count || sq_lock_word(slot, s->slots[slot].generation) != owner)
+        return false;
+    /* Somebody else has the slot, and the owner's word had been ours to forget; or
+     * the descriptor is no longer ours to ask with (an application closed it). */
+    return (int)slot != self->slot && (sq_attach_alive(s, slot) || !sq_segment_has_fd(s));
 }
 
 bool sq_attach_sweep(struct sq_segment *s, const struct sq_attachment *self, int64_t now_ns)

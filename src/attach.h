@@ -18,8 +18,8 @@ enum sq_role {
 
 /* A handle's entry in the attach table. */
 struct sq_attachment {
-    int slot;            /* -1: none (read-only) */
-    uint32_t generation; /* of the slot when we took it */
+    int slot;       /* -1: none (read-only) */
+    uint32_t owner; /* what we write into locks: sq_lock_word() */
 };
 
 /* Take a slot.  0 or -EUSERS. */
@@ -37,6 +37,13 @@ static inline struct sq_slot_shm *sq_attach_slot(const struct sq_segment *segmen
 
 /* Whether the owner of a slot lives. */
 bool sq_attach_alive(const struct sq_segment *segment, uint32_t slot);
+
+/*
+ * Whether the owner that a lock names lives.  "Yes" also where that cannot be
+ * told.  A word that names nobody (damage) is a dead owner's.
+ */
+bool sq_attach_owner_lives(const struct sq_segment *segment, const struct sq_attachment *self,
+                           uint32_t owner);
 
 /* Clean up after the dead, unless somebody did within the last second; whether
  * it was us. */

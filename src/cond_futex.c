@@ -38,7 +38,12 @@ int sq_cond_init(struct sq_cond_shm *cond)
 
 uint32_t sq_cond_prepare(struct sq_cond_shm *cond)
 {
-    return atomic_fetch_or(&cond->word, SLEEPERS) | SLEEPERS;
+    uint32_t ticket = atomic_fetch_or(&cond->word, SLEEPERS) | SLEEPERS;
+
+    /* The caller's look at the queue must not come before: on some machines the
+     * read-modify-write alone does not see to that. */
+    atomic_thread_fence(memory_order_seq_cst);
+    return ticket;
 }
 
 void sq_cond_cancel(struct sq_cond_shm *cond)

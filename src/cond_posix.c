@@ -39,6 +39,7 @@ int sq_cond_init(struct sq_cond_shm *cond)
 uint32_t sq_cond_prepare(struct sq_cond_shm *cond)
 {
     atomic_fetch_add(&cond->waiters, 1);
+    atomic_thread_fence(memory_order_seq_cst); /* as in cond_futex.c */
     return 0;
 }
 

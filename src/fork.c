@@ -31,16 +31,16 @@ static void in_parent(void)
 /*
  * Map the same by `fd` instead: a mapping keeps the open file description alive
  * that it was made from, and with it the parent's locks.  In place, in one step
- * each; where that fails the old mapping stays.
+ * each.  Without a descriptor, zeros: an empty queue to look at.
  */
 static void remap(const struct sq_segment *s, int fd)
 {
     int protection = s->readable_only ? PROT_READ : PROT_READ | PROT_WRITE;
+    int flags = MAP_FIXED | (fd >= 0 ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE);
     size_t capacity = (size_t)s->ring.capacity_bytes, total = s->mapped_bytes - capacity;
 
-    mmap(s->base, total, protection, MAP_SHARED | MAP_FIXED, fd, 0);
-    mmap(s->base + total, capacity, protection, MAP_SHARED | MAP_FIXED, fd,
-         (off_t)(s->ring.bytes - s->base));
+    mmap(s->base, total, protection, flags, fd, 0);
+    mmap(s->base + total, capacity, protection, flags, fd, fd >= 0 ? s->ring.bytes - s->base : 0);
 }
 
 static void in_child(void)
@@ -50,8 +50,7 @@ static void in_child(void)
         /* Where that failed the first call says so; the parent's descriptor
          * must go in any case. */
         close(h->segment->fd);
-        if (fd >= 0)
-            remap(h->segment, fd);
+        remap(h->segment, fd);
         h->segment->fd = fd < 0 ? -1 : fd;
         h->in_child(h);
     }

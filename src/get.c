@@ -21,9 +21,9 @@ SQ_HOT void sample_wait(const struct sq_ring *ring, const struct sq_record_shm *
  */
 static int second_look(const struct sq_ring *ring, const struct sq_walk *walk)
 {
-    uint64_t finished = sq_load(&ring->group->finished_id);
-
-    if (sq_ring_rebuild_consumer(ring) == 0 && sq_load(&ring->group->finished_id) != finished)
+    if (sq_ring_rebuild_consumer(ring) == 0 &&
+        (sq_load(&ring->group->finished_id) + 1 != walk->id ||
+         ring->group->known_tail_pos != walk->end))
         return 0;
     return sq_fail(-EBADMSG, "the record at position %llu is damaged",
                    (unsigned long long)walk->pos);
@@ -44,23 +44,37 @@ SQ_HOT ssize_t take(const struct sq_ring *ring, const struct sq_walk *walk,
     return (ssize_t)length;
 }
 
+/* C: the next record, after something was found wrong.  0, -EAGAIN, -EBADMSG. */
+static int look_again(const struct sq_ring *ring, struct sq_walk *walk,
+                      struct sq_record_shm **record, uint32_t *length)
+{
+    int rc = second_look(ring, walk);
+
+    if (rc == 0)
+        rc = sq_ring_begin_take(ring, walk);
+    if (rc < 0)
+        return rc;
+    *record = sq_walk_step(ring, walk, length);
+    return *record != NULL ? 0 : second_look(ring, walk);
+}
+
 /* C: take one.  Length, -EAGAIN, -EMSGSIZE, -EBADMSG. */
 SQ_HOT ssize_t take_one(const struct sq_ring *ring, void *buffer, size_t size,
                         struct shmq_info *info)
 {
+    struct sq_record_shm *record = NULL;
     struct sq_walk walk;
     uint32_t length;
     int rc = sq_ring_begin_take(ring, &walk);
 
-    if (sq_unlikely(rc < 0))
+    if (rc == -EAGAIN)
         return rc;
-    struct sq_record_shm *record = sq_walk_step(ring, &walk, &length);
-    if (sq_unlikely(record == NULL)) {
-        if (second_look(ring, &walk) < 0 || sq_ring_begin_take(ring, &walk) < 0)
-            return -EBADMSG;
+    if (sq_likely(rc == 0))
         record = sq_walk_step(ring, &walk, &length);
-        if (record == NULL)
-            return -EBADMSG;
+    if (sq_unlikely(record == NULL)) {
+        rc = look_again(ring, &walk, &record, &length);
+        if (rc < 0)
+            return rc;
     }
     return take(ring, &walk, record, length, buffer, size, info);
 }
@@ -186,13 +200,19 @@ static int take_many(const struct sq_ring *ring, struct sq_harvest *h)
 {
     struct sq_walk walk;
     int rc = sq_ring_begin_take(ring, &walk);
+    unsigned taken = 0;
 
-    if (rc < 0)
+    if (rc == -EAGAIN)
         return rc;
-    unsigned taken = take_run(ring, &walk, h, &rc);
-    if (rc == -EBADMSG && taken == 0 && second_look(ring, &walk) == 0 &&
-        sq_ring_begin_take(ring, &walk) == 0)
+    if (rc == 0)
         taken = take_run(ring, &walk, h, &rc);
+    if (rc == -EBADMSG && taken == 0) {
+        rc = second_look(ring, &walk);
+        if (rc == 0)
+            rc = sq_ring_begin_take(ring, &walk);
+        if (rc == 0)
+            taken = take_run(ring, &walk, h, &rc);
+    }
     if (taken == 0)
         return rc;
     /* The next one did not fit, or is damaged: the caller has enough for now. */
@@ -253,7 +273,9 @@ static int64_t reset(struct shmq *q, struct sq_deadline *deadline)
         return rc;
     rc = sq_enter(q, SQ_ROLE_CONSUMER, deadline);
     if (rc == 0) {
-        rc = sq_ring_reset(&q->segment.ring);
+        rc = sq_ring_purge(&q->segment.ring); /* another may have mended it meanwhile */
+        if (rc == -EBADMSG)
+            rc = sq_ring_reset(&q->segment.ring);
         sq_leave(q, SQ_ROLE_CONSUMER);
     }
     sq_leave(q, SQ_ROLE_PRODUCER);

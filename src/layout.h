@@ -53,7 +53,7 @@ struct sq_header_shm {
     uint32_t compatible;
     uint32_t read_compatible;
     uint32_t incompatible;
-    uint32_t lock_stamp; /* sq_lock_stamp() */
+    uint32_t lock_stamp; /* SQ_LOCK_STAMP */
     uint32_t cond_stamp; /* sq_cond_stamp() */
     uint32_t full;       /* enum shmq_full */
     uint32_t mode;       /* permission bits */
@@ -72,7 +72,7 @@ struct sq_header_shm {
     uint64_t max_messages; /* 0: no limit */
     uint64_t max_message_bytes;
     int64_t created_ns; /* CLOCK_REALTIME */
-    uint64_t check;     /* sq_segment_check() */
+    uint64_t check;     /* of the bytes before (segment.c) */
 };
 
 struct sq_control_shm {
@@ -94,7 +94,7 @@ enum sq_notice {
  * slot's byte (attach.c); whoever gets that lock may clean or take the slot. */
 struct sq_slot_shm {
     alignas(SQ_LINE) _Atomic uint32_t state; /* enum sq_slot_state */
-    uint32_t generation;                     /* +1 each time it is taken */
+    uint32_t generation;                     /* +1 each time it is taken; tells owners apart */
     int32_t pid;                             /* for people */
     uint32_t flags;                          /* SHMQ_SOLE_... */
     int64_t attached_ns;
@@ -132,6 +132,7 @@ struct sq_producer_shm {
     int64_t tick_ns;                           /* P; put time of the last message */
     uint64_t sleeper_bytes;                    /* P; the least room that a sleeping producer */
     uint64_t sleeper_count;                    /* P; needs (or needed); UINT64_MAX: none */
+    uint64_t passed_pos;                       /* P; cursor when all sleepers were last woken */
     _Atomic uint32_t sole;                     /* 1 while a sole producer is at work */
 
     alignas(SQ_SEPARATE) _Atomic uint64_t tail_pos; /* P; storing it makes a put true */

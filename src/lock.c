@@ -1,12 +1,10 @@
 /*
- * lock.c - see lock.h.
+ * lock.c - how to wait for a taken lock; see lock.h for the lock itself.
  *
- * A taken lock is tried again and again rather than slept on in libc, for three
- * reasons.  An owner holds it for some tens of nanoseconds, so that sleeping is
- * right only when the owner itself does not run.  No waiter mark is ever set in
- * the mutex, so freeing it never costs a system call.  And a nap ends when a
- * signal handler has run, which pthread_mutex_clocklock() hides.  A dead owner is
- * seen by the next try: the kernel marks the mutex as the owner dies.
+ * It is tried again and again rather than slept on.  An owner holds it for some
+ * tens of nanoseconds, so that waiting longer means that the owner does not run,
+ * and then a nap is as good as any sleep.  In return freeing a lock never costs a
+ * system call, and a nap ends when a signal handler has run.
  */
 #include "lock.h"
 
@@ -22,38 +20,6 @@ enum {
     NAP_LONGEST_NS = 1000 * 1000,
     NOWAIT_GRACE_NS = 10 * 1000 * 1000,
 };
-
-uint32_t sq_lock_stamp(void)
-{
-#if defined(__GLIBC__)
-    uint32_t libc = 1;
-#else
-    uint32_t libc = 2;
-#endif
-    return libc << 16 | (uint32_t)sizeof(struct sq_lock_shm);
-}
-
-int sq_lock_init(struct sq_lock_shm *lock)
-{
-    pthread_mutexattr_t attr;
-    int rc = pthread_mutexattr_init(&attr);
-
-    if (rc == 0)
-        rc = pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
-    if (rc == 0)
-        rc = pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
-    if (rc == 0)
-        rc = pthread_mutex_init(&lock->mutex, &attr);
-    pthread_mutexattr_destroy(&attr);
-    if (rc == 0 && !sq_lock_intact(lock))
-        rc = ENOTSUP; /* a libc we do not know */
-    return -rc;
-}
-
-void sq_lock_consistent(struct sq_lock_shm *lock)
-{
-    pthread_mutex_consistent(&lock->mutex);
-}
 
 int sq_patience_wait(struct sq_patience *p, struct sq_deadline *deadline)
 {
@@ -79,18 +45,4 @@ int sq_patience_wait(struct sq_patience *p, struct sq_deadline *deadline)
     if (p->nap_ns < NAP_LONGEST_NS)
         p->nap_ns *= 2;
     return rc == -EINTR ? -EINTR : 0;
-}
-
-int sq_lock_take(struct sq_lock_shm *lock, struct sq_deadline *deadline)
-{
-    struct sq_patience patience = {0};
-
-    for (;;) {
-        int rc = sq_lock_try(lock);
-        if (sq_likely(rc != -EBUSY))
-            return rc;
-        rc = sq_patience_wait(&patience, deadline);
-        if (rc < 0)
-            return rc;
-    }
 }

@@ -1,81 +1,75 @@
 /*
- * lock.h - the locks in the segment: robust, process-shared, timed.
+ * lock.h - the locks in the segment: a word that names its owner.
  *
- * A robust pthread mutex of normal type.  (Recursive, error-checking and
- * priority-inheriting ones compare thread ids, which two PID namespaces may
- * share.)  The kernel hands a dead owner's lock to the next taker, who learns of
- * it as SQ_LOCK_OWNER_DIED, must repair what the lock protects and then call
- * sq_lock_consistent().
+ * 0 is free; else the owner's attach slot and that slot's generation.  Whether an
+ * owner that does not let go still lives is asked of the kernel, by the lock on
+ * its slot's byte (attach.h), and a dead one's lock is taken over (queue.c).
+ *
+ * Not a robust pthread mutex.  There the kernel compares thread ids as the dying
+ * thread's PID namespace has them, so that in two containers, whose main threads
+ * are both number 1, a death in the middle of a trylock frees a living owner's
+ * lock.  Also libc follows pointers and types in it, which damage can bend.
  */
 #ifndef SQ_LOCK_H
 #define SQ_LOCK_H
 
 #include <errno.h>
-#include <pthread.h>
 
 #include "base.h"
 #include "clock.h"
 
-/* In the order in which they may be taken: never a lower one after a higher. */
-enum sq_rank {
-    SQ_RANK_PRODUCER = 1,
-    SQ_RANK_GROUP = 2,
-    SQ_RANK_KEYS = 3,
-};
-
 struct sq_lock_shm {
-    pthread_mutex_t mutex; /* written by whoever takes or frees it, and the kernel */
+    _Atomic uint32_t owner; /* whoever takes, frees or takes over */
 };
 
 enum {
-    SQ_LOCK_OWNER_DIED = 1,
+    SQ_OWNER_SLOT_BITS = 12, /* slot number + 1; the generation above */
 };
 
-/* What glibc and musl keep as the type of a robust, process-shared, normal mutex;
- * sq_lock_init() makes sure of it. */
-#if defined(__GLIBC__)
-#define SQ_LOCK_KIND 0x90
-#else
-#define SQ_LOCK_KIND 0x84
-#endif
-
-/* Which libc's mutex this is and how large: segments are shared only by equals. */
-uint32_t sq_lock_stamp(void);
-
-int sq_lock_init(struct sq_lock_shm *lock);
-
-/*
- * Whether the type word of the mutex is what sq_lock_init() wrote.  libc trusts
- * that word; a damaged one could send it anywhere.
- */
-static inline bool sq_lock_intact(const struct sq_lock_shm *lock)
+/* The word for a slot in its `generation`; it comes again after 2^20 others. */
+static inline uint32_t sq_lock_word(uint32_t slot, uint32_t generation)
 {
-#if defined(__GLIBC__)
-    return lock->mutex.__data.__kind == SQ_LOCK_KIND;
-#else
-    return *(const int *)(const void *)&lock->mutex == SQ_LOCK_KIND;
-#endif
+    return generation << SQ_OWNER_SLOT_BITS | (slot + 1);
 }
 
-/* 0, SQ_LOCK_OWNER_DIED, -EBUSY, or -EBADMSG when the lock itself is damaged. */
-static inline int sq_lock_try(struct sq_lock_shm *lock)
+/* Segments are shared only by libraries with the same lock. */
+#define SQ_LOCK_STAMP 2u
+
+/* 0 or -EBUSY. */
+SQ_HOT int sq_lock_try(struct sq_lock_shm *lock, uint32_t me)
 {
-    if (sq_unlikely(!sq_lock_intact(lock)))
-        return -EBADMSG;
-    int rc = pthread_mutex_trylock(&lock->mutex);
-    if (sq_likely(rc == 0))
-        return 0;
-    if (rc == EOWNERDEAD)
-        return SQ_LOCK_OWNER_DIED;
-    return rc == EBUSY ? -EBUSY : -EBADMSG;
+    uint32_t free = 0;
+
+    return sq_likely(atomic_compare_exchange_strong_explicit(
+               &lock->owner, &free, me, memory_order_acquire, memory_order_relaxed))
+               ? 0
+               : -EBUSY;
 }
 
-/*
- * Take the lock by the deadline: spin, yield, then nap.  As sq_lock_try(), with
- * -ETIMEDOUT and -EINTR in place of -EBUSY.  With SHMQ_NOWAIT the owner is given
- * 10 ms to get off the lock, which it needs only when it was just preempted.
- */
-int sq_lock_take(struct sq_lock_shm *lock, struct sq_deadline *deadline);
+/* Take it from `dead`, unless somebody else was faster: 0 or -EBUSY.  What it
+ * protects is as the dead one left it. */
+static inline int sq_lock_take_over(struct sq_lock_shm *lock, uint32_t dead, uint32_t me)
+{
+    return atomic_compare_exchange_strong(&lock->owner, &dead, me) ? 0 : -EBUSY;
+}
+
+/* A swap rather than a store: on x86 it is the full barrier that the look for
+ * sleepers needs; elsewhere sq_fence_after_unlock() is. */
+SQ_HOT void sq_lock_free(struct sq_lock_shm *lock)
+{
+    atomic_exchange(&lock->owner, 0);
+}
+
+/* After sq_lock_free() and before looking for sleepers; pairs with the full
+ * barrier in sq_cond_prepare(). */
+SQ_HOT void sq_fence_after_unlock(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    atomic_signal_fence(memory_order_seq_cst);
+#else
+    atomic_thread_fence(memory_order_seq_cst);
+#endif
+}
 
 /* How somebody waits for what another holds for some nanoseconds only. */
 struct sq_patience {
@@ -84,28 +78,17 @@ struct sq_patience {
     int64_t nap_ns;
 };
 
-/* Wait a little, longer each time: 0 try again, -ETIMEDOUT, -EINTR. */
-int sq_patience_wait(struct sq_patience *patience, struct sq_deadline *deadline);
-
-void sq_lock_consistent(struct sq_lock_shm *lock);
-
-static inline void sq_lock_free(struct sq_lock_shm *lock)
+/* Whether it has been so long that the other may not be running, or not live. */
+static inline bool sq_patience_is_long(const struct sq_patience *patience)
 {
-    pthread_mutex_unlock(&lock->mutex);
+    return patience->end_ns != 0;
 }
 
 /*
- * Freeing a lock swaps a word with a locked instruction on x86, a full barrier.
- * Elsewhere it need not be one.  Called after sq_lock_free() and before looking
- * for sleepers; pairs with the full barrier in sq_cond_prepare().
+ * Wait a little, longer each time: 0 try again, -ETIMEDOUT, -EINTR.  With
+ * SHMQ_NOWAIT the other is given 10 ms, which it needs only when it was just
+ * preempted.
  */
-static inline void sq_fence_after_unlock(void)
-{
-#if defined(__x86_64__) || defined(__i386__)
-    atomic_signal_fence(memory_order_seq_cst);
-#else
-    atomic_thread_fence(memory_order_seq_cst);
-#endif
-}
+int sq_patience_wait(struct sq_patience *patience, struct sq_deadline *deadline);
 
 #endif

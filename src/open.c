@@ -35,6 +35,7 @@ static int check_drop(int flags, const struct shmq_attr *attr)
 /* Attach, and claim what is to be had alone. */
 static int enter_queue(struct shmq *q)
 {
+    struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(1));
     int rc = sq_attach(&q->segment, &q->attachment, q->flags);
 
     if (rc < 0)
@@ -44,9 +45,9 @@ static int enter_queue(struct shmq *q)
     if (rc < 0)
         return rc;
     if (q->flags & SHMQ_SOLE_PRODUCER)
-        rc = sq_make_ready(q, SQ_ROLE_PRODUCER);
+        rc = sq_make_ready(q, SQ_ROLE_PRODUCER, &deadline);
     if (rc == 0 && (q->flags & SHMQ_SOLE_CONSUMER))
-        rc = sq_make_ready(q, SQ_ROLE_CONSUMER);
+        rc = sq_make_ready(q, SQ_ROLE_CONSUMER, &deadline);
     return rc;
 }
 
@@ -112,9 +113,12 @@ int shmq_close(shmq_t *q)
 {
     if (q == NULL)
         return 0;
-    int cancel = sq_cancel_hold();
-    if (sq_load(&q->reservation.thread) == sq_thread())
+    uint64_t reserver = sq_load(&q->reservation.thread);
+    if (reserver == sq_thread())
         shmq_abort(q);
+    else if (reserver != 0)
+        return sq_fail(-EBUSY, "another thread has a reservation open on this handle");
+    int cancel = sq_cancel_hold();
     /* Everything is in order, so a successor need not repair.  The fence: who sees
      * the mark gone, and so makes no barrier for us, sees all we published. */
     atomic_thread_fence(memory_order_seq_cst);
@@ -127,6 +131,8 @@ int shmq_close(shmq_t *q)
     sq_fork_unwatch(&q->forkable);
     sq_segment_close(&q->segment); /* with the descriptor go slot and roles */
     sq_fork_release();
+    if (q->reservation.listed) /* by the parent, before this process was forked */
+        sq_forget_reservation(q);
     pthread_mutex_destroy(&q->claim_lock);
     free(q);
     sq_cancel_release(cancel);

@@ -208,6 +208,56 @@ int shmq_put_many(shmq_t *q, const struct shmq_buf *messages, unsigned count, in
 
 /* --- in place ------------------------------------------------------------ */
 
+/*
+ * A thread that ends with reservations open must not keep their sides for ever:
+ * the lock names the handle, which lives on.  So each thread has a list of its
+ * reservations, and libc calls us with it as the thread ends.
+ */
+static pthread_key_t reservations;
+static int reservations_error;
+
+static void abort_all(void *list)
+{
+    struct shmq *next;
+
+    for (struct shmq *q = list; q != NULL; q = next) {
+        next = q->reservation.next;
+        shmq_abort(q); /* -EINVAL where a fork has made it void */
+    }
+}
+
+static void make_key(void)
+{
+    reservations_error = pthread_key_create(&reservations, abort_all);
+}
+
+static int note_reservation(struct shmq *q)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    pthread_once(&once, make_key);
+    if (reservations_error != 0)
+        return sq_fail(-reservations_error, "no thread-specific data to be had");
+    q->reservation.next = pthread_getspecific(reservations);
+    int rc = pthread_setspecific(reservations, q);
+    if (rc != 0)
+        return sq_fail(-rc, "no thread-specific data to be had");
+    q->reservation.listed = true;
+    return 0;
+}
+
+void sq_forget_reservation(struct shmq *q)
+{
+    struct shmq *first = pthread_getspecific(reservations), **link = &first;
+
+    while (*link != NULL && *link != q)
+        link = &(*link)->reservation.next;
+    if (*link == q)
+        *link = q->reservation.next;
+    pthread_setspecific(reservations, first);
+    q->reservation.listed = false;
+}
+
 int shmq_reserve(shmq_t *q, size_t length, void **data, int64_t timeout_ns)
 {
     struct sq_deadline deadline = sq_deadline_in(timeout_ns);
@@ -222,6 +272,11 @@ int shmq_reserve(shmq_t *q, size_t length, void **data, int64_t timeout_ns)
     rc = enter_with_room(q, ring, need, &deadline);
     if (rc < 0)
         return rc;
+    rc = note_reservation(q);
+    if (rc < 0) {
+        sq_leave(q, SQ_ROLE_PRODUCER);
+        return rc;
+    }
     /* The side stays entered until commit or abort.  Where that needs no lock,
      * raise the guard: this process may get more threads meanwhile. */
     if (sq_alone(q, SQ_ROLE_PRODUCER))
@@ -240,6 +295,15 @@ static int check_reservation(const struct shmq *q)
     return 0;
 }
 
+/* Leave the side that shmq_reserve() entered. */
+static void end_reservation(struct shmq *q, unsigned put)
+{
+    sq_forget_reservation(q);
+    sq_store(&q->reservation.thread, 0);
+    sq_leave(q, SQ_ROLE_PRODUCER);
+    wake_after_put(q, put);
+}
+
 int shmq_commit(shmq_t *q, size_t length)
 {
     const struct sq_ring *ring = &q->segment.ring;
@@ -251,14 +315,11 @@ int shmq_commit(shmq_t *q, size_t length)
     if (length > q->reservation.length)
         return sq_fail(-EINVAL, "%zu bytes committed, %llu reserved", length,
                        (unsigned long long)q->reservation.length);
-    uint64_t tail = q->reservation.tail_pos, bytes = sq_record_bytes(length);
-    uint64_t id = sq_load(&ring->producer->next_id);
+    uint64_t tail = q->reservation.tail_pos, id = sq_load(&ring->producer->next_id);
     int64_t now_ns = stamp(ring->producer, id, &tag);
     sq_ring_write_header(ring, tail, id, (uint32_t)length, tag, now_ns);
-    sq_ring_publish(ring, tail + bytes, id + 1, length);
-    sq_store(&q->reservation.thread, 0);
-    sq_leave(q, SQ_ROLE_PRODUCER);
-    wake_after_put(q, 1);
+    sq_ring_publish(ring, tail + sq_record_bytes(length), id + 1, length);
+    end_reservation(q, 1);
     return 0;
 }
 
@@ -268,8 +329,6 @@ int shmq_abort(shmq_t *q)
 
     if (rc < 0)
         return rc;
-    sq_store(&q->reservation.thread, 0);
-    sq_leave(q, SQ_ROLE_PRODUCER);
-    wake_after_put(q, 0);
+    end_reservation(q, 0);
     return 0;
 }

@@ -36,7 +36,7 @@ static void forget_parent(struct sq_forkable *forkable)
 
     pthread_mutex_init(&q->claim_lock, NULL);
     sq_store(&q->state, 0);
-    q->attachment.slot = -1;
+    q->attachment = (struct sq_attachment){-1, 0};
     for (int role = 0; role < 2; role++) {
         sq_store(&q->guard[role].taken, false);
     }
@@ -64,56 +64,71 @@ static void repair(struct shmq *q, enum sq_role role)
     if (role == SQ_ROLE_PRODUCER) {
         sq_ring_rebuild_producer(ring);
         ring->producer->sleeper_bytes = ring->producer->sleeper_count = 0;
-    } else
+        ring->producer->passed_pos = UINT64_MAX; /* no cursor is: the dead may not have woken */
+    } else {
         sq_ring_rebuild_consumer(ring);
+    }
     atomic_fetch_add(&q->segment.control->recoveries, 1);
     /* The dead may have published and not woken. */
     sq_wake(q, SQ_ROLE_PRODUCER, 1);
     sq_wake(q, SQ_ROLE_CONSUMER, 1);
 }
 
-static int repair_locked(struct shmq *q, enum sq_role role)
+static const char *side_name(enum sq_role role)
 {
-    repair(q, role);
-    sq_lock_consistent(sq_side_lock(q, role));
+    return role == SQ_ROLE_PRODUCER ? "putting" : "getting";
+}
+
+/* Take the lock, from a dead owner if need be, and then repair. */
+static int take_lock(struct shmq *q, enum sq_role role, struct sq_deadline *deadline)
+{
+    struct sq_lock_shm *lock = sq_side_lock(q, role);
+    struct sq_patience patience = {0};
+
+    while (sq_lock_try(lock, q->attachment.owner) != 0) {
+        uint32_t owner = sq_load(&lock->owner);
+        if (sq_patience_is_long(&patience) && owner != 0 &&
+            !sq_attach_owner_lives(&q->segment, &q->attachment, owner) &&
+            sq_lock_take_over(lock, owner, q->attachment.owner) == 0) {
+            repair(q, role);
+            return 0;
+        }
+        int rc = sq_patience_wait(&patience, deadline);
+        if (rc == -ETIMEDOUT)
+            return sq_fail(rc,
+                           "the lock of the %s side was not to be had in time; its holder may "
+                           "be stopped",
+                           side_name(role));
+        if (rc < 0)
+            return sq_fail_plainly(rc);
+    }
     return 0;
 }
 
-int sq_enter_slow(struct shmq *q, enum sq_role role, int rc, struct sq_deadline *deadline)
+/* The side is held by this thread, or by another for some nanoseconds. */
+static int check_own_reservation(const struct shmq *q, enum sq_role role)
 {
-    struct sq_lock_shm *lock = sq_side_lock(q, role);
+    if (role == SQ_ROLE_PRODUCER && sq_load(&q->reservation.thread) == sq_thread())
+        return sq_fail(-EBUSY, "this thread has a reservation open on this handle");
+    return 0;
+}
 
-    if (rc == -EBUSY) {
-        if (role == SQ_ROLE_PRODUCER && sq_load(&q->reservation.thread) == sq_thread())
-            return sq_fail(-EBUSY, "this thread has a reservation open on this handle");
-        rc = sq_lock_take(lock, deadline);
-    }
-    if (rc == -ETIMEDOUT)
-        return sq_fail(rc,
-                       "the lock of the %s side was not to be had in time; its holder may be "
-                       "stopped",
-                       role == SQ_ROLE_PRODUCER ? "putting" : "getting");
-    if (rc == SQ_LOCK_OWNER_DIED)
-        return repair_locked(q, role);
-    if (rc == -EBADMSG)
-        return sq_fail(rc, "the lock of the %s side is damaged",
-                       role == SQ_ROLE_PRODUCER ? "putting" : "getting");
-    return rc;
+int sq_enter_slow(struct shmq *q, enum sq_role role, struct sq_deadline *deadline)
+{
+    int rc = check_own_reservation(q, role);
+
+    return rc < 0 ? rc : take_lock(q, role, deadline);
 }
 
 int sq_enter_guard(struct shmq *q, enum sq_role role, struct sq_deadline *deadline)
 {
     struct sq_guard *guard = &q->guard[role];
     struct sq_patience patience = {0};
+    int rc = check_own_reservation(q, role);
 
-    if (role == SQ_ROLE_PRODUCER && sq_load(&q->reservation.thread) == sq_thread())
-        return sq_fail(-EBUSY, "this thread has a reservation open on this handle");
-    while (atomic_exchange_explicit(&guard->taken, true, memory_order_acquire)) {
-        int rc = sq_patience_wait(&patience, deadline);
-        if (rc < 0)
-            return rc;
-    }
-    return 0;
+    while (rc == 0 && atomic_exchange_explicit(&guard->taken, true, memory_order_acquire))
+        rc = sq_patience_wait(&patience, deadline);
+    return rc == -ETIMEDOUT || rc == -EINTR ? sq_fail_plainly(rc) : rc;
 }
 
 /* --- becoming ready ----------------------------------------------------- */
@@ -128,21 +143,17 @@ static _Atomic uint32_t *sole_mark(const struct shmq *q, enum sq_role role)
  * The side is claimed.  Whoever had it alone, or its lock, and died there has
  * left a mark, or the lock; take both over.
  */
-static int take_over(struct shmq *q, enum sq_role role)
+static int take_over(struct shmq *q, enum sq_role role, struct sq_deadline *deadline)
 {
-    struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(1));
-    struct sq_lock_shm *lock = sq_side_lock(q, role);
-    int rc = sq_lock_take(lock, &deadline);
+    int rc = take_lock(q, role, deadline);
 
-    if (rc == SQ_LOCK_OWNER_DIED)
-        rc = repair_locked(q, role);
     if (rc < 0)
         return rc;
     if (sq_load(sole_mark(q, role)) != 0) {
         repair(q, role);
         sq_store(sole_mark(q, role), 0);
     }
-    sq_lock_free(lock);
+    sq_lock_free(sq_side_lock(q, role));
     return 0;
 }
 
@@ -165,7 +176,7 @@ static int attach_again(struct shmq *q)
     return sq_attach(&q->segment, &q->attachment, q->flags);
 }
 
-static int claim(struct shmq *q, enum sq_role role)
+static int claim(struct shmq *q, enum sq_role role, struct sq_deadline *deadline)
 {
     bool sole =
         (q->flags & (role == SQ_ROLE_PRODUCER ? SHMQ_SOLE_PRODUCER : SHMQ_SOLE_CONSUMER)) != 0;
@@ -174,38 +185,49 @@ static int claim(struct shmq *q, enum sq_role role)
     /* A dead owner of the lock is found by the next who takes it; a sole owner
      * takes it only here. */
     if (rc == 0 && (sole || sq_load(sole_mark(q, role)) != 0))
-        rc = take_over(q, role);
+        rc = take_over(q, role, deadline);
     if (rc == 0 && sole)
         begin_sole(q, role);
     return rc;
 }
 
-int sq_make_ready(struct shmq *q, enum sq_role role)
+/* Claiming is short, but a stopped process may hold the lock that it needs. */
+static int hold_claims(struct shmq *q, struct sq_deadline *deadline)
 {
+    struct sq_patience patience = {0};
     int rc = 0;
 
+    while (rc == 0 && pthread_mutex_trylock(&q->claim_lock) != 0)
+        rc = sq_patience_wait(&patience, deadline);
+    return rc < 0 ? sq_fail_plainly(rc) : 0;
+}
+
+int sq_make_ready(struct shmq *q, enum sq_role role, struct sq_deadline *deadline)
+{
     if (q->segment.readable_only)
         return sq_fail(-EACCES, "the handle was opened with SHMQ_RDONLY");
     int cancel = sq_cancel_hold();
-    pthread_mutex_lock(&q->claim_lock);
-    if ((sq_load(&q->state) & SQ_ATTACHED) == 0) {
-        rc = attach_again(q);
-        if (rc == 0)
-            atomic_fetch_or(&q->state, SQ_ATTACHED);
+    int rc = hold_claims(q, deadline);
+    if (rc == 0) {
+        if ((sq_load(&q->state) & SQ_ATTACHED) == 0) {
+            rc = attach_again(q);
+            if (rc == 0)
+                atomic_fetch_or(&q->state, SQ_ATTACHED);
+        }
+        if (rc == 0 && (sq_load(&q->state) & (uint32_t)SQ_READY << role) == 0) {
+            rc = claim(q, role, deadline);
+            if (rc == 0)
+                atomic_fetch_or(&q->state, (uint32_t)SQ_READY << role);
+        }
+        pthread_mutex_unlock(&q->claim_lock);
     }
-    if (rc == 0 && (sq_load(&q->state) & (uint32_t)SQ_READY << role) == 0) {
-        rc = claim(q, role);
-        if (rc == 0)
-            atomic_fetch_or(&q->state, SQ_READY << role);
-    }
-    pthread_mutex_unlock(&q->claim_lock);
     sq_cancel_release(cancel);
     return rc;
 }
 
 int sq_enter_first(struct shmq *q, enum sq_role role, struct sq_deadline *deadline)
 {
-    int rc = sq_make_ready(q, role);
+    int rc = sq_make_ready(q, role, deadline);
 
     return rc < 0 ? rc : sq_enter(q, role, deadline);
 }

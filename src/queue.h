@@ -35,6 +35,8 @@ struct sq_reservation {
     _Atomic uint64_t thread; /* whose, sq_thread(); 0: none */
     uint64_t tail_pos;
     uint64_t length;
+    struct shmq *next; /* of the same thread */
+    bool listed;       /* in the list of the thread that made it */
 };
 
 /* How far a handle is; the last two by role, to be shifted left by it. */
@@ -80,11 +82,11 @@ uint64_t sq_thread(void);
 void sq_queue_init(struct shmq *q);
 
 /* Attach again after a fork, claim the side, repair after a dead sole owner. */
-int sq_make_ready(struct shmq *q, enum sq_role role);
+int sq_make_ready(struct shmq *q, enum sq_role role, struct sq_deadline *deadline);
 
 /* Have the side: 0, or a negative errno and it is not had. */
 int sq_enter_first(struct shmq *q, enum sq_role role, struct sq_deadline *deadline);
-int sq_enter_slow(struct shmq *q, enum sq_role role, int rc, struct sq_deadline *deadline);
+int sq_enter_slow(struct shmq *q, enum sq_role role, struct sq_deadline *deadline);
 int sq_enter_guard(struct shmq *q, enum sq_role role, struct sq_deadline *deadline);
 
 static inline struct sq_lock_shm *sq_side_lock(const struct shmq *q, enum sq_role role)
@@ -115,8 +117,9 @@ SQ_HOT int sq_enter(struct shmq *q, enum sq_role role, struct sq_deadline *deadl
         return sq_likely(sq_single_threaded() && !sq_load(&q->guard[role].taken))
                    ? 0
                    : sq_enter_guard(q, role, deadline);
-    int rc = sq_lock_try(sq_side_lock(q, role));
-    return sq_likely(rc == 0) ? 0 : sq_enter_slow(q, role, rc, deadline);
+    return sq_likely(sq_lock_try(sq_side_lock(q, role), q->attachment.owner) == 0)
+               ? 0
+               : sq_enter_slow(q, role, deadline);
 }
 
 /* Leave the side.  What was published is ordered before what is read next. */
@@ -152,6 +155,9 @@ SQ_HOT void sq_wake(const struct shmq *q, enum sq_role role, unsigned count)
     if (sq_unlikely(sq_cond_has_sleepers(cond)))
         sq_cond_wake(cond, count);
 }
+
+/* Take a handle out of this thread's list of reservations (put.c). */
+void sq_forget_reservation(struct shmq *q);
 
 /* --- waiting (wait.c) --------------------------------------------------- */
 

@@ -66,8 +66,16 @@ bool sq_ring_seems_roomy(const struct sq_ring *ring, uint64_t bytes, uint64_t co
 
     if (!sq_ring_spans(ring, cursor, tail))
         return true;
-    return bytes <= ring->capacity_bytes - (tail - cursor) &&
-           (ring->max_messages == 0 || sq_ring_depth(ring) + count <= ring->max_messages);
+    if (bytes > ring->capacity_bytes - (tail - cursor))
+        return false;
+    if (ring->max_messages == 0 || cursor == tail)
+        return true;
+    /* By the record, as look_low() does: finished_id may run ahead, for long when
+     * the consumer has died.  Good if the cursor has not passed it since. */
+    uint64_t id = sq_load((_Atomic uint64_t *)&sq_record_at(ring, cursor)->id);
+    atomic_thread_fence(memory_order_acquire);
+    return sq_load(&ring->group->cursor_pos) != cursor ||
+           sq_load(&ring->producer->next_id) + count - id <= ring->max_messages;
 }
 
 /*
@@ -180,8 +188,8 @@ int64_t sq_ring_reset(const struct sq_ring *ring)
 
 uint64_t sq_ring_depth(const struct sq_ring *ring)
 {
-    uint64_t finished = sq_load(&ring->group->finished_id);
-    uint64_t next_id = sq_load_acquire(&ring->producer->next_id);
+    uint64_t finished = sq_load_acquire(&ring->group->finished_id);
+    uint64_t next_id = sq_load(&ring->producer->next_id);
 
     /* Next_id lags behind a put that a get has already seen. */
     return next_id > finished ? next_id - 1 - finished : 0;

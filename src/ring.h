@@ -161,7 +161,7 @@ SQ_HOT void sq_ring_end_take(const struct sq_ring *ring, const struct sq_walk *w
 
     sq_store(&g->got_bytes, sq_load(&g->got_bytes) + payload_bytes);
     sq_store(&g->finished_id, walk->id - 1); /* may run ahead of the truth, never lag */
-    /* Pairs with the acquire in sq_ring_look_room(): we have read what P may overwrite. */
+    /* Pairs with the acquire in look_low() (ring.c): we have read what P may overwrite. */
     sq_store_release(&g->cursor_pos, walk->pos);
 }
 

@@ -125,10 +125,12 @@ static int map(struct sq_segment *s, uint64_t total, uint64_t ring_off, uint64_t
     int protection = s->readable_only ? PROT_READ : PROT_READ | PROT_WRITE;
     size_t bytes = (size_t)(total + capacity);
     unsigned char *base = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct stat st;
 
     if (base == MAP_FAILED)
         return sq_fail(-errno, "no %zu bytes of address space", bytes);
-    if (mmap(base, (size_t)total, protection, MAP_SHARED | MAP_FIXED, s->fd, 0) == MAP_FAILED ||
+    if (fstat(s->fd, &st) != 0 ||
+        mmap(base, (size_t)total, protection, MAP_SHARED | MAP_FIXED, s->fd, 0) == MAP_FAILED ||
         mmap(base + total, (size_t)capacity, protection, MAP_SHARED | MAP_FIXED, s->fd,
              (off_t)ring_off) == MAP_FAILED) {
         int error = errno;
@@ -137,6 +139,8 @@ static int map(struct sq_segment *s, uint64_t total, uint64_t ring_off, uint64_t
     }
     s->base = base;
     s->mapped_bytes = bytes;
+    s->inode = st.st_ino;
+    s->device = st.st_dev;
     return 0;
 }
 
@@ -172,7 +176,7 @@ static void lay_out(struct sq_header_shm *h, const struct shmq_attr *attr)
         .magic = SQ_MAGIC,
         .format = SQ_FORMAT,
         .header_bytes = sizeof(*h),
-        .lock_stamp = sq_lock_stamp(),
+        .lock_stamp = SQ_LOCK_STAMP,
         .cond_stamp = sq_cond_stamp(),
         .full = attr->full,
         .mode = attr->mode,
@@ -199,19 +203,15 @@ static int initialise(struct sq_segment *s, const struct sq_header_shm *h)
 {
     struct sq_producer_shm *p = s->ring.producer;
     struct sq_group_shm *g = s->ring.group;
-    int rc = sq_lock_init(&p->lock);
+    int rc = sq_cond_init(&p->room);
 
-    if (rc == 0)
-        rc = sq_lock_init(&g->lock);
-    if (rc == 0)
-        rc = sq_cond_init(&p->room);
     if (rc == 0)
         rc = sq_cond_init(&g->items);
     sq_store(&p->next_id, 1);
     p->low_id = 1;
-    p->sleeper_bytes = p->sleeper_count = UINT64_MAX;
+    p->sleeper_bytes = p->sleeper_count = p->passed_pos = UINT64_MAX;
     *s->header = *h;
-    return rc < 0 ? sq_fail(rc, "this libc's robust mutexes are not known to shmq") : 0;
+    return rc < 0 ? sq_fail(rc, "cannot make a condition variable") : 0;
 }
 
 static int give_memory(int fd, uint64_t bytes)
@@ -288,11 +288,11 @@ static int check_header(const struct sq_header_shm *h, uint64_t object_bytes, bo
         (!read_only && (h->read_compatible & ~(uint32_t)SQ_READ_COMPATIBLE_KNOWN) != 0))
         return sq_fail(-EPROTO, "the queue uses features this library does not know (%#x, %#x)",
                        h->incompatible, h->read_compatible);
-    if (h->lock_stamp != sq_lock_stamp() || h->cond_stamp != sq_cond_stamp())
+    if (h->lock_stamp != SQ_LOCK_STAMP || h->cond_stamp != sq_cond_stamp())
         return sq_fail(-EPROTO,
-                       "the queue was made by a library of another libc or SYNC "
+                       "the queue was made by a library with another lock or SYNC "
                        "(lock %#x, ours %#x; cond %u, ours %u)",
-                       h->lock_stamp, sq_lock_stamp(), h->cond_stamp, sq_cond_stamp());
+                       h->lock_stamp, SQ_LOCK_STAMP, h->cond_stamp, sq_cond_stamp());
     if (h->header_bytes != sizeof(*h) || h->slot_bytes != sizeof(struct sq_slot_shm) ||
         h->group_bytes != sizeof(struct sq_group_shm) || h->slot_count == 0 ||
         h->group_count == 0 || h->total_bytes != object_bytes || h->capacity_bytes < page ||
@@ -388,6 +388,13 @@ void sq_segment_close(struct sq_segment *s)
         close(s->fd);
     s->base = NULL;
     s->fd = -1;
+}
+
+bool sq_segment_has_fd(const struct sq_segment *s)
+{
+    struct stat st;
+
+    return fstat(s->fd, &st) == 0 && st.st_ino == s->inode && st.st_dev == s->device;
 }
 
 bool sq_segment_is_gone(struct sq_segment *s)

@@ -4,6 +4,8 @@
 #ifndef SQ_SEGMENT_H
 #define SQ_SEGMENT_H
 
+#include <sys/types.h>
+
 #include "layout.h"
 #include "ring.h"
 
@@ -13,6 +15,8 @@
 struct sq_segment {
     int fd;
     bool readable_only;
+    ino_t inode; /* of the object */
+    dev_t device;
     unsigned char *base; /* the object once, then its ring again */
     size_t mapped_bytes;
     struct sq_header_shm *header;
@@ -43,6 +47,9 @@ int sq_segment_open(struct sq_segment *segment, const struct sq_path *path, int 
                     const struct shmq_attr *attr);
 
 void sq_segment_close(struct sq_segment *segment);
+
+/* Whether the descriptor is still the one we opened. */
+bool sq_segment_has_fd(const struct sq_segment *segment);
 
 /* Whether the name is gone, asking the file system; marks the segment so. */
 bool sq_segment_is_gone(struct sq_segment *segment);

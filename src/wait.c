@@ -146,15 +146,19 @@ static int note_need(struct shmq *q, struct sq_need need, struct sq_deadline *de
             p->sleeper_count = need.count;
     }
     sq_leave(q, SQ_ROLE_PRODUCER);
-    return rc != -EAGAIN;
+    if (rc == -EBADMSG)
+        return sq_fail(rc, "the positions of the ring are damaged");
+    return rc == 0;
 }
 
 /*
- * A producer was woken, but its own message does not fit.  If there is room for
- * the least that a sleeper needs, wake them all and let them note their needs
- * anew.  Passing the wake on to one would not do: to a large one, which passes it
- * back, for ever; and not passing it would leave a small one asleep beside its
- * room.  Once a wake at most, and never when all messages are of one size.
+ * A producer was woken, but its own message does not fit.  If there seems to be
+ * room for the least that a sleeper needs, wake them all and let them note their
+ * needs anew.  Passing the wake on to one would not do: to a large one, which
+ * passes it back, for ever; and not passing it would leave a small one asleep
+ * beside its room.  Once for each position of the cursor, since only with that
+ * does room grow, and the least bytes and the least count may be of two sleepers
+ * neither of whom fits.  Never when all messages are of one size.
  */
 static int look_for_others(struct shmq *q, struct sq_deadline *deadline)
 {
@@ -163,17 +167,21 @@ static int look_for_others(struct shmq *q, struct sq_deadline *deadline)
 
     if (rc < 0)
         return rc;
-    bool room = p->sleeper_bytes != UINT64_MAX &&
+    uint64_t cursor = sq_load_acquire(&q->segment.ring.group->cursor_pos);
+    bool room = p->sleeper_bytes != UINT64_MAX && p->passed_pos != cursor &&
                 sq_ring_look_room(&q->segment.ring, p->sleeper_bytes, p->sleeper_count) == 0;
-    if (room)
+    if (room) {
+        p->passed_pos = cursor;
         p->sleeper_bytes = p->sleeper_count = UINT64_MAX;
+    }
     sq_leave(q, SQ_ROLE_PRODUCER);
     if (room)
         sq_wake(q, SQ_ROLE_PRODUCER, UINT32_MAX);
     return 0;
 }
 
-/* Sleep once, unless there is reason not to.  0 look again; -ETIMEDOUT, -EINTR. */
+/* Sleep once, unless there is reason not to.  1 it is ready; 0 look again;
+ * -ETIMEDOUT, -EINTR, and what entering the side said. */
 static int sleep_once(struct shmq *q, enum sq_role role, struct sq_need need,
                       struct sq_deadline *deadline, int64_t until_ns)
 {
@@ -189,11 +197,15 @@ static int sleep_once(struct shmq *q, enum sq_role role, struct sq_need need,
     rc = role == SQ_ROLE_PRODUCER ? note_need(q, need, deadline) : seems_ready(q, role, need);
     if (rc != 0 || sq_segment_marked_gone(&q->segment)) {
         sq_cond_cancel(cond);
-        return rc < 0 ? rc : 0;
+        return rc;
     }
     atomic_fetch_add(sleeping, 1);
     rc = sq_cond_sleep(cond, ticket, until_ns);
     atomic_fetch_sub(sleeping, 1);
+    if (rc == -EINTR)
+        return sq_fail_plainly(rc);
+    if (rc == -EBADMSG)
+        return sq_fail(rc, "what callers sleep on is damaged");
     if (rc == 0 && role == SQ_ROLE_PRODUCER && !seems_ready(q, role, need))
         rc = look_for_others(q, deadline);
     return rc;
@@ -254,13 +266,11 @@ int sq_wait(struct shmq *q, enum sq_role role, struct sq_need need, struct sq_de
         int64_t until_ns = next_look(now_ns, q->attachment.slot);
         rc = sleep_once(q, role, need, deadline, until_ns < end_ns ? until_ns : end_ns);
         now_ns = sq_clock_ns();
-        if (rc == -EBADMSG)
-            sq_fail(rc, "what callers sleep on is damaged");
         if (rc == -ETIMEDOUT && until_ns < end_ns)
             look_around(q, deadline->cancellable, now_ns);
         if (rc == -ETIMEDOUT)
             rc = 0;
     } while (rc == 0 && !seems_ready(q, role, need));
     account(q, role, now_ns - begun_ns);
-    return rc;
+    return rc < 0 ? rc : 0;
 }

@@ -191,12 +191,13 @@ static bool fill(struct crash_scene *s)
 /* A handle from before the death, ready on the sides the victim leaves to it. */
 static bool open_survivor(struct crash_scene *s)
 {
+    struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(1));
     int rc = shmq_open(&s->survivor, s->name, 0, NULL);
 
     if (rc == 0 && (s->op->flags & SHMQ_SOLE_PRODUCER) == 0)
-        rc = sq_make_ready(s->survivor, SQ_ROLE_PRODUCER);
+        rc = sq_make_ready(s->survivor, SQ_ROLE_PRODUCER, &deadline);
     if (rc == 0 && (s->op->flags & SHMQ_SOLE_CONSUMER) == 0)
-        rc = sq_make_ready(s->survivor, SQ_ROLE_CONSUMER);
+        rc = sq_make_ready(s->survivor, SQ_ROLE_CONSUMER, &deadline);
     return rc == 0 || crash_fail(s, "the survivor cannot attach: %s", shmq_strerror(rc));
 }
 

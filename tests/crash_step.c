@@ -40,13 +40,15 @@ static void begin_stepping(void)
 static void be_victim(struct crash_scene *s)
 {
     const struct crash_op *op = s->op;
+    struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(1));
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (op->ready != CRASH_NO_HANDLE) {
         if (shmq_open(&s->handle, s->name, op->flags, NULL) != 0)
             _exit(1);
         for (int role = 0; role < 2; role++)
-            if ((op->ready >> role & 1) != 0 && sq_make_ready(s->handle, (enum sq_role)role) != 0)
+            if ((op->ready >> role & 1) != 0 &&
+                sq_make_ready(s->handle, (enum sq_role)role, &deadline) != 0)
                 _exit(2);
     }
     if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0)

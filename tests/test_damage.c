@@ -154,13 +154,9 @@ static bool within(uint32_t off, size_t start, size_t bytes)
 
 static bool can_recover(const struct damage *d)
 {
-    const struct sq_header_shm *h = (const void *)target.image;
-
     for (unsigned i = 0; i < d->count; i++) {
         uint32_t off = d->hits[i].off;
-        if (within(off, h->producer_off, sizeof(struct sq_lock_shm)) ||
-            within(off, h->groups_off, sizeof(struct sq_lock_shm)) ||
-            within(off, SQ_CONTROL_OFF + offsetof(struct sq_control_shm, notices), 4))
+        if (within(off, SQ_CONTROL_OFF + offsetof(struct sq_control_shm, notices), 4))
             return false;
     }
     return true;
