@@ -68,7 +68,7 @@ static const struct {
 const char *shmq_strerror(int error)
 {
     if (error < 0)
-        error = -error;
+        error = (int)-(unsigned)error; /* INT_MIN has no opposite */
     for (size_t i = 0; i < sizeof(sentences) / sizeof(sentences[0]); i++)
         if (sentences[i].error == error)
             return sentences[i].sentence;

@@ -4,8 +4,8 @@
  * A forked child shares the parent's open file descriptions, and with them the
  * locks that say the parent lives: while the child had them open, a dead parent
  * would seem alive.  So a handler in the child gives each handle a descriptor of
- * its own at once, and mappings made from that.  For that the library must know the handles of its
- * process: the one piece of global state it has.
+ * its own at once, and mappings made from that.  For that the library must know
+ * the handles of its process: the one piece of global state it has.
  */
 #ifndef SQ_FORK_H
 #define SQ_FORK_H
