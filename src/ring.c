@@ -62,7 +62,8 @@ int sq_ring_look_room(const struct sq_ring *ring, uint64_t bytes, uint64_t count
 bool sq_ring_seems_roomy(const struct sq_ring *ring, uint64_t bytes, uint64_t count)
 {
     uint64_t cursor = sq_load_acquire(&ring->group->cursor_pos);
-    uint64_t tail = sq_load(&ring->producer->tail_pos);
+    /* Pairs with the release in sq_ring_publish(): the record is there. */
+    uint64_t tail = sq_load_acquire(&ring->producer->tail_pos);
 
     if (!sq_ring_spans(ring, cursor, tail))
         return true;
