@@ -12,7 +12,7 @@
 SQ_HOT void sample_wait(const struct sq_ring *ring, const struct sq_record_shm *record)
 {
     if (sq_unlikely((record->tag & SQ_RECORD_SAMPLED) != 0))
-        sq_ring_sample(ring, sq_elapsed_ns(sq_clock_ns(), record->put_ns));
+        sq_ring_sample(ring->home, sq_elapsed_ns(sq_clock_ns(), record->put_ns));
 }
 
 /*
@@ -44,38 +44,42 @@ SQ_HOT ssize_t take(const struct sq_ring *ring, const struct sq_walk *walk,
     return (ssize_t)length;
 }
 
-/* C: the next record, after something was found wrong.  0, -EAGAIN, -EBADMSG. */
-static int look_again(const struct sq_ring *ring, struct sq_walk *walk,
-                      struct sq_record_shm **record, uint32_t *length)
+/* C: take one, although something was found wrong.  As take_one(). */
+static ssize_t take_mended(const struct sq_ring *ring, void *buffer, size_t size,
+                           struct shmq_info *info)
 {
-    int rc = second_look(ring, walk);
+    struct sq_record_shm *record = NULL;
+    struct sq_walk walk;
+    uint32_t length;
+    int rc = 0;
 
-    if (rc == 0)
-        rc = sq_ring_begin_take(ring, walk);
-    if (rc < 0)
-        return rc;
-    *record = sq_walk_step(ring, walk, length);
-    return *record != NULL ? 0 : second_look(ring, walk);
+    for (int looks = 0; record == NULL; looks++) {
+        rc = looks == 0 ? 0 : second_look(ring, &walk);
+        if (rc < 0)
+            return rc;
+        rc = sq_ring_begin_take(ring, &walk);
+        if (rc == -EAGAIN)
+            return rc;
+        if (rc == 0)
+            record = sq_walk_step(ring, &walk, &length);
+    }
+    return take(ring, &walk, record, length, buffer, size, info);
 }
 
 /* C: take one.  Length, -EAGAIN, -EMSGSIZE, -EBADMSG. */
 SQ_HOT ssize_t take_one(const struct sq_ring *ring, void *buffer, size_t size,
                         struct shmq_info *info)
 {
-    struct sq_record_shm *record = NULL;
+    struct sq_record_shm *record;
     struct sq_walk walk;
     uint32_t length;
     int rc = sq_ring_begin_take(ring, &walk);
 
-    if (rc == -EAGAIN)
-        return rc;
-    if (sq_likely(rc == 0))
-        record = sq_walk_step(ring, &walk, &length);
-    if (sq_unlikely(record == NULL)) {
-        rc = look_again(ring, &walk, &record, &length);
-        if (rc < 0)
-            return rc;
-    }
+    if (sq_unlikely(rc < 0))
+        return rc == -EAGAIN ? rc : take_mended(ring->home, buffer, size, info);
+    record = sq_walk_step(ring, &walk, &length);
+    if (sq_unlikely(record == NULL))
+        return take_mended(ring->home, buffer, size, info);
     return take(ring, &walk, record, length, buffer, size, info);
 }
 
@@ -154,10 +158,11 @@ struct sq_harvest {
  * C: take what is there and fits, from `walk` on.  How many; *rc is 0, -EMSGSIZE
  * or -EBADMSG after what stopped it.
  */
-static unsigned take_run(const struct sq_ring *ring, struct sq_walk *walk, struct sq_harvest *h,
+static unsigned take_run(const struct sq_ring *home, struct sq_walk *walk, struct sq_harvest *h,
                          int *rc)
 {
     /* In registers: the copies may, for all the compiler knows, write to *h. */
+    const struct sq_ring ring_copy = *home, *ring = &ring_copy;
     struct sq_walk at = *walk;
     unsigned char *buffer = h->buffer;
     size_t used = h->used, size = h->size;
@@ -198,21 +203,19 @@ static unsigned take_run(const struct sq_ring *ring, struct sq_walk *walk, struc
 /* C: take what is there and fits.  How many, -EAGAIN, -EMSGSIZE, -EBADMSG. */
 static int take_many(const struct sq_ring *ring, struct sq_harvest *h)
 {
-    struct sq_walk walk;
-    int rc = sq_ring_begin_take(ring, &walk);
     unsigned taken = 0;
+    int rc;
 
-    if (rc == -EAGAIN)
-        return rc;
-    if (rc == 0)
-        taken = take_run(ring, &walk, h, &rc);
-    if (rc == -EBADMSG && taken == 0) {
-        rc = second_look(ring, &walk);
-        if (rc == 0)
-            rc = sq_ring_begin_take(ring, &walk);
+    do {
+        struct sq_walk walk;
+        rc = sq_ring_begin_take(ring, &walk);
+        if (rc == -EAGAIN)
+            return rc;
         if (rc == 0)
             taken = take_run(ring, &walk, h, &rc);
-    }
+        if (rc == -EBADMSG && taken == 0 && second_look(ring, &walk) < 0)
+            return rc;
+    } while (rc == -EBADMSG && taken == 0);
     if (taken == 0)
         return rc;
     /* The next one did not fit, or is damaged: the caller has enough for now. */
@@ -225,7 +228,6 @@ int shmq_get_many(shmq_t *q, void *buffer, size_t size, struct shmq_info *infos,
                   int64_t linger_ns, int64_t timeout_ns)
 {
     struct sq_harvest h = {buffer, size, 0, infos, count, 0};
-    const struct sq_ring ring = q->segment.ring; /* a copy, as in shmq_put() */
     struct sq_deadline deadline = sq_deadline_in(timeout_ns);
     struct sq_need none = {0};
     int rc = sq_check_timeout(timeout_ns);
@@ -240,7 +242,7 @@ int shmq_get_many(shmq_t *q, void *buffer, size_t size, struct shmq_info *infos,
         unsigned before = h.taken;
         rc = sq_enter(q, SQ_ROLE_CONSUMER, &deadline);
         if (rc == 0) {
-            rc = take_many(&ring, &h);
+            rc = take_many(&q->segment.ring, &h);
             sq_leave(q, SQ_ROLE_CONSUMER);
         }
         wake_after_get(q, h.taken - before);

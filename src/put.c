@@ -150,8 +150,9 @@ static unsigned plan_part(const struct sq_ring *ring, const struct shmq_buf *mes
 }
 
 /* Write and publish `count` messages, for which there is room. */
-static void append_many(const struct sq_ring *ring, const struct shmq_buf *messages, unsigned count)
+static void append_many(const struct sq_ring *home, const struct shmq_buf *messages, unsigned count)
 {
+    const struct sq_ring ring_copy = *home, *ring = &ring_copy;
     uint64_t tail = sq_load(&ring->producer->tail_pos);
     uint64_t id = sq_load(&ring->producer->next_id), payload_bytes = 0;
     uint32_t tag;
@@ -184,7 +185,7 @@ static int check_many(const struct shmq *q, const struct shmq_buf *messages, uns
 int shmq_put_many(shmq_t *q, const struct shmq_buf *messages, unsigned count, int64_t timeout_ns)
 {
     struct sq_deadline deadline = sq_deadline_in(timeout_ns);
-    const struct sq_ring ring = q->segment.ring; /* a copy, as in shmq_put() */
+    const struct sq_ring *ring = &q->segment.ring;
     unsigned put = 0;
     int rc = sq_check_timeout(timeout_ns);
 
@@ -194,11 +195,11 @@ int shmq_put_many(shmq_t *q, const struct shmq_buf *messages, unsigned count, in
         rc = check_many(q, messages, count);
     while (rc == 0 && put < count) {
         struct sq_need need;
-        unsigned part = plan_part(&ring, messages + put, count - put, &need);
-        rc = enter_with_room(q, &ring, need, &deadline);
+        unsigned part = plan_part(ring, messages + put, count - put, &need);
+        rc = enter_with_room(q, ring, need, &deadline);
         if (rc < 0)
             break;
-        append_many(&ring, messages + put, part);
+        append_many(ring, messages + put, part);
         sq_leave(q, SQ_ROLE_PRODUCER);
         wake_after_put(q, part);
         put += part;

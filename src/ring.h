@@ -18,6 +18,10 @@
 
 /* A process's view of one ring.  Sizes are its own copies, checked at attach. */
 struct sq_ring {
+    /* The handle's own view, this one or the one it was copied from.  The fast path
+     * works on a copy, which stays in registers if its address goes nowhere; what
+     * is out of line gets this one. */
+    const struct sq_ring *home;
     struct sq_producer_shm *producer;
     struct sq_group_shm *group;
     unsigned char *bytes;       /* mapped twice: 2 * capacity_bytes are addressable */
@@ -131,7 +135,7 @@ SQ_HOT void sq_ring_publish(const struct sq_ring *ring, uint64_t tail, uint64_t 
     sq_program_order(); /* next_id may lag behind the truth, never run ahead of it */
     sq_store(&p->next_id, next_id);
     if (sq_unlikely(next_id - p->low_id > sq_load(&p->peak_depth)))
-        sq_ring_look_peak(ring);
+        sq_ring_look_peak(ring->home);
 }
 
 /* --- C: taking --------------------------------------------------------- */

@@ -151,6 +151,7 @@ static void point(struct sq_segment *s, const struct sq_header_shm *h)
     s->control = (struct sq_control_shm *)(void *)(s->base + h->control_off);
     s->slots = (struct sq_slot_shm *)(void *)(s->base + h->slots_off);
     s->slot_count = h->slot_count;
+    s->ring.home = &s->ring;
     s->ring.producer = (struct sq_producer_shm *)(void *)(s->base + h->producer_off);
     s->ring.group = (struct sq_group_shm *)(void *)(s->base + h->groups_off);
     s->ring.bytes = s->base + h->ring_off;

@@ -52,6 +52,7 @@ static void ring_make(struct sq_ring *ring, uint64_t capacity, uint64_t max_mess
                              MAP_FAILED);
     close(fd);
     *ring = (struct sq_ring){
+        .home = ring,
         .producer = aligned_alloc(SQ_SEPARATE, sizeof(struct sq_producer_shm)),
         .group = aligned_alloc(SQ_SEPARATE, sizeof(struct sq_group_shm)),
         .bytes = bytes,
