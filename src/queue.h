@@ -28,6 +28,7 @@ struct sq_habit {
     _Atomic uint32_t heels;    /* how close behind the producer we run */
     _Atomic uint32_t no_yield; /* for so many waits do not yield */
     _Atomic uint64_t last_id;  /* finished_id when we last waited */
+    _Atomic uint64_t last_pos; /* cursor_pos then */
 };
 
 /* An open shmq_reserve(). */

@@ -9,10 +9,10 @@
  *
  * A spinning consumer must not run on the producer's heels: each look at the
  * tail takes the line from a producer that wants to write it again.  When
- * messages come faster than a line travels, it is better to look away for a
- * microsecond and find many.  In a ping-pong, where each message answers one of
- * ours, that would double the round trip.  The two are told apart by what was
- * found: at once, and several.
+ * messages come faster than a line travels, it is better to look away for some
+ * microseconds and find many: that doubles what goes through.  In a ping-pong, where each message
+ * answers one of ours, that would double the round trip.  The two are told apart by what was found:
+ * at once, and several.
  */
 #include <limits.h>
 #include <sched.h>
@@ -25,10 +25,12 @@ enum {
     SPIN_LEAST_NS = 1000,
     SPIN_MOST_NS = 40000,
     LOOKS_PER_CLOCK = 16,
-    BACK_OFF_PAUSES = 40, /* some microsecond */
-    HEELS_NEAR_LOOKS = 2, /* found within so many looks: close behind */
-    HEELS_TIMES = 3,      /* so often in a row: a stream */
-    HEELS_FEW = 2,        /* found no more than so many after looking away: none */
+    AWAY_NS = 10000, /* how long a look away lasts */
+    AWAY_PAUSES = 8,
+    HEELS_NEAR_LOOKS = 2,         /* found within so many looks: close behind */
+    HEELS_TIMES = 3,              /* so often in a row: a stream */
+    HEELS_LEAST_COUNT = 32,       /* found fewer after looking away, and less: too slow a */
+    HEELS_LEAST_BYTES = 32 << 10, /* stream to gain by it */
     YIELDS = 4,
     YIELD_LONGEST_NS = 200000, /* longer: a third process has this CPU */
     YIELD_REST = 64,           /* waits without, after yielding was in vain */
@@ -46,37 +48,58 @@ static void pause_times(int n)
         sq_pause();
 }
 
-/* How close behind the producer, from how many messages the last wait brought. */
+/* Whether we run on the producer's heels, also from what the last wait brought. */
 static bool on_heels(const struct shmq *q, struct sq_habit *habit)
 {
     uint64_t id = sq_load(&q->segment.ring.group->finished_id);
-    uint64_t burst = id - sq_load(&habit->last_id);
+    uint64_t pos = sq_load(&q->segment.ring.group->cursor_pos);
+    uint64_t count = id - sq_load(&habit->last_id), bytes = pos - sq_load(&habit->last_pos);
 
     sq_store(&habit->last_id, id);
+    sq_store(&habit->last_pos, pos);
     if (sq_load(&habit->heels) < HEELS_TIMES)
         return false;
-    if (burst > HEELS_FEW)
+    if (count >= HEELS_LEAST_COUNT || bytes >= HEELS_LEAST_BYTES)
         return true;
     sq_store(&habit->heels, 0);
     return false;
 }
 
-/* Spin for a while; whether that helped. */
-static bool spin(const struct shmq *q, enum sq_role role, struct sq_need need,
-                 struct sq_habit *habit, int64_t until_ns)
+/* Look away, and then once: whether it is ready. */
+static bool look_away(const struct shmq *q, enum sq_role role, struct sq_need need,
+                      int64_t until_ns)
 {
-    bool away = role == SQ_ROLE_PRODUCER || on_heels(q, habit);
+    do
+        pause_times(AWAY_PAUSES);
+    while (sq_clock_ns() < until_ns);
+    return seems_ready(q, role, need);
+}
 
+/* Look again and again: whether it is ready in time, and how close we were. */
+static bool keep_looking(const struct shmq *q, enum sq_role role, struct sq_need need,
+                         struct sq_habit *habit, int64_t until_ns)
+{
     for (unsigned looks = 1;; looks++) {
-        pause_times(away ? BACK_OFF_PAUSES : 1);
+        pause_times(1);
         if (seems_ready(q, role, need)) {
-            if (!away)
-                sq_store(&habit->heels, looks <= HEELS_NEAR_LOOKS ? sq_load(&habit->heels) + 1 : 0);
+            sq_store(&habit->heels, looks <= HEELS_NEAR_LOOKS ? sq_load(&habit->heels) + 1 : 0);
             return true;
         }
-        if ((away || looks % LOOKS_PER_CLOCK == 0) && sq_clock_ns() >= until_ns)
+        if (looks % LOOKS_PER_CLOCK == 0 && sq_clock_ns() >= until_ns)
             return false;
     }
+}
+
+/* Spin for a while; whether that helped. */
+static bool spin(const struct shmq *q, enum sq_role role, struct sq_need need,
+                 struct sq_habit *habit, int64_t now_ns, int64_t spin_ns)
+{
+    if (role == SQ_ROLE_CONSUMER && !on_heels(q, habit))
+        return keep_looking(q, role, need, habit, now_ns + spin_ns);
+    for (int64_t at_ns = now_ns; at_ns <= now_ns + spin_ns; at_ns += AWAY_NS)
+        if (look_away(q, role, need, at_ns + AWAY_NS))
+            return true;
+    return false;
 }
 
 /*
@@ -110,7 +133,7 @@ static bool spin_adaptively(struct shmq *q, enum sq_role role, struct sq_need ne
 
     if (waker_cpu == (uint32_t)sched_getcpu() + 1)
         return yield_adaptively(q, role, need, habit, now_ns);
-    bool helped = spin(q, role, need, habit, now_ns + spin_ns);
+    bool helped = spin(q, role, need, habit, now_ns, spin_ns);
     spin_ns = helped ? spin_ns * 2 : spin_ns / 2;
     spin_ns = spin_ns > SPIN_MOST_NS ? SPIN_MOST_NS : spin_ns;
     sq_store(&habit->spin_ns, spin_ns < SPIN_LEAST_NS ? SPIN_LEAST_NS : spin_ns);
