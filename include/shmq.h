@@ -8,7 +8,7 @@
  *
  * Conventions of every call:
  *  - It returns 0, a count or a length, or a negative errno value.  errno
- *    itself is not set.  shmq_strerror() explains a value in a sentence and
+ *    says nothing then.  shmq_strerror() explains a value in a sentence and
  *    shmq_last_error_detail() gives the figures of this thread's last failure.
  *  - Sizes are bytes.  Times are int64_t nanoseconds on CLOCK_MONOTONIC.
  *  - Timeouts are relative: SHMQ_NOWAIT, SHMQ_FOREVER or a number of
@@ -28,12 +28,15 @@
  *  - A thread that is cancelled while it waits in shmq_put() or shmq_get() ends
  *    within a second, holding nothing.  No other call is a cancellation point.
  *  - No call is async-signal-safe.
+ *  - A handle owns a file descriptor, which nobody else may close.
  *
  * Errors that any call may return, besides those it names:
  *   -EINVAL   an argument is wrong, or two contradict each other
  *   -EACCES   the handle was opened with SHMQ_RDONLY and the call would write
  *   -ESTALE   the queue's name was removed: no one can find this queue any
- *             more.  Puts are refused; gets hand out what is left first.
+ *             more.  Puts are refused; gets hand out what is left first.  After
+ *             shmq_unlink() at once; a name removed by other means (rm) is
+ *             noticed by whoever sleeps for a second or asks for statistics.
  *   -EBADMSG  the segment is damaged where this call needed it.  Nothing that
  *             could be read beyond the damage is lost: shmq_browse() shows what
  *             can be read and shmq_purge() makes the queue usable again.
@@ -112,14 +115,15 @@ struct shmq_attr {
  *
  * With SHMQ_CREATE a queue that does not exist is created after `attr` (NULL:
  * all defaults); no process ever sees it half made.  If it exists, its own
- * attributes hold and `attr` is ignored; it is refused with -EACCES when it
+ * attributes hold and `attr`, which must make sense, is ignored; it is refused with -EACCES when it
  * belongs to a user who is neither the caller nor root (somebody may have
  * planted it; open without SHMQ_CREATE to use it knowingly).
  *
  * SHMQ_SOLE_PRODUCER and SHMQ_SOLE_CONSUMER claim their side at once, and for
  * the life of the handle; when the holder dies the next one can claim it.
  *
- * Does not block.  Errors: -ENOENT no such queue; -EEXIST with SHMQ_EXCL;
+ * Blocks at most a second, and only to take a side over from a sole owner that
+ * died (-ETIMEDOUT, -EINTR).  Errors: -ENOENT no such queue; -EEXIST with SHMQ_EXCL;
  * -EACCES no permission; -EBUSY a sole role is taken, or others use that side;
  * -ENOSPC /dev/shm has no room (the detail names the bytes needed and free);
  * -EPROTO not a shmq queue, or of another format or lock layout; -EBADMSG
@@ -130,7 +134,8 @@ SHMQ_API int shmq_open(shmq_t **q, const char *name, int flags, const struct shm
 /*
  * Detach and free the handle; an open reservation is aborted.  NULL is fine.
  * The queue and its messages stay until shmq_unlink().  No other call on this
- * handle may be running.  Does not block.  Returns 0.
+ * handle may be running.  Does not block.  0, or -EBUSY: another thread has a
+ * reservation open on this handle, which stays open.
  */
 SHMQ_API int shmq_close(shmq_t *q);
 
@@ -173,10 +178,11 @@ struct shmq_buf {
 SHMQ_API int shmq_put(shmq_t *q, const void *data, size_t length, int64_t timeout_ns);
 
 /*
- * Append `count` messages in order, with one lock and one wake.  Returns how
- * many were put: all, or fewer if time or room ran out after some.  A batch for
- * which there is room at once is put whole or not at all, even if the caller is
- * killed; one that has to wait for room is put in parts.
+ * Append `count` messages in order, with one lock and one wake.  A batch that an
+ * empty ring can hold is put whole or not at all, even if the caller is killed:
+ * it waits until there is room for all of it.  A larger one is put in parts of
+ * that kind.  Returns how many were put: fewer than `count` if the time was over
+ * after some parts.
  * Errors: as shmq_put(), when none was put.  A message too long for the queue
  * anywhere in the batch refuses the whole batch.
  */
@@ -213,8 +219,9 @@ SHMQ_API int shmq_get_many(shmq_t *q, void *buffer, size_t size, struct shmq_inf
  * in between leaves nothing behind.
  *
  * The reservation belongs to the calling thread, and until it ends the other
- * producers wait, so fill it quickly.  One reservation at a time a handle and
- * thread: -EBUSY.  May block as shmq_put(); same errors.
+ * producers wait, so fill it quickly; a put by the same thread through another
+ * handle would wait for itself.  It is aborted when the thread ends.  One
+ * reservation at a time a handle and thread: -EBUSY.  May block as shmq_put(); same errors.
  * shmq_commit() and shmq_abort() do not block; -EINVAL without a reservation of
  * this thread, or when `length` is more than was reserved (it stays open).
  */
@@ -241,8 +248,9 @@ SHMQ_API ssize_t shmq_browse(shmq_t *q, uint64_t *place, void *buffer, size_t si
 
 /*
  * Remove all messages that wait now; returns how many.  Also the way out of a
- * damaged record.  Needs the consumer's side: -EBUSY while a sole consumer of
- * another handle has it.  Blocks at most a second for the lock: -ETIMEDOUT.
+ * damaged record.  Needs the consumer's side, and for a damaged ring the
+ * producer's too: -EBUSY while another handle has it alone.  Blocks at most a
+ * second for their locks: -ETIMEDOUT, -EINTR.
  */
 SHMQ_API int64_t shmq_purge(shmq_t *q);
 
@@ -256,7 +264,9 @@ SHMQ_API int64_t shmq_depth(shmq_t *q);
 /*
  * A reading of the queue's counters, taken without a lock while the queue moves
  * on: each figure is right by itself, sums across figures may be off by what
- * went through meanwhile.  Totals are since the queue was created.
+ * went through meanwhile.  Totals are since the queue was created; but for
+ * put_count and depth, a process that is killed may leave them off by what it was
+ * about to do.
  */
 struct shmq_stats {
     size_t size;               /* sizeof(struct shmq_stats), set by the caller */

@@ -54,31 +54,44 @@ static void clean(struct sq_segment *s, struct sq_slot_shm *slot)
     atomic_fetch_add(&s->control->dead_count, 1);
 }
 
+/* Take slot `i` if its byte is free: 0, -EAGAIN, or what fcntl() said. */
+static int take_slot(struct sq_segment *s, struct sq_attachment *a, uint32_t i, uint32_t flags)
+{
+    struct sq_slot_shm *slot = &s->slots[i];
+    int rc = lock_byte(s->fd, SLOT_BASE + i, F_WRLCK);
+
+    if (rc == -EACCES)
+        return -EAGAIN;
+    if (rc < 0)
+        return rc;
+    clean(s, slot);
+    slot->generation++;
+    slot->pid = (int32_t)getpid();
+    slot->flags = flags & (SHMQ_SOLE_PRODUCER | SHMQ_SOLE_CONSUMER);
+    slot->attached_ns = sq_clock_ns();
+    read_command(slot->command);
+    sq_store_release(&slot->state, SQ_SLOT_USED);
+    *a = (struct sq_attachment){(int)i, sq_lock_word(i, slot->generation)};
+    return 0;
+}
+
 int sq_attach(struct sq_segment *s, struct sq_attachment *a, uint32_t flags)
 {
-    a->slot = -1;
+    *a = (struct sq_attachment){-1, 0};
     if (s->readable_only)
         return 0;
-    for (uint32_t i = 0; i < s->slot_count; i++) {
-        struct sq_slot_shm *slot = &s->slots[i];
-        /* Marked used, and most likely is; the sweep frees those of the dead. */
-        if (sq_load(&slot->state) != SQ_SLOT_FREE && sq_attach_alive(s, i))
-            continue;
-        int rc = lock_byte(s->fd, SLOT_BASE + i, F_WRLCK);
-        if (rc == -EAGAIN || rc == -EACCES)
-            continue;
-        if (rc < 0)
-            return sq_fail(rc, "cannot lock a slot of the attach table");
-        clean(s, slot);
-        slot->generation++;
-        slot->pid = (int32_t)getpid();
-        slot->flags = flags & (SHMQ_SOLE_PRODUCER | SHMQ_SOLE_CONSUMER);
-        slot->attached_ns = sq_clock_ns();
-        read_command(slot->command);
-        sq_store_release(&slot->state, SQ_SLOT_USED);
-        *a = (struct sq_attachment){(int)i, sq_lock_word(i, slot->generation)};
-        return 0;
-    }
+    sq_attach_sweep(s, a, sq_clock_ns());
+    /* Those marked free, and if there is none, those that have died since. */
+    for (int marked = 0; marked < 2; marked++)
+        for (uint32_t i = 0; i < s->slot_count; i++) {
+            if ((sq_load(&s->slots[i].state) != SQ_SLOT_FREE) != marked)
+                continue;
+            int rc = take_slot(s, a, i, flags);
+            if (rc == 0)
+                return 0;
+            if (rc != -EAGAIN)
+                return sq_fail(rc, "cannot lock a slot of the attach table");
+        }
     return sq_fail(-EUSERS, "all %u slots of the attach table are taken", s->slot_count);
 }
 
