@@ -127,7 +127,7 @@ bool sq_attach_owner_lives(const struct sq_segment *s, const struct sq_attachmen
     return (int)slot != self->slot && (sq_attach_alive(s, slot) || !sq_segment_has_fd(s));
 }
 
-bool sq_attach_sweep(struct sq_segment *s, const struct sq_attachment *self, int64_t now_ns)
+void sq_attach_sweep(struct sq_segment *s, const struct sq_attachment *self, int64_t now_ns)
 {
     int64_t swept_ns = sq_load(&s->control->swept_ns);
 
@@ -135,9 +135,9 @@ bool sq_attach_sweep(struct sq_segment *s, const struct sq_attachment *self, int
      * is another time namespace's, or damage. */
     int64_t ago_ns = sq_elapsed_ns(now_ns, swept_ns);
     if (ago_ns >= 0 && ago_ns < SWEEP_EVERY_NS)
-        return false;
+        return;
     if (!atomic_compare_exchange_strong(&s->control->swept_ns, &swept_ns, now_ns))
-        return false;
+        return;
     for (uint32_t i = 0; i < s->slot_count; i++) {
         if (sq_load(&s->slots[i].state) == SQ_SLOT_FREE || (int)i == self->slot ||
             sq_attach_alive(s, i))
@@ -147,7 +147,6 @@ bool sq_attach_sweep(struct sq_segment *s, const struct sq_attachment *self, int
             lock_byte(s->fd, SLOT_BASE + i, F_UNLCK);
         }
     }
-    return true;
 }
 
 int sq_role_claim(const struct sq_segment *s, enum sq_role role, bool sole)

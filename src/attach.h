@@ -45,9 +45,8 @@ bool sq_attach_alive(const struct sq_segment *segment, uint32_t slot);
 bool sq_attach_owner_lives(const struct sq_segment *segment, const struct sq_attachment *self,
                            uint32_t owner);
 
-/* Clean up after the dead, unless somebody did within the last second; whether
- * it was us. */
-bool sq_attach_sweep(struct sq_segment *segment, const struct sq_attachment *self, int64_t now_ns);
+/* Clean up after the dead, unless somebody did within the last second. */
+void sq_attach_sweep(struct sq_segment *segment, const struct sq_attachment *self, int64_t now_ns);
 
 /*
  * Claim a side, shared with others or alone, until the descriptor closes.

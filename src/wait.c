@@ -262,8 +262,8 @@ static void look_around(struct shmq *q, bool cancellable, int64_t now_ns)
 {
     if (cancellable)
         pthread_testcancel();
-    if (sq_attach_sweep(&q->segment, &q->attachment, now_ns))
-        sq_segment_is_gone(&q->segment); /* one asks, its mark tells all */
+    sq_segment_is_gone(&q->segment);
+    sq_attach_sweep(&q->segment, &q->attachment, now_ns);
 }
 
 int sq_wait(struct shmq *q, enum sq_role role, struct sq_need need, struct sq_deadline *deadline)
