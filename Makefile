@@ -26,7 +26,8 @@ LIB_SRC  := $(filter-out src/cond_$(SYNC_OTHER).c,$(wildcard src/*.c))
 LIB_OBJ  := $(LIB_SRC:%.c=$(BUILD)/%.o)
 TOOLS    := $(addprefix $(BUILD)/,shmq shmq-stat)
 TESTS    := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
-MANPAGES := $(wildcard tools/*.1)
+# shmq-bench is for this tree, and not installed.
+MANPAGES := $(filter-out tools/shmq-bench.1,$(wildcard tools/*.1))
 
 .DELETE_ON_ERROR:
 .SUFFIXES:

@@ -18,7 +18,7 @@ endef
 ALL_TESTS := $(patsubst tests/test_%.c,%,$(wildcard tests/test_*.c))
 
 .PHONY: check deps check-build check-unit check-tools check-examples check-layers \
-        check-asan check-tsan check-posix check-clang check-musl check-valgrind check-symbols \
+        check-asan check-tsan check-posix check-clang check-musl check-valgrind check-growth check-symbols \
         check-install check-left lint tests tests-run
 
 check: deps
@@ -55,6 +55,8 @@ check-asan:
 check-tsan:
 	$(MAKE) BUILD=build-tsan CFLAGS="$(TSAN_FLAGS)" \
 	    TEST_PREFIX="env TSAN_OPTIONS=halt_on_error=1" ONLY="$(TSAN_TESTS)" tests-run
+	$(MAKE) BUILD=build-tsan CFLAGS="$(TSAN_FLAGS)" build-tsan/tests/storm
+	env TSAN_OPTIONS=halt_on_error=1 build-tsan/tests/storm 4 --threads
 
 check-posix:
 	$(MAKE) BUILD=build-posix SYNC=posix tests-run
@@ -70,6 +72,12 @@ check-musl:
 check-valgrind:
 	$(MAKE) TEST_PREFIX="valgrind -q --leak-check=full --error-exitcode=9 --child-silent-after-fork=yes" \
 	    ONLY="$(VALGRIND_TESTS)" tests-run
+
+$(BUILD)/tests/growth: $(BUILD)/tests/growth.o $(BUILD)/libshmq.a
+	$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
+check-growth: $(BUILD)/tests/growth
+	sh tests/growth.sh $(BUILD)
 
 check-symbols: all
 	sh tests/symbols.sh $(BUILD)

@@ -75,6 +75,7 @@ stage posix $MAKE "$jobs" check-posix
 stage clang $MAKE "$jobs" check-clang
 stage musl $MAKE "$jobs" check-musl
 stage valgrind $MAKE "$jobs" check-valgrind
+stage growth $MAKE check-growth
 stage symbols $MAKE check-symbols
 stage install $MAKE check-install
 stage left nothing_left
