@@ -90,14 +90,18 @@ static bool keep_looking(const struct shmq *q, enum sq_role role, struct sq_need
     }
 }
 
-/* Spin for a while; whether that helped. */
+/* Spin for a while, but not beyond end_ns; whether that helped. */
 static bool spin(const struct shmq *q, enum sq_role role, struct sq_need need,
-                 struct sq_habit *habit, int64_t now_ns, int64_t spin_ns)
+                 struct sq_habit *habit, int64_t now_ns, int64_t end_ns)
 {
+    int64_t spin_ns = sq_load(&habit->spin_ns);
+    int64_t until_ns = spin_ns < end_ns - now_ns ? now_ns + spin_ns : end_ns;
+
     if (role == SQ_ROLE_CONSUMER && !on_heels(q, habit))
-        return keep_looking(q, role, need, habit, now_ns + spin_ns);
-    for (int64_t at_ns = now_ns; at_ns <= now_ns + spin_ns; at_ns += AWAY_NS)
-        if (look_away(q, role, need, at_ns + AWAY_NS))
+        return keep_looking(q, role, need, habit, until_ns);
+    /* At least one look away is had whole, where the time allows. */
+    for (int64_t at_ns = now_ns + AWAY_NS; at_ns < until_ns + AWAY_NS; at_ns += AWAY_NS)
+        if (look_away(q, role, need, at_ns < end_ns ? at_ns : end_ns))
             return true;
     return false;
 }
@@ -125,7 +129,8 @@ static bool yield_adaptively(const struct shmq *q, enum sq_role role, struct sq_
     return helped;
 }
 
-static bool spin_adaptively(struct shmq *q, enum sq_role role, struct sq_need need, int64_t now_ns)
+static bool spin_adaptively(struct shmq *q, enum sq_role role, struct sq_need need, int64_t now_ns,
+                            int64_t end_ns)
 {
     struct sq_habit *habit = &q->habit[role];
     uint32_t waker_cpu = sq_load(&sq_side_cond(q, role)->waker_cpu);
@@ -133,7 +138,7 @@ static bool spin_adaptively(struct shmq *q, enum sq_role role, struct sq_need ne
 
     if (waker_cpu == (uint32_t)sched_getcpu() + 1)
         return yield_adaptively(q, role, need, habit, now_ns);
-    bool helped = spin(q, role, need, habit, now_ns, spin_ns);
+    bool helped = spin(q, role, need, habit, now_ns, end_ns);
     spin_ns = helped ? spin_ns * 2 : spin_ns / 2;
     spin_ns = spin_ns > SPIN_MOST_NS ? SPIN_MOST_NS : spin_ns;
     sq_store(&habit->spin_ns, spin_ns < SPIN_LEAST_NS ? SPIN_LEAST_NS : spin_ns);
@@ -275,7 +280,7 @@ int sq_wait(struct shmq *q, enum sq_role role, struct sq_need need, struct sq_de
     /* Also ends a caller that keeps finding nothing where there seems something. */
     if (now_ns >= end_ns)
         return sq_fail_plainly(-ETIMEDOUT);
-    if (spin_adaptively(q, role, need, now_ns) || seems_ready(q, role, need))
+    if (spin_adaptively(q, role, need, now_ns, end_ns) || seems_ready(q, role, need))
         return 0;
     do {
         if (sq_segment_marked_gone(&q->segment)) {
