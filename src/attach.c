@@ -54,6 +54,16 @@ static void clean(struct sq_segment *s, struct sq_slot_shm *slot)
     atomic_fetch_add(&s->control->dead_count, 1);
 }
 
+/* Slots up to `count` are to be looked through from now on. */
+static void raise_touched(struct sq_segment *s, uint32_t count)
+{
+    uint32_t touched = sq_load(&s->control->slots_touched);
+
+    while (touched < count &&
+           !atomic_compare_exchange_weak(&s->control->slots_touched, &touched, count))
+        ;
+}
+
 /* Take slot `i` if its byte is free: 0, -EAGAIN, or what fcntl() said. */
 static int take_slot(struct sq_segment *s, struct sq_attachment *a, uint32_t i, uint32_t flags)
 {
@@ -70,6 +80,7 @@ static int take_slot(struct sq_segment *s, struct sq_attachment *a, uint32_t i, 
     slot->flags = flags & (SHMQ_SOLE_PRODUCER | SHMQ_SOLE_CONSUMER);
     slot->attached_ns = sq_clock_ns();
     read_command(slot->command);
+    raise_touched(s, i + 1);
     sq_store_release(&slot->state, SQ_SLOT_USED);
     *a = (struct sq_attachment){(int)i, sq_lock_word(i, slot->generation)};
     return 0;
@@ -113,6 +124,12 @@ bool sq_attach_alive(const struct sq_segment *s, uint32_t slot)
     return fcntl(s->fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
 }
 
+bool sq_attach_taken(const struct sq_segment *s, const struct sq_attachment *self, uint32_t slot)
+{
+    return sq_load_acquire(&s->slots[slot].state) != SQ_SLOT_FREE &&
+           ((int)slot == self->slot || sq_attach_alive(s, slot));
+}
+
 bool sq_attach_owner_lives(const struct sq_segment *s, const struct sq_attachment *self,
                            uint32_t owner)
 {
@@ -138,9 +155,8 @@ void sq_attach_sweep(struct sq_segment *s, const struct sq_attachment *self, int
         return;
     if (!atomic_compare_exchange_strong(&s->control->swept_ns, &swept_ns, now_ns))
         return;
-    for (uint32_t i = 0; i < s->slot_count; i++) {
-        if (sq_load(&s->slots[i].state) == SQ_SLOT_FREE || (int)i == self->slot ||
-            sq_attach_alive(s, i))
+    for (uint32_t i = 0, count = sq_attach_slots(s); i < count; i++) {
+        if (sq_load(&s->slots[i].state) == SQ_SLOT_FREE || sq_attach_taken(s, self, i))
             continue;
         if (lock_byte(s->fd, SLOT_BASE + i, F_WRLCK) == 0) {
             clean(s, &s->slots[i]);

@@ -35,6 +35,18 @@ static inline struct sq_slot_shm *sq_attach_slot(const struct sq_segment *segmen
     return attachment->slot < 0 ? NULL : &segment->slots[attachment->slot];
 }
 
+/* How many slots there are to look through. */
+static inline uint32_t sq_attach_slots(const struct sq_segment *segment)
+{
+    uint32_t touched = sq_load_acquire(&segment->control->slots_touched);
+
+    return touched < segment->slot_count ? touched : segment->slot_count;
+}
+
+/* Whether a slot is taken, and not by the dead. */
+bool sq_attach_taken(const struct sq_segment *segment, const struct sq_attachment *self,
+                     uint32_t slot);
+
 /* Whether the owner of a slot lives. */
 bool sq_attach_alive(const struct sq_segment *segment, uint32_t slot);
 

@@ -77,6 +77,9 @@ struct sq_header_shm {
 
 struct sq_control_shm {
     alignas(SQ_SEPARATE) _Atomic uint32_t notices; /* enum sq_notice; bits are only ever set */
+    /* No slot from here on was ever taken.  Raised by who takes one, before it is
+     * marked used. */
+    _Atomic uint32_t slots_touched;
     _Atomic int64_t swept_ns;    /* last look for dead processes; whoever wins the swap */
     _Atomic uint64_t dead_count; /* attached processes found dead; whoever cleans the slot */
     _Atomic uint64_t recoveries; /* dead owners of a lock or role; whoever repairs */

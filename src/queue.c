@@ -37,9 +37,8 @@ static void forget_parent(struct sq_forkable *forkable)
     pthread_mutex_init(&q->claim_lock, NULL);
     sq_store(&q->state, 0);
     q->attachment = (struct sq_attachment){-1, 0};
-    for (int role = 0; role < 2; role++) {
+    for (int role = 0; role < 2; role++)
         sq_store(&q->guard[role].taken, false);
-    }
     sq_store(&q->reservation.thread, 0);
 }
 

@@ -32,9 +32,8 @@ static void count_attached(const struct shmq *q, struct shmq_stats *st)
 {
     const struct sq_segment *s = &q->segment;
 
-    for (uint32_t i = 0; i < s->slot_count; i++) {
-        if (sq_load(&s->slots[i].state) == SQ_SLOT_FREE ||
-            ((int)i != q->attachment.slot && !sq_attach_alive(s, i)))
+    for (uint32_t i = 0, count = sq_attach_slots(s); i < count; i++) {
+        if (!sq_attach_taken(s, &q->attachment, i))
             continue;
         st->attached++;
         st->sleeping_producers += sq_load(&s->slots[i].sleeping_producers);
@@ -100,10 +99,9 @@ int shmq_attached(shmq_t *q, struct shmq_process *list, unsigned count)
     const struct sq_segment *s = &q->segment;
     unsigned found = 0;
 
-    for (uint32_t i = 0; i < s->slot_count; i++) {
+    for (uint32_t i = 0, slots = sq_attach_slots(s); i < slots; i++) {
         const struct sq_slot_shm *slot = &s->slots[i];
-        if (sq_load_acquire(&slot->state) == SQ_SLOT_FREE ||
-            ((int)i != q->attachment.slot && !sq_attach_alive(s, i)))
+        if (!sq_attach_taken(s, &q->attachment, i))
             continue;
         if (found < count) {
             list[found] = (struct shmq_process){
