@@ -1,5 +1,5 @@
 # shmq: `make demo` shows it working, `make check` tests it, `make install`
-# installs it.  Variables: CC, CFLAGS, PREFIX, DESTDIR, SYNC=futex|posix.
+# installs it.  Variables: CC, CFLAGS, PREFIX, DESTDIR, SYNC=futex|posix, LZ4=yes|no.
 
 VERSION  := 0.1.0
 SONAME   := libshmq.so.0
@@ -11,14 +11,22 @@ MANDIR   ?= $(PREFIX)/share/man
 SYNC     ?= futex
 BUILD    ?= build
 
+# Payloads are compressed where liblz4 is to be had (LZ4=no: not even then).
+PKG_CONFIG ?= pkg-config
+LZ4        ?= $(shell $(PKG_CONFIG) --exists liblz4 2>/dev/null && echo yes || echo no)
+ifeq ($(LZ4),yes)
+LZ4_CFLAGS := -DSQ_WITH_LZ4 $(shell $(PKG_CONFIG) --cflags liblz4)
+LZ4_LIBS   := $(shell $(PKG_CONFIG) --libs liblz4)
+endif
+
 CC       ?= cc
 CFLAGS   ?= -O2 -g
 WARN     := -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wstrict-prototypes \
             -Wmissing-prototypes -Wvla -Werror
 BASE     := -std=c11 -D_GNU_SOURCE -Iinclude -fno-strict-aliasing -MMD -MP $(WARN) \
             $(if $(filter posix,$(SYNC)),-DSQ_SYNC_POSIX)
-LIBFLAGS := $(BASE) -fPIC -fvisibility=hidden
-LDLIBS   := -lpthread
+LIBFLAGS := $(BASE) -fPIC -fvisibility=hidden $(LZ4_CFLAGS)
+LDLIBS   := -lpthread $(LZ4_LIBS)
 
 # The condition variable has two bodies; exactly one is built in.
 SYNC_OTHER := $(if $(filter posix,$(SYNC)),futex,posix)
@@ -52,7 +60,7 @@ $(BUILD)/$(SONAME): $(LIB_OBJ) src/libshmq.map
 
 $(BUILD)/shmq.pc: src/shmq.pc.in Makefile
 	@mkdir -p $(@D)
-	sed -e 's|@PREFIX@|$(PREFIX)|;s|@LIBDIR@|$(LIBDIR)|;s|@INCDIR@|$(INCDIR)|;s|@VERSION@|$(VERSION)|' \
+	sed -e 's|@PREFIX@|$(PREFIX)|;s|@LIBDIR@|$(LIBDIR)|;s|@INCDIR@|$(INCDIR)|;s|@VERSION@|$(VERSION)|;s|@LZ4_LIBS@|$(LZ4_LIBS)|' \
 	    $< > $@
 
 # --- tools ---------------------------------------------------------------
@@ -62,9 +70,10 @@ $(BUILD)/tools/%.o: tools/%.c
 	$(CC) $(BASE) $(CFLAGS) -c $< -o $@
 
 # A tool is linked of its own file, those named here, and what all share.
-OBJ_shmq      := cmd_admin cmd_get cmd_ls cmd_put
-OBJ_shmq-stat := stat_report stat_watch
-OBJ_common    := cli text
+OBJ_shmq      := cmd_admin cmd_get cmd_group cmd_look cmd_ls cmd_message cmd_peek cmd_policy cmd_put \
+                 cmd_work group input message policy reader target work_child
+OBJ_shmq-stat := group stat_dead stat_group stat_report stat_watch
+OBJ_common    := cli cli_number text
 
 .SECONDEXPANSION:
 $(TOOLS): $(BUILD)/%: $(BUILD)/tools/%.o $$(addprefix $(BUILD)/tools/,$$(addsuffix .o,$$(OBJ_$$*))) \
@@ -84,6 +93,10 @@ $(BUILD)/demo: $(BUILD)/tools/demo.o $(BUILD)/libshmq.a
 $(BUILD)/tests/%.o: tests/%.c
 	@mkdir -p $(@D)
 	$(CC) $(BASE) -Isrc $(CFLAGS) -c $< -o $@
+
+# Those that compare with plain lists (tests/reference.h).
+$(BUILD)/tests/test_group: $(patsubst %,$(BUILD)/tests/%.o,group_scene group_check group_steps)
+$(BUILD)/tests/test_group: $(patsubst %,$(BUILD)/tests/%.o,reference shrink)
 
 $(TESTS): %: %.o $(BUILD)/tests/helper.o $(BUILD)/libshmq.a
 	$(CC) $(CFLAGS) $(LDFLAGS) $^ -lcmocka $(LDLIBS) -o $@

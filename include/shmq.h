@@ -4,7 +4,8 @@
  * A queue is a named shared-memory object, /dev/shm/shmq.NAME.  There is no
  * daemon: the library in each attached process does the work.  Whoever is
  * killed, wherever, the others carry on; a message that was put is neither
- * lost nor torn, and it is handed out once.
+ * lost nor torn.  shmq_get() hands it out once; shmq_receive() again and again,
+ * to one consumer at a time, until it is acknowledged.
  *
  * Conventions of every call:
  *  - It returns 0, a count or a length, or a negative errno value.  errno
@@ -76,13 +77,63 @@ enum {
     SHMQ_RDONLY = 1 << 2,        /* map read-only: depth, stats, peek, browse */
     SHMQ_SOLE_PRODUCER = 1 << 3, /* no one else may put; puts take no lock */
     SHMQ_SOLE_CONSUMER = 1 << 4, /* no one else may get; gets take no lock */
+    SHMQ_TOPIC = 1 << 5,         /* created as a topic: read by groups only */
+    SHMQ_UNIQUE = 1 << 6,        /* created so that one key is there at most once among
+                                    messages not finished (parked ones are) */
 };
 
 /* What a put does when there is no room. */
 enum shmq_full {
     SHMQ_FULL_BLOCK = 0, /* wait for room until the timeout */
     SHMQ_FULL_FAIL = 1,  /* return -EAGAIN at once */
-    SHMQ_FULL_DROP = 2,  /* drop the oldest messages (they are counted) */
+    SHMQ_FULL_DROP = 2,  /* drop the oldest messages (they are counted); where
+                            leased ones are in the way, as SHMQ_FULL_BLOCK */
+};
+
+/* In which order a group hands out what waits.  In each of them a message may
+ * have a delay; once that is over it takes the place it would have had. */
+enum shmq_order {
+    SHMQ_FIFO = 0,     /* as they were put */
+    SHMQ_LIFO = 1,     /* the last one put first */
+    SHMQ_PRIORITY = 2, /* the higher priority first, equals as they were put */
+};
+
+/* How long a message rests before its next try.  d: retry_first_ns, f:
+ * retry_factor, n: how many tries it has had; then the jitter, then the cap. */
+enum shmq_retry {
+    SHMQ_RETRY_FIXED = 0,       /* d */
+    SHMQ_RETRY_LINEAR = 1,      /* d * n */
+    SHMQ_RETRY_EXPONENTIAL = 2, /* d * f ^ (n - 1) */
+    SHMQ_RETRY_FIBONACCI = 3,   /* d * 1, 1, 2, 3, 5, ... */
+    SHMQ_RETRY_RANDOM = 4,      /* evenly between 0 and min(d * n, the greatest) */
+};
+
+/* What becomes of a group that does not keep up, when the ring is full. */
+enum shmq_lag {
+    SHMQ_LAG_DEFAULT = 0, /* as the queue's full policy: drop if that is to drop */
+    SHMQ_LAG_HOLD = 1,    /* producers wait for it (or fail) */
+    SHMQ_LAG_DROP = 2,    /* it loses its oldest messages; they are counted */
+};
+
+#define SHMQ_NAME_LONGEST  200 /* of a queue */
+#define SHMQ_GROUP_LONGEST 63  /* of a group */
+
+/*
+ * How a group treats the messages it hands out on lease.  Fields left 0 take the
+ * default.  Jitter 0.1 makes each rest up to a tenth shorter or longer.
+ */
+struct shmq_policy {
+    int64_t lease_ns;             /* how long a consumer may keep a message; default 30 s */
+    uint32_t max_attempts;        /* deliveries in all; 0: no limit */
+    uint32_t retry;               /* enum shmq_retry */
+    int64_t retry_first_ns;       /* d; 0: at once */
+    int64_t retry_greatest_ns;    /* the cap; 0: an hour, or d if that is longer */
+    double retry_factor;          /* f; 0: 2 */
+    double retry_jitter;          /* 0 to 1 */
+    uint32_t lag;                 /* enum shmq_lag */
+    uint32_t dead_letter_expired; /* 1: expired messages become dead letters */
+    char dead_letter[SHMQ_NAME_LONGEST + 8]; /* queue for dead letters; "": they are
+                                                parked where they are */
 };
 
 /*
@@ -102,11 +153,27 @@ struct shmq_attr {
     uint32_t full;              /* enum shmq_full */
     uint32_t mode;              /* permission bits of the object, not subject to
                                    the umask; 0: 0600 */
+    uint32_t order;             /* enum shmq_order, of all its groups */
+    uint32_t max_groups;        /* of a topic: 1 to 64, default 16; else 1 */
+    uint32_t pending_count;     /* how many messages a group can have leased,
+                                   delayed, returned or parked at a time; default
+                                   1024.  With another order than FIFO all that
+                                   waits counts: default max_messages, or else
+                                   capacity / 64; max_messages is at most this */
+    uint32_t compress_bytes;    /* shmq_send() compresses payloads of at least so
+                                   many bytes, if that makes them shorter; 0: none.
+                                   -ENOTSUP from shmq_open() in a library built
+                                   without liblz4 */
+    uint32_t kind;              /* set by shmq_attr_of(): SHMQ_TOPIC, SHMQ_UNIQUE; to
+                                   open with, a flag of shmq_open() says so and this is 0 */
+    uint32_t reserved;          /* 0 */
+    struct shmq_policy policy;  /* of the queue's own group, and of groups that
+                                   bring none */
 };
 
 #define SHMQ_ATTR_INIT                                                                             \
     {                                                                                              \
-        sizeof(struct shmq_attr), 0, 0, 0, 0, 0                                                    \
+        .size = sizeof(struct shmq_attr)                                                           \
     }
 
 /*
@@ -120,7 +187,9 @@ struct shmq_attr {
  * planted it; open without SHMQ_CREATE to use it knowingly).
  *
  * SHMQ_SOLE_PRODUCER and SHMQ_SOLE_CONSUMER claim their side at once, and for
- * the life of the handle; when the holder dies the next one can claim it.
+ * the life of the handle; when the holder dies the next one can claim it.  A topic,
+ * a unique queue and one that drops its oldest have no sole consumer (-EINVAL),
+ * since others must enter that side.
  *
  * Blocks at most a second, and only to take a side over from a sole owner that
  * died (-ETIMEDOUT, -EINTR).  Errors: -ENOENT no such queue; -EEXIST with SHMQ_EXCL;
@@ -173,7 +242,8 @@ struct shmq_buf {
  *
  * Errors: -EMSGSIZE longer than max_message_bytes; -EAGAIN no room and
  * SHMQ_NOWAIT or full=fail; -ETIMEDOUT; -EINTR; -EBUSY a sole producer has the
- * queue, or this thread holds an open reservation on this handle.
+ * queue, or this thread holds an open reservation on this handle; -EINVAL also when
+ * the queue is unique, where messages have keys: shmq_send().
  */
 SHMQ_API int shmq_put(shmq_t *q, const void *data, size_t length, int64_t timeout_ns);
 
@@ -230,14 +300,16 @@ SHMQ_API int shmq_commit(shmq_t *q, size_t length);
 SHMQ_API int shmq_abort(shmq_t *q);
 
 /*
- * Copy the oldest message without taking it.  Takes no lock and never blocks.
- * Errors: -EAGAIN empty; -EMSGSIZE as shmq_get().
+ * Copy the oldest message, of those that shmq_browse() shows, without taking it.
+ * Takes no lock and never blocks.  Errors: -EAGAIN empty; -EMSGSIZE as shmq_get().
  */
 SHMQ_API ssize_t shmq_peek(shmq_t *q, void *buffer, size_t size, struct shmq_info *info);
 
 /*
- * Walk over the waiting messages, oldest first, without taking them: set *place
- * to 0 before the first call and leave it alone between calls.  Messages taken
+ * Walk over the messages that no consumer has come to, oldest first, whatever the
+ * queue's order, and without taking them (shmq_inspect() also shows what was
+ * returned, delayed or leased): set *place to 0 before the first call and leave
+ * it alone between calls.  A compressed payload is shown as stored.  Messages taken
  * by others meanwhile are passed over; every message shown is whole.  On
  * -EMSGSIZE *place stays, so that the call can be made again with more room.
  * Takes no lock and never blocks.  Errors: -EAGAIN no more (later calls show
@@ -254,9 +326,448 @@ SHMQ_API ssize_t shmq_browse(shmq_t *q, uint64_t *place, void *buffer, size_t si
  */
 SHMQ_API int64_t shmq_purge(shmq_t *q);
 
+/* --- messages with more to them ------------------------------------------ */
+
+/* What SHMQ_TYPE_... a message is of; any other number is the application's. */
+enum {
+    SHMQ_TYPE_NONE = 0,
+    SHMQ_TYPE_OBJECT = 'O', /* a serialised object */
+    SHMQ_TYPE_STRING = 'S', /* text */
+};
+
+/* A name and a value to send along, both text; up to 1,024 of them.  Names have 1 to
+ * 255 printable ASCII characters without '=' and blanks; values up to 65,535 bytes. */
+struct shmq_header {
+    const char *name;
+    const char *value;
+};
+
+/* Where a message is in its group. */
+enum shmq_state {
+    SHMQ_WAITING = 1, /* would be received now or when its turn comes */
+    SHMQ_DELAYED = 2, /* has a delay, or rests before a retry */
+    SHMQ_LEASED = 4,  /* in a consumer's hands */
+    SHMQ_DEAD = 8,    /* parked: rejected, out of attempts or expired, with no
+                         queue named for dead letters */
+};
+
+/* Why a message became a dead letter; numbers from 16 on are the application's. */
+enum shmq_reason {
+    SHMQ_REASON_UNKNOWN = 0,
+    SHMQ_REASON_VALIDATION = 1, /* the message makes no sense */
+    SHMQ_REASON_PROCESSING = 2, /* dealing with it failed */
+    SHMQ_REASON_TIMEOUT = 3,    /* dealing with it took too long */
+    SHMQ_REASON_DEPENDENCY = 4, /* something it needs is not there */
+    SHMQ_REASON_ATTEMPTS = 5,   /* out of attempts */
+    SHMQ_REASON_EXPIRED = 6,    /* its time to live was over */
+};
+
+/*
+ * A message, to be sent or as received.  Start from SHMQ_MSG_INIT.
+ *
+ * Received, `data`, `key` and `header_block` point into the ring (or, for a
+ * compressed payload, to memory of the library's): they may be read until the
+ * lease ends, and are not to be written.
+ */
+struct shmq_msg {
+    size_t size; /* sizeof(struct shmq_msg) */
+    const void *data;
+    size_t length;
+    uint64_t id; /* set by shmq_send() and when received */
+    uint32_t type;
+    int32_t priority;
+    int64_t delay_ns; /* to send: not before so long from now */
+    int64_t due_ns;   /* to send: not before this time, CLOCK_REALTIME; 0: none */
+    int64_t ttl_ns;   /* to send: expires so long from now; received: what is
+                         left of it; 0: never */
+    const void *key;  /* any bytes, up to 1,024 */
+    size_t key_length;
+    const struct shmq_header *headers; /* to send; names must differ */
+    unsigned header_count;
+    uint64_t correlation;     /* the application's, or of shmq_call() */
+    const void *header_block; /* received: see shmq_header_value().  To send, with
+                                 `headers` NULL: as received */
+    size_t header_bytes;
+    int64_t put_ns;    /* received: when it was put, as in struct shmq_info */
+    uint32_t attempts; /* received: deliveries, this one included */
+    uint32_t state;    /* shmq_find(), shmq_inspect(): enum shmq_state */
+    uint32_t reason;   /* shmq_find(), shmq_inspect(), of dead ones: enum shmq_reason */
+    uint32_t reserved; /* 0 */
+    int64_t since_ns;  /* likewise: since when, CLOCK_MONOTONIC */
+    uint64_t lease[4]; /* the library's */
+};
+
+#define SHMQ_MSG_INIT                                                                              \
+    {                                                                                              \
+        .size = sizeof(struct shmq_msg)                                                            \
+    }
+
+/*
+ * The value of a header of a received message, or NULL.  It ends with the lease.
+ */
+SHMQ_API const char *shmq_header_value(const struct shmq_msg *msg, const char *name);
+
+/*
+ * Walk over a received message's headers: set *place to 0 before the first call.
+ * 1, or 0 after the last one, or -EBADMSG.
+ */
+SHMQ_API int shmq_header_next(const struct shmq_msg *msg, size_t *place,
+                              struct shmq_header *header);
+
+/*
+ * Append a message with type, priority, delay, time to live, key, headers and
+ * correlation id, and set msg->id.  Blocks, and fails, as shmq_put(); also:
+ * -EEXIST the queue is unique and a message with this key is not finished:
+ * msg->id is set to its id; -EINVAL a field makes no sense (the detail says
+ * which), or the queue is unique and there is no key.
+ */
+SHMQ_API int shmq_send(shmq_t *q, struct shmq_msg *msg, int64_t timeout_ns);
+
+/*
+ * Send `count` messages in order; one that an empty ring can hold is put whole or
+ * not at all, as with shmq_put_many().  Returns how many were put.  In a unique
+ * queue they are put one by one, up to the first -EEXIST.
+ */
+SHMQ_API int shmq_send_many(shmq_t *q, struct shmq_msg *msgs, unsigned count, int64_t timeout_ns);
+
+/*
+ * Receive the next message on lease: until shmq_ack(), shmq_nack() or
+ * shmq_reject() it is in the caller's hands and nobody else's.  The lease ends by
+ * itself, and the message is handed out again, when its time is over (the group's
+ * policy; shmq_touch() gives more) and, within a second, when the process that
+ * has it dies or closes its handle.  Deliveries are counted over all of that.
+ * A lease belongs to the handle, so that another thread may acknowledge it; after
+ * fork() the parent's leases stay the parent's.
+ *
+ * Blocks as shmq_get(); same errors.  -EAGAIN or waiting also while the group is
+ * paused, or has `pending_count` messages leased, delayed, returned or parked already.
+ * -ENOTSUP the message is compressed, and the library built without liblz4: it stays.
+ */
+SHMQ_API int shmq_receive(shmq_t *q, struct shmq_msg *msg, int64_t timeout_ns);
+
+/*
+ * Receive up to `count` messages: waits up to `timeout_ns` for the first, then up
+ * to `linger_ns` more for the rest.  How many, or why there is none.
+ */
+SHMQ_API int shmq_receive_many(shmq_t *q, struct shmq_msg *msgs, unsigned count, int64_t linger_ns,
+                               int64_t timeout_ns);
+
+/*
+ * The message is dealt with.  Of the calls that end a lease, or prolong it, none waits
+ * for longer than a second for the lock of a stopped process (-ETIMEDOUT, and the
+ * lease goes on), but for a dead letter once more.
+ * Errors: -EINVAL not leased with this handle, or its lease was ended by it
+ * before (a surplus acknowledgement); -ECANCELED the lease had ended by itself,
+ * and the message is or was handed out again, or was removed.
+ */
+SHMQ_API int shmq_ack(shmq_t *q, struct shmq_msg *msg);
+
+/* Acknowledge several; how many were, or the first error if none was. */
+SHMQ_API int shmq_ack_many(shmq_t *q, struct shmq_msg *msgs, unsigned count);
+
+/* Acknowledge all that this handle has leased with ids up to `id`; how many. */
+SHMQ_API int shmq_ack_upto(shmq_t *q, uint64_t id);
+
+/* As queue.Queue: acknowledge the message that this handle has had the longest.
+ * -EINVAL it has none. */
+SHMQ_API int shmq_task_done(shmq_t *q);
+
+#define SHMQ_BY_POLICY ((int64_t)-1)
+
+enum {
+    SHMQ_TO_BACK = 1 << 0, /* behind all that waits now (of its priority), not in its own place */
+};
+
+/*
+ * Give the message back, to be handed out again after `delay_ns`, or
+ * SHMQ_BY_POLICY.  When it has had the policy's max_attempts deliveries it becomes
+ * a dead letter instead (SHMQ_REASON_ATTEMPTS).
+ */
+SHMQ_API int shmq_nack(shmq_t *q, struct shmq_msg *msg, int64_t delay_ns, int flags);
+
+/*
+ * The message is no good: to the group's dead-letter queue with it, or parked
+ * where none is named (or that one has no room, or cannot be opened).  A queue of
+ * that name is made if there is none, as large as this one and with its mode.
+ * `reason`: enum shmq_reason or the application's; `text`: what went wrong, or NULL.
+ *
+ * A dead letter has the message's payload, type, priority, key, headers and
+ * correlation id, and headers of its own: shmq-reason, shmq-error, shmq-attempts,
+ * shmq-first-put (CLOCK_REALTIME ns), shmq-dead-at (likewise), shmq-id, shmq-queue,
+ * shmq-group, shmq-pid and shmq-command (of the last consumer).
+ */
+SHMQ_API int shmq_reject(shmq_t *q, struct shmq_msg *msg, uint32_t reason, const char *text);
+
+/*
+ * The lease ends `lease_ns` from now; 0: the policy's time.  One thread may do so while
+ * another reads the message: also after -ECANCELED, memory of the library's that it
+ * points to stays until one of the three above is called.
+ */
+SHMQ_API int shmq_touch(shmq_t *q, struct shmq_msg *msg, int64_t lease_ns);
+
+/*
+ * Wait until all that was put is finished: handed out by shmq_get(),
+ * acknowledged, dead or gone.  Of a topic's group: of this group.  What is expired,
+ * or passed over by a filter, is finished when a consumer comes to it.
+ * -ETIMEDOUT, -EINTR.
+ */
+SHMQ_API int shmq_join(shmq_t *q, int64_t timeout_ns);
+
+/* --- groups ---------------------------------------------------------------- */
+
+/*
+ * Each group of a topic sees every message put after its start; members of one
+ * group compete.  A group is durable: it exists with no member attached, and
+ * holds its place.  A queue that is no topic has one group, which has no name.
+ */
+enum shmq_start {
+    SHMQ_LATEST = 0,   /* what is put from now on */
+    SHMQ_EARLIEST = 1, /* the oldest that the ring still has */
+    SHMQ_AT_ID = 2,    /* the first with this id or a later one */
+    SHMQ_AT_TIME = 3,  /* the first put at this time or later (CLOCK_MONOTONIC ns) */
+    SHMQ_AT_PART = 4,  /* the start of the current part (shmq_part_begin()) */
+};
+
+/* What a group is made with.  Start from SHMQ_GROUP_INIT. */
+struct shmq_group_attr {
+    size_t size;         /* sizeof(struct shmq_group_attr) */
+    uint32_t start;      /* enum shmq_start */
+    uint32_t has_policy; /* 1: `policy` holds, else the queue's */
+    uint64_t start_at;   /* the id, or the time */
+    /* A filter: the group passes over all that does not match all of these. */
+    uint32_t filter_type;            /* 0: any */
+    const char *filter_key;          /* NULL: any; else a shell pattern, up to 127 bytes */
+    const char *filter_header;       /* NULL: any; else a header's name, ... */
+    const char *filter_header_value; /* ... which must have this value */
+    struct shmq_policy policy;
+};
+
+#define SHMQ_GROUP_INIT                                                                            \
+    {                                                                                              \
+        .size = sizeof(struct shmq_group_attr)                                                     \
+    }
+
+/*
+ * Join the group `name` of the topic, which is made (after `attr`, NULL: all
+ * defaults) if it is not there, and store in *g a handle that reads as this group.
+ * It is closed by shmq_close(), which leaves the group as it is; `q` may be
+ * closed before.  Names are as those of queues, up to SHMQ_GROUP_LONGEST.
+ * Blocks at most a second.  Errors: -EINVAL not a topic; -ENOSPC the topic has
+ * max_groups groups; -EBUSY a sole producer has the topic and the start is not
+ * SHMQ_LATEST; those of shmq_open().
+ */
+SHMQ_API int shmq_subscribe(shmq_t *q, const char *name, const struct shmq_group_attr *attr,
+                            shmq_t **g);
+
+/*
+ * Remove a group and its place, from any process.  Calls of its members say
+ * -ESTALE from then on.  -ENOENT no such group.
+ */
+SHMQ_API int shmq_unsubscribe(shmq_t *q, const char *name);
+
+/*
+ * Move the group to another place within what the ring still holds (enum
+ * shmq_start; `at` is the id or time); a queue that is no topic holds nothing from
+ * before its place.  What the group had delayed, returned or parked is forgotten.
+ * Blocks at most a second.  -EBUSY messages are leased, or the queue has a sole
+ * producer or consumer.
+ */
+SHMQ_API int shmq_seek(shmq_t *g, int start, uint64_t at);
+
+/*
+ * Begin a new part of the log here: groups made with SHMQ_AT_PART from now on
+ * start with what is put next.  Groups that exist read on through all parts.
+ */
+SHMQ_API int shmq_part_begin(shmq_t *q);
+
+/* The group's policy, and changing it for what is handed out from now on. */
+SHMQ_API int shmq_policy_of(shmq_t *g, struct shmq_policy *policy);
+SHMQ_API int shmq_policy_set(shmq_t *g, const struct shmq_policy *policy);
+
+/* Hand out nothing more, for anybody in the group, until shmq_resume(). */
+SHMQ_API int shmq_pause(shmq_t *g);
+SHMQ_API int shmq_resume(shmq_t *g);
+
+/* A group's figures, as struct shmq_stats: taken without a lock. */
+struct shmq_group_stats {
+    char name[SHMQ_GROUP_LONGEST + 1]; /* "": of a queue that is no topic */
+    uint64_t backlog;                  /* not finished: waiting + delayed + leased */
+    uint64_t waiting;                  /* of them, to be had now, and all that no consumer
+                                          has come to: delayed, expired or filtered too */
+    uint64_t delayed;
+    uint64_t leased;
+    uint64_t dead;              /* parked */
+    uint64_t delivered_count;   /* handed out, on lease or not */
+    uint64_t redelivered_count; /* of them, not for the first time */
+    uint64_t acked_count;
+    uint64_t nacked_count;
+    uint64_t lost_lease_count;  /* leases ended by time or death */
+    uint64_t dead_count;        /* became dead letters, parked or sent away */
+    uint64_t dead_by_reason[8]; /* of them, by enum shmq_reason; [7]: the application's */
+    uint64_t expired_count;
+    uint64_t dropped_count;
+    uint64_t filtered_count;
+    int64_t oldest_age_ns; /* of what is not finished; 0: nothing */
+    int64_t next_due_ns;   /* how long until the next delay or lease ends; 0: none */
+    uint32_t members;      /* attached handles that read as this group */
+    uint32_t paused;
+};
+
+/* The group of this handle.  -EINVAL a topic's handle without a group. */
+SHMQ_API int shmq_group_stats(shmq_t *g, struct shmq_group_stats *stats);
+
+/* All groups: fills up to `count` entries and returns how many there are. */
+SHMQ_API int shmq_groups(shmq_t *q, struct shmq_group_stats *list, unsigned count);
+
+/* --- by id -------------------------------------------------------------------- */
+
+/*
+ * Copy a message that is not finished, whatever its state: payload, key and
+ * headers into `buffer`, to which msg's fields then point.  Payload length.
+ * -ENOENT finished or never there; -EMSGSIZE: msg->length (rounded up to 8),
+ * key_length and header_bytes say what it needs.
+ */
+SHMQ_API ssize_t shmq_find(shmq_t *q, uint64_t id, struct shmq_msg *msg, void *buffer, size_t size);
+
+/*
+ * Replace the payload of a message that is not finished (for all groups); id,
+ * place, key, headers and all else stay.  Needs room for a whole new record; may
+ * block for it.  -ENOENT; -EBUSY it is leased somewhere, or a sole producer or
+ * consumer has the queue.
+ */
+SHMQ_API int shmq_update(shmq_t *q, uint64_t id, const void *data, size_t length,
+                         int64_t timeout_ns);
+
+/* Remove a message, for all groups.  -ENOENT; -EBUSY it is leased somewhere, or a sole
+ * consumer has the queue. */
+SHMQ_API int shmq_remove(shmq_t *q, uint64_t id);
+
+/*
+ * Walk over the group's messages in the given states (enum shmq_state, or-ed),
+ * one a call, as shmq_find(): set *place to 0 before the first call.  First those that
+ * the group has taken up (leased, delayed, returned, parked), in no order, then the
+ * others as they were put.  Payload length; -EAGAIN no more; -EMSGSIZE *place stays.
+ */
+SHMQ_API ssize_t shmq_inspect(shmq_t *q, unsigned states, uint64_t *place, struct shmq_msg *msg,
+                              void *buffer, size_t size);
+
+/*
+ * Put dead letters back where they came from, all (id 0) or the one with this id
+ * in `q`: what is parked in q's group waits again, with its attempts forgotten;
+ * what has the headers of a dead letter goes back to the queue it names (and stays
+ * where that is gone).  How many.  -ENOENT no such dead letter.  For each it may block
+ * up to a second for room there: -ETIMEDOUT, if none was put back.
+ */
+SHMQ_API int64_t shmq_redrive(shmq_t *q, uint64_t id);
+
+/* --- waiting in event loops ----------------------------------------------------- */
+
+/*
+ * A descriptor for poll(), epoll and the like, readable exactly while a receive
+ * would succeed (or say something else than "nothing there").  Poll it for
+ * reading, level-triggered; neither read nor close it.  It belongs to the handle,
+ * which from now on has a thread that keeps time for it, with all signals blocked.
+ * -EMFILE, -ENFILE, -EAGAIN (no more threads); -EINVAL the handle is a sole consumer's.
+ * After fork() ask anew in the child.
+ */
+SHMQ_API int shmq_fd(shmq_t *q);
+
+/*
+ * Wait until a receive would succeed on one of up to 128 queues; its index.
+ * Another consumer may be faster: receive with SHMQ_NOWAIT.  -EAGAIN none and
+ * SHMQ_NOWAIT; -ETIMEDOUT; -EINTR, but not for a signal handler set with SA_RESTART;
+ * -ESTALE one of them was removed.
+ */
+SHMQ_API int shmq_wait_any(shmq_t *const *qs, unsigned count, int64_t timeout_ns);
+
+/* --- request and reply ------------------------------------------------------------ */
+
+/*
+ * Send `request` to `q` and wait for the reply, which comes by a private queue of
+ * the handle's; copy it to `buffer` and return its length.  Several threads may
+ * call at once.  A reply that comes after its caller has left is thrown away.
+ * request->correlation is set, and the header shmq-reply-to is added.  The private
+ * queue, named reply.*, is as large as `q`, up to 16 MiB, and has its mode; it is
+ * removed with the handle, or once its process is dead.
+ * Errors: as shmq_send(); -ETIMEDOUT; -EMSGSIZE the reply was longer than `size`
+ * and is lost; -ESTALE somebody removed the private queue (the next call makes another).
+ */
+SHMQ_API ssize_t shmq_call(shmq_t *q, struct shmq_msg *request, void *buffer, size_t size,
+                           int64_t timeout_ns);
+
+/*
+ * Answer a received request, before it is acknowledged.  -EINVAL it asks for no
+ * answer; -ENOENT its sender is gone; -EAGAIN its queue is full.
+ */
+SHMQ_API int shmq_reply(shmq_t *q, const struct shmq_msg *request, const void *data, size_t length);
+
+/* --- workers ------------------------------------------------------------------------ */
+
+/* What a handler says became of the message. */
+enum shmq_verdict {
+    SHMQ_DONE = 0,   /* acknowledge it */
+    SHMQ_RETRY = 1,  /* give it back, by the group's policy */
+    SHMQ_REJECT = 2, /* to the dead letters, with the outcome's reason and text */
+    SHMQ_LATER = 3,  /* give it back for the outcome's delay_ns; it counts as a delivery */
+};
+
+/* What a handler may say besides its verdict.  All 0 before it is called. */
+struct shmq_outcome {
+    int64_t delay_ns; /* SHMQ_LATER */
+    uint32_t reason;  /* SHMQ_REJECT: enum shmq_reason or the application's */
+    char text[128];   /* SHMQ_REJECT: what went wrong */
+};
+
+/*
+ * Called by one of the worker's threads for each message.  A return value that is
+ * no enum shmq_verdict is a failure, as SHMQ_RETRY.
+ */
+typedef int (*shmq_handler)(shmq_t *q, const struct shmq_msg *msg, struct shmq_outcome *outcome,
+                            void *arg);
+
+/*
+ * Called when a message was not dealt with: `verdict` is what the handler
+ * returned, or -ETIMEDOUT when it took longer than time_limit_ns.  What it
+ * returns holds instead.
+ */
+typedef int (*shmq_error_handler)(shmq_t *q, const struct shmq_msg *msg, int verdict,
+                                  struct shmq_outcome *outcome, void *arg);
+
+struct shmq_worker_attr {
+    size_t size;                 /* sizeof(struct shmq_worker_attr) */
+    unsigned threads;            /* 0: 1 */
+    int64_t time_limit_ns;       /* for one message: its lease lasts so long and no longer; what
+                                    the handler says afterwards does not count.  0: no limit, the
+                                    lease is renewed while the handler runs */
+    shmq_error_handler on_error; /* NULL: none */
+    void *arg;                   /* for both */
+};
+
+typedef struct shmq_worker shmq_worker_t;
+
+/*
+ * Start threads that receive from `g` and call `handler`.  `g` must stay open
+ * until shmq_worker_stop().  The threads block signals, and cannot be cancelled; a
+ * handler must return, and not stop its own worker.  When the queue is removed or
+ * damaged they look again every second.  A forked child has none of them:
+ * shmq_worker_stop() just frees its copy.  -EINVAL, -ENOMEM, -EAGAIN (no more threads).
+ */
+SHMQ_API int shmq_worker_start(shmq_t *g, shmq_handler handler, const struct shmq_worker_attr *attr,
+                               shmq_worker_t **worker);
+
+/*
+ * Receive nothing more, wait up to `timeout_ns` for the handlers that run, and
+ * free the worker.  -ETIMEDOUT: they still run, and the worker is not freed; call
+ * again.  With SHMQ_NOWAIT what is in hand is returned to the queue when its
+ * handler ends.  Idle threads take 0.1 s to end, which does not count.  Signal handlers
+ * do not interrupt it.
+ */
+SHMQ_API int shmq_worker_stop(shmq_worker_t *worker, int64_t timeout_ns);
+
 /* --- state ------------------------------------------------------------- */
 
-/* How many messages wait.  Takes no lock, never blocks. */
+/* How many messages wait, as `waiting` in struct shmq_group_stats; of a topic's handle
+ * that reads as no group, in the group that has the most.  Takes no lock, never blocks. */
 SHMQ_API int64_t shmq_depth(shmq_t *q);
 
 #define SHMQ_HISTOGRAM_BUCKETS 48

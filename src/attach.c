@@ -20,8 +20,6 @@
 
 #define LOCK_BASE ((off_t)1 << 60)
 #define SLOT_BASE (LOCK_BASE + 64)
-/* A little less than the time between two looks of one sleeper (wait.c). */
-#define SWEEP_EVERY_NS ((int64_t)900000000)
 
 static int lock_byte(int fd, off_t byte, short type)
 {
@@ -43,6 +41,18 @@ static void read_command(char command[16])
         *newline = '\0';
 }
 
+/*
+ * Free a slot.  Its owner is gone before the departure is counted, so that who sees the
+ * count sees the owner gone; and the slot is free only after that, so that if we die in
+ * between it is found and counted again.
+ */
+static void leave_slot(struct sq_segment *s, struct sq_slot_shm *slot)
+{
+    sq_store_release(&slot->state, SQ_SLOT_LEAVING);
+    atomic_fetch_add(&s->control->departures, 1);
+    sq_store_release(&slot->state, SQ_SLOT_FREE);
+}
+
 /* The slot's byte is ours: forget its owner. */
 static void clean(struct sq_segment *s, struct sq_slot_shm *slot)
 {
@@ -50,8 +60,8 @@ static void clean(struct sq_segment *s, struct sq_slot_shm *slot)
         return;
     sq_store(&slot->sleeping_producers, 0);
     sq_store(&slot->sleeping_consumers, 0);
-    sq_store(&slot->state, SQ_SLOT_FREE);
     atomic_fetch_add(&s->control->dead_count, 1);
+    leave_slot(s, slot);
 }
 
 /* Slots up to `count` are to be looked through from now on. */
@@ -91,7 +101,7 @@ int sq_attach(struct sq_segment *s, struct sq_attachment *a, uint32_t flags)
     *a = (struct sq_attachment){-1, 0};
     if (s->readable_only)
         return 0;
-    sq_attach_sweep(s, a, sq_clock_ns());
+    sq_attach_sweep(s, a, sq_clock_ns(), SQ_SWEEP_EVERY_NS);
     /* Those marked free, and if there is none, those that have died since. */
     for (int marked = 0; marked < 2; marked++)
         for (uint32_t i = 0; i < s->slot_count; i++) {
@@ -110,8 +120,9 @@ void sq_detach(struct sq_segment *s, struct sq_attachment *a)
 {
     struct sq_slot_shm *slot = sq_attach_slot(s, a);
 
-    if (slot != NULL)
-        sq_store(&slot->state, SQ_SLOT_FREE);
+    if (slot != NULL) {
+        leave_slot(s, slot);
+    }
     a->slot = -1;
 }
 
@@ -144,14 +155,21 @@ bool sq_attach_owner_lives(const struct sq_segment *s, const struct sq_attachmen
     return (int)slot != self->slot && (sq_attach_alive(s, slot) || !sq_segment_has_fd(s));
 }
 
-void sq_attach_sweep(struct sq_segment *s, const struct sq_attachment *self, int64_t now_ns)
+bool sq_attach_owner_left(const struct sq_segment *s, uint32_t owner)
+{
+    uint32_t slot = (owner & ((1u << SQ_OWNER_SLOT_BITS) - 1)) - 1;
+
+    return slot >= s->slot_count || sq_load_acquire(&s->slots[slot].state) != SQ_SLOT_USED ||
+           sq_lock_word(slot, s->slots[slot].generation) != owner;
+}
+
+void sq_attach_sweep(struct sq_segment *s, const struct sq_attachment *self, int64_t now_ns,
+                     enum sq_sweep every)
 {
     int64_t swept_ns = sq_load(&s->control->swept_ns);
 
-    /* One sweeper a second, however many sleepers wake.  A time in the future
-     * is another time namespace's, or damage. */
-    int64_t ago_ns = sq_elapsed_ns(now_ns, swept_ns);
-    if (ago_ns >= 0 && ago_ns < SWEEP_EVERY_NS)
+    /* Few sweepers a second, however many sleepers wake. */
+    if (!sq_attach_sweep_due(s, now_ns, every))
         return;
     if (!atomic_compare_exchange_strong(&s->control->swept_ns, &swept_ns, now_ns))
         return;
@@ -176,4 +194,9 @@ int sq_role_claim(const struct sq_segment *s, enum sq_role role, bool sole)
                             : "a handle that is alone to %s has this queue",
                        sides[role]);
     return rc < 0 ? sq_fail(rc, "cannot lock the queue's role bytes") : 0;
+}
+
+void sq_role_release(const struct sq_segment *s, enum sq_role role)
+{
+    lock_byte(s->fd, LOCK_BASE + (off_t)role, F_UNLCK);
 }

@@ -57,8 +57,27 @@ bool sq_attach_alive(const struct sq_segment *segment, uint32_t slot);
 bool sq_attach_owner_lives(const struct sq_segment *segment, const struct sq_attachment *self,
                            uint32_t owner);
 
-/* Clean up after the dead, unless somebody did within the last second. */
-void sq_attach_sweep(struct sq_segment *segment, const struct sq_attachment *self, int64_t now_ns);
+/* Whether the owner's slot has been given up, by itself or by a sweep. */
+bool sq_attach_owner_left(const struct sq_segment *segment, uint32_t owner);
+
+enum sq_sweep {
+    SQ_SWEEP_EVERY_NS = 900 * 1000 * 1000,
+    /* Who sleeps looks once a second.  Were that in vain because somebody had swept just
+     * before the death, the dead would keep their leases for almost two. */
+    SQ_SWEEP_ASLEEP_NS = 100 * 1000 * 1000,
+};
+
+/* Whether the last look for the dead was so long ago. */
+static inline bool sq_attach_sweep_due(const struct sq_segment *segment, int64_t now_ns,
+                                       enum sq_sweep every)
+{
+    /* A time in the future is another time namespace's, or damage. */
+    return (uint64_t)sq_elapsed_ns(now_ns, sq_load(&segment->control->swept_ns)) >= every;
+}
+
+/* Clean up after the dead, if that is due. */
+void sq_attach_sweep(struct sq_segment *segment, const struct sq_attachment *self, int64_t now_ns,
+                     enum sq_sweep every);
 
 /*
  * Claim a side, shared with others or alone, until the descriptor closes.
@@ -66,5 +85,8 @@ void sq_attach_sweep(struct sq_segment *segment, const struct sq_attachment *sel
  * the mark `sole` in the side is still set, and the claimer must repair.
  */
 int sq_role_claim(const struct sq_segment *segment, enum sq_role role, bool sole);
+
+/* Give a shared side up before that. */
+void sq_role_release(const struct sq_segment *segment, enum sq_role role);
 
 #endif

@@ -65,6 +65,15 @@ void sq_cond_cancel(struct sq_cond_shm *cond);
  * or not at all, because what to sleep on is damaged (-EBADMSG). */
 int sq_cond_sleep(struct sq_cond_shm *cond, uint32_t ticket, int64_t until_ns);
 
+/* Sleep on several, up to 128, all prepared.  As sq_cond_sleep(), and nothing has to be
+ * cancelled. */
+int sq_cond_sleep_any(struct sq_cond_shm *const *conds, const uint32_t *tickets, unsigned count,
+                      int64_t until_ns);
+
+/* Announce a sleeper that is none: whoever wakes does some work of its own (token.h).  As
+ * sq_cond_prepare(). */
+void sq_cond_watch(struct sq_cond_shm *cond);
+
 static inline bool sq_cond_has_sleepers(const struct sq_cond_shm *cond)
 {
 #ifdef SQ_SYNC_POSIX

@@ -17,6 +17,7 @@
 #include <limits.h>
 #include <sched.h>
 
+#include "clock.h"
 #include "futex.h"
 
 enum {
@@ -70,4 +71,28 @@ void sq_cond_wake(struct sq_cond_shm *cond, unsigned count)
     } while (!atomic_compare_exchange_weak(&cond->word, &word, (word + COUNT_ONE) & ~1u));
     sq_store(&cond->waker_cpu, (uint32_t)sched_getcpu() + 1);
     sq_futex_wake(&cond->word, count > INT_MAX ? INT_MAX : count);
+}
+
+int sq_cond_sleep_any(struct sq_cond_shm *const *conds, const uint32_t *tickets, unsigned count,
+                      int64_t until_ns)
+{
+    enum { WORDS_MOST = 128, NAP_NS = 1000 * 1000 };
+    _Atomic uint32_t *words[WORDS_MOST] = {NULL};
+
+    for (unsigned i = 0; i < count && i < WORDS_MOST; i++)
+        words[i] = &conds[i]->word;
+    int rc = sq_futex_wait_any(words, tickets, count, until_ns);
+    if (rc == -ENOSYS || rc == -EPERM || rc == -EINVAL) {
+        /* Not with this kernel (or its sandbox): look every millisecond. */
+        int64_t now_ns = sq_clock_ns();
+        rc = sq_nap(until_ns < now_ns + NAP_NS ? until_ns : now_ns + NAP_NS);
+    }
+    for (unsigned i = 0; i < count; i++)
+        atomic_fetch_or(&conds[i]->word, SLEEPERS); /* as in sq_cond_sleep() */
+    return rc;
+}
+
+void sq_cond_watch(struct sq_cond_shm *cond)
+{
+    sq_cond_prepare(cond);
 }

@@ -19,8 +19,10 @@
 #include <string.h>
 
 #include "clock.h"
+#include "futex.h"
 
 enum {
+    TOKENS_ENOUGH = 64,
     WAITERS_MOST = 1 << 16, /* more than that is damage */
 };
 
@@ -127,6 +129,32 @@ void sq_cond_wake(struct sq_cond_shm *cond, unsigned count)
     sq_store(&cond->waker_cpu, (uint32_t)sched_getcpu() + 1);
     if (!tokens_intact(cond))
         return;
-    while (count-- > 0 && take_waiter(cond))
-        sem_post(&cond->tokens);
+    /* With a sleeper that is none (sq_cond_watch()) tokens may be left over; so many are
+     * enough for any number of wakes at once. */
+    int left = 0;
+    while (count-- > 0 && sem_getvalue(&cond->tokens, &left) == 0 && take_waiter(cond))
+        if (left < TOKENS_ENOUGH)
+            sem_post(&cond->tokens);
+}
+
+int sq_cond_sleep_any(struct sq_cond_shm *const *conds, const uint32_t *tickets, unsigned count,
+                      int64_t until_ns)
+{
+    enum { NAP_NS = 1000 * 1000 };
+    int64_t now_ns = sq_clock_ns();
+
+    (void)tickets;
+    /* Semaphores cannot be waited for together: look every millisecond. */
+    int rc = sq_nap(until_ns < now_ns + NAP_NS ? until_ns : now_ns + NAP_NS);
+    for (unsigned i = 0; i < count; i++)
+        sq_cond_cancel(conds[i]);
+    return rc;
+}
+
+void sq_cond_watch(struct sq_cond_shm *cond)
+{
+    uint32_t none = 0;
+
+    atomic_compare_exchange_strong(&cond->waiters, &none, 1);
+    atomic_thread_fence(memory_order_seq_cst);
 }

@@ -32,6 +32,30 @@ int sq_futex_wait(_Atomic uint32_t *word, uint32_t expected, int64_t until_ns)
     return -errno;
 }
 
+int sq_futex_wait_any(_Atomic uint32_t *const *words, const uint32_t *expected, unsigned count,
+                      int64_t until_ns)
+{
+    /* <linux/futex.h> since Linux 5.16: struct futex_waitv, and its system call's number,
+     * which is the same on all machines. */
+    enum { FUTEX_32 = 2, WORDS_MOST = 128, NUMBER_OF_FUTEX_WAITV = 449 };
+    struct {
+        uint64_t value, address;
+        uint32_t flags, reserved;
+    } waits[WORDS_MOST];
+    struct timespec until = sq_timespec(until_ns);
+
+    for (unsigned i = 0; i < count && i < WORDS_MOST; i++) {
+        waits[i].value = expected[i];
+        waits[i].address = (uintptr_t)words[i];
+        waits[i].flags = FUTEX_32;
+        waits[i].reserved = 0;
+    }
+    if (syscall(NUMBER_OF_FUTEX_WAITV, waits, count, 0, &until, CLOCK_MONOTONIC) >= 0 ||
+        errno == EAGAIN)
+        return 0;
+    return -errno;
+}
+
 void sq_futex_wake(_Atomic uint32_t *word, unsigned count)
 {
     syscall(SYS_futex, word, FUTEX_WAKE, count, NULL, NULL, 0);

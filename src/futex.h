@@ -16,6 +16,10 @@
  */
 int sq_futex_wait(_Atomic uint32_t *word, uint32_t expected, int64_t until_ns);
 
+/* The same for several words at once, up to 128.  -ENOSYS: not with this kernel. */
+int sq_futex_wait_any(_Atomic uint32_t *const *words, const uint32_t *expected, unsigned count,
+                      int64_t until_ns);
+
 /* Wake up to `count` sleepers. */
 void sq_futex_wake(_Atomic uint32_t *word, unsigned count);
 

@@ -6,8 +6,10 @@
  * wakes: a producer, for the room it made, and the next consumer, for what it
  * left behind.
  */
+#include "compress.h"
+#include "consume.h"
 #include "error.h"
-#include "queue.h"
+#include "keys.h"
 
 SQ_HOT void sample_wait(const struct sq_ring *ring, const struct sq_record_shm *record)
 {
@@ -15,19 +17,8 @@ SQ_HOT void sample_wait(const struct sq_ring *ring, const struct sq_record_shm *
         sq_ring_sample(ring->home, sq_elapsed_ns(sq_clock_ns(), record->put_ns));
 }
 
-/*
- * C: a record that is not what it must be.  Perhaps only the derived id was
- * damaged: rebuild, which checks every record.  0: begin again.
- */
-static int second_look(const struct sq_ring *ring, const struct sq_walk *walk)
-{
-    if (sq_ring_rebuild_consumer(ring) == 0 &&
-        (sq_load(&ring->group->finished_id) + 1 != walk->id ||
-         ring->group->known_tail_pos != walk->end))
-        return 0;
-    return sq_fail(-EBADMSG, "the record at position %llu is damaged",
-                   (unsigned long long)walk->pos);
-}
+/* What was found at the cursor is not just the next record: look closer. */
+enum { TAKE_CLOSELY = -ENOMSG };
 
 /* C: take the record that walk->pos is beyond. */
 SQ_HOT ssize_t take(const struct sq_ring *ring, const struct sq_walk *walk,
@@ -44,43 +35,54 @@ SQ_HOT ssize_t take(const struct sq_ring *ring, const struct sq_walk *walk,
     return (ssize_t)length;
 }
 
-/* C: take one, although something was found wrong.  As take_one(). */
-static ssize_t take_mended(const struct sq_ring *ring, void *buffer, size_t size,
-                           struct shmq_info *info)
-{
-    struct sq_record_shm *record = NULL;
-    struct sq_walk walk;
-    uint32_t length;
-    int rc = 0;
-
-    for (int looks = 0; record == NULL; looks++) {
-        rc = looks == 0 ? 0 : second_look(ring, &walk);
-        if (rc < 0)
-            return rc;
-        rc = sq_ring_begin_take(ring, &walk);
-        if (rc == -EAGAIN)
-            return rc;
-        if (rc == 0)
-            record = sq_walk_step(ring, &walk, &length);
-    }
-    return take(ring, &walk, record, length, buffer, size, info);
-}
-
-/* C: take one.  Length, -EAGAIN, -EMSGSIZE, -EBADMSG. */
-SQ_HOT ssize_t take_one(const struct sq_ring *ring, void *buffer, size_t size,
+/* C: take one.  Length, -EAGAIN, -EMSGSIZE, TAKE_CLOSELY. */
+SQ_HOT ssize_t take_one(struct shmq *q, const struct sq_ring *ring, void *buffer, size_t size,
                         struct shmq_info *info)
 {
     struct sq_record_shm *record;
     struct sq_walk walk;
     uint32_t length;
-    int rc = sq_ring_begin_take(ring, &walk);
 
+    if (sq_unlikely(sq_load(&ring->group->mode) != 0)) {
+        sq_consume_make_room(q);
+        if (!sq_consume_is_plain(q))
+            return TAKE_CLOSELY;
+    }
+    int rc = sq_ring_begin_take(ring, &walk);
     if (sq_unlikely(rc < 0))
-        return rc == -EAGAIN ? rc : take_mended(ring->home, buffer, size, info);
+        return rc == -EAGAIN ? rc : TAKE_CLOSELY;
     record = sq_walk_step(ring, &walk, &length);
     if (sq_unlikely(record == NULL))
-        return take_mended(ring->home, buffer, size, info);
+        return TAKE_CLOSELY;
     return take(ring, &walk, record, length, buffer, size, info);
+}
+
+/* C: what the group has to give, of whatever kind.  Length, -EAGAIN, -EMSGSIZE, -EBADMSG,
+ * -ESTALE; or SQ_PICK_DOOMED in *doomed, and the caller has to bury pick. */
+static ssize_t take_closely(struct shmq *q, void *buffer, size_t size, struct shmq_info *info,
+                            struct sq_pick *pick, bool *doomed)
+{
+    int rc = sq_consume_pick(q, false, pick);
+    const struct sq_view *view = &pick->view;
+
+    *doomed = rc == SQ_PICK_DOOMED;
+    if (rc != 0)
+        return rc;
+    if (info != NULL)
+        *info = (struct shmq_info){view->id, view->put_ns, view->plain_bytes, 0};
+    if (view->plain_bytes > size)
+        return sq_fail(-EMSGSIZE, "the message has %u bytes, the buffer %zu", view->plain_bytes,
+                       size);
+    if ((view->flags & SQ_EXTENSION_COMPRESSED) != 0)
+        rc = sq_decompress_to(view, buffer);
+    else
+        sq_copy(buffer, view->payload, view->payload_bytes);
+    if (rc < 0)
+        return rc;
+    if ((view->tag & SQ_RECORD_SAMPLED) != 0)
+        sq_ring_sample(&q->segment.ring, sq_elapsed_ns(sq_clock_ns(), view->put_ns));
+    rc = sq_group_finish(&q->segment.ring, pick);
+    return rc < 0 ? rc : (ssize_t)view->plain_bytes;
 }
 
 /*
@@ -91,38 +93,56 @@ SQ_HOT void wake_after_get(struct shmq *q, unsigned taken)
 {
     if (taken > 0)
         sq_wake(q, SQ_ROLE_PRODUCER, taken);
-    if (sq_unlikely(sq_cond_has_sleepers(sq_side_cond(q, SQ_ROLE_CONSUMER))) &&
-        sq_ring_has_items(&q->segment.ring))
-        sq_wake(q, SQ_ROLE_CONSUMER, 1);
+    if (sq_unlikely(sq_cond_has_sleepers(sq_side_cond(q, SQ_ROLE_CONSUMER))))
+        sq_wake_consumer(q);
 }
 
-/* An empty queue without a name stays empty. */
-static int if_empty(const struct shmq *q, const struct sq_deadline *deadline)
+/* One try, by the short way or the long one.  -EAGAIN also after a dead letter was
+ * buried; *again then. */
+static ssize_t try_get(struct shmq *q, void *buffer, size_t size, struct shmq_info *info,
+                       struct sq_deadline *deadline, bool *again)
 {
-    if (sq_segment_marked_gone(&q->segment))
-        return sq_fail(-ESTALE, "the queue's name was removed");
-    return deadline->timeout_ns == SHMQ_NOWAIT ? sq_fail_plainly(-EAGAIN) : 0;
+    struct sq_pick pick;
+    ssize_t rc = sq_enter(q, SQ_ROLE_CONSUMER, deadline);
+
+    *again = false;
+    if (rc < 0)
+        return rc;
+    rc = take_one(q, &q->segment.ring, buffer, size, info);
+    bool closely = rc == TAKE_CLOSELY;
+    if (closely) {
+        rc = take_closely(q, buffer, size, info, &pick, again);
+        sq_consume_make_room(q);
+    }
+    sq_leave(q, SQ_ROLE_CONSUMER);
+    if (*again)
+        sq_consume_bury(q, &pick);
+    if (closely) {
+        sq_consume_wake(q, rc >= 0);
+        sq_consume_sweep(q);
+    }
+    return rc;
 }
 
-/* The queue is empty: wait and try again. */
+/* The queue is empty, or not just the next message is to be had. */
 static ssize_t get_waiting(struct shmq *q, void *buffer, size_t size, struct shmq_info *info,
-                           struct sq_deadline *deadline)
+                           struct sq_deadline *deadline, bool empty)
 {
     struct sq_need none = {0};
 
     deadline->cancellable = true;
     for (;;) {
-        ssize_t rc = if_empty(q, deadline);
-        if (rc == 0)
+        bool again = false;
+        ssize_t rc = empty ? sq_consume_if_empty(q, deadline) : 0;
+        if (rc == 0 && empty)
             rc = sq_wait(q, SQ_ROLE_CONSUMER, none, deadline);
         if (rc == 0)
-            rc = sq_enter(q, SQ_ROLE_CONSUMER, deadline);
-        if (rc < 0)
+            rc = try_get(q, buffer, size, info, deadline, &again);
+        if (rc != -EAGAIN && !again)
             return rc;
-        rc = take_one(&q->segment.ring, buffer, size, info);
-        sq_leave(q, SQ_ROLE_CONSUMER);
-        if (rc != -EAGAIN)
-            return rc;
+        if (rc == -EAGAIN && deadline->timeout_ns == SHMQ_NOWAIT)
+            return sq_consume_if_empty(q, deadline);
+        empty = !again;
     }
 }
 
@@ -135,11 +155,11 @@ ssize_t shmq_get(shmq_t *q, void *buffer, size_t size, struct shmq_info *info, i
         return sq_check_timeout(timeout_ns);
     ssize_t rc = sq_enter(q, SQ_ROLE_CONSUMER, &deadline);
     if (sq_likely(rc == 0)) {
-        rc = take_one(&ring, buffer, size, info);
+        rc = take_one(q, &ring, buffer, size, info);
         sq_leave(q, SQ_ROLE_CONSUMER);
     }
-    if (sq_unlikely(rc == -EAGAIN))
-        rc = get_waiting(q, buffer, size, info, &deadline);
+    if (sq_unlikely(rc < 0) && (rc == -EAGAIN || rc == TAKE_CLOSELY))
+        rc = get_waiting(q, buffer, size, info, &deadline, rc == -EAGAIN);
     wake_after_get(q, rc >= 0);
     return rc;
 }
@@ -200,28 +220,81 @@ static unsigned take_run(const struct sq_ring *home, struct sq_walk *walk, struc
     return taken;
 }
 
-/* C: take what is there and fits.  How many, -EAGAIN, -EMSGSIZE, -EBADMSG. */
-static int take_many(const struct sq_ring *ring, struct sq_harvest *h)
+/* C: as take_run(), by the long way, one at a time.  Doomed: the caller has to bury. */
+static unsigned take_run_closely(struct shmq *q, struct sq_harvest *h, struct sq_pick *pick,
+                                 bool *doomed, int *rc)
 {
     unsigned taken = 0;
-    int rc;
 
-    do {
-        struct sq_walk walk;
+    *doomed = false;
+    *rc = 0;
+    while (h->taken < h->count && *rc == 0 && !*doomed) {
+        size_t used = h->used < h->size ? h->used : h->size;
+        struct shmq_info *info = &h->infos[h->taken];
+        ssize_t n = take_closely(q, h->buffer + used, h->size - used, info, pick, doomed);
+        info->offset = used;
+        if (n < 0 || *doomed) {
+            *rc = n < 0 ? (int)n : 0;
+            break;
+        }
+        h->used = used + (size_t)sq_align_up((uint64_t)n, 8);
+        h->taken++;
+        taken++;
+    }
+    return taken;
+}
+
+/* C: take what is there and fits.  How many, -EAGAIN, -EMSGSIZE, -EBADMSG, -ESTALE. */
+static int take_many(struct shmq *q, struct sq_harvest *h, struct sq_pick *pick, bool *doomed)
+{
+    const struct sq_ring *ring = &q->segment.ring;
+    struct sq_walk walk;
+    unsigned taken = 0;
+    int rc = 0;
+
+    *doomed = false;
+    if (sq_load(&ring->group->mode) == 0 || sq_consume_is_plain(q)) {
         rc = sq_ring_begin_take(ring, &walk);
         if (rc == -EAGAIN)
             return rc;
         if (rc == 0)
             taken = take_run(ring, &walk, h, &rc);
-        if (rc == -EBADMSG && taken == 0 && second_look(ring, &walk) < 0)
-            return rc;
-    } while (rc == -EBADMSG && taken == 0);
+    } else {
+        rc = -EBADMSG;
+    }
+    if (rc == -EBADMSG && taken == 0) {
+        taken = take_run_closely(q, h, pick, doomed, &rc);
+        sq_consume_make_room(q);
+    }
     if (taken == 0)
         return rc;
-    /* The next one did not fit, or is damaged: the caller has enough for now. */
-    if (rc < 0)
+    /* The next one did not fit: the caller has enough for now. */
+    if (rc == -EMSGSIZE)
         h->count = h->taken;
     return (int)taken;
+}
+
+/* One round of shmq_get_many(): as take_many(), and leaves. */
+static int harvest(struct shmq *q, struct sq_harvest *h, struct sq_deadline *deadline)
+{
+    unsigned before = h->taken;
+    struct sq_pick pick;
+    bool doomed = false;
+    int rc = sq_enter(q, SQ_ROLE_CONSUMER, deadline);
+
+    if (rc == 0) {
+        rc = take_many(q, h, &pick, &doomed);
+        sq_leave(q, SQ_ROLE_CONSUMER);
+    }
+    if (doomed)
+        sq_consume_bury(q, &pick);
+    if (sq_load(&q->segment.ring.group->mode) != 0) {
+        sq_consume_wake(q, h->taken - before);
+        sq_consume_sweep(q);
+    } else {
+        wake_after_get(q, h->taken - before);
+    }
+    return doomed && rc == -EAGAIN ? 0 : rc;
 }
 
 int shmq_get_many(shmq_t *q, void *buffer, size_t size, struct shmq_info *infos, unsigned count,
@@ -240,17 +313,14 @@ int shmq_get_many(shmq_t *q, void *buffer, size_t size, struct shmq_info *infos,
         return rc;
     while (h.taken < h.count) {
         unsigned before = h.taken;
-        rc = sq_enter(q, SQ_ROLE_CONSUMER, &deadline);
-        if (rc == 0) {
-            rc = take_many(&q->segment.ring, &h);
-            sq_leave(q, SQ_ROLE_CONSUMER);
-        }
-        wake_after_get(q, h.taken - before);
+        rc = harvest(q, &h, &deadline);
         /* The first has come: from now on the linger time counts. */
         if (before == 0 && h.taken > 0)
             deadline = sq_deadline_in(linger_ns);
+        if (rc == 0)
+            continue; /* after a dead letter */
         if (rc == -EAGAIN || (rc > 0 && h.taken < h.count))
-            rc = if_empty(q, &deadline);
+            rc = sq_consume_if_empty(q, &deadline);
         if (rc == 0)
             rc = sq_wait(q, SQ_ROLE_CONSUMER, none, &deadline);
         if (rc < 0)
@@ -275,13 +345,28 @@ static int64_t reset(struct shmq *q, struct sq_deadline *deadline)
         return rc;
     rc = sq_enter(q, SQ_ROLE_CONSUMER, deadline);
     if (rc == 0) {
-        rc = sq_ring_purge(&q->segment.ring); /* another may have mended it meanwhile */
-        if (rc == -EBADMSG)
+        rc = sq_group_purge(&q->segment.ring); /* another may have mended it meanwhile */
+        if (rc == -EBADMSG) {
             rc = sq_ring_reset(&q->segment.ring);
+            sq_pending_reset(&q->segment.ring);
+            if (q->segment.ring.key_count != 0)
+                sq_keys_rebuild(&q->segment.ring);
+        }
         sq_leave(q, SQ_ROLE_CONSUMER);
     }
     sq_leave(q, SQ_ROLE_PRODUCER);
     return rc;
+}
+
+/* C: what was leased and is no longer goes with the rest. */
+static int64_t purge(struct shmq *q)
+{
+    int64_t now_ns = sq_clock_ns();
+    int rc = sq_return_lost(q, &q->segment.ring, now_ns);
+
+    if (rc >= 0)
+        rc = sq_group_settle(&q->segment.ring, now_ns);
+    return rc < 0 ? rc : sq_group_purge(&q->segment.ring);
 }
 
 int64_t shmq_purge(shmq_t *q)
@@ -291,11 +376,14 @@ int64_t shmq_purge(shmq_t *q)
 
     if (rc < 0)
         return rc;
-    rc = sq_ring_purge(&q->segment.ring);
+    rc = sq_consume_check_group(q);
+    if (rc == 0)
+        rc = purge(q);
     sq_leave(q, SQ_ROLE_CONSUMER);
     if (rc == -EBADMSG)
         rc = reset(q, &deadline);
     if (rc >= 0)
         sq_wake(q, SQ_ROLE_PRODUCER, UINT32_MAX);
+    sq_consume_wake(q, 0);
     return rc;
 }

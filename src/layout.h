@@ -1,20 +1,21 @@
 /*
  * layout.h - every struct of the segment.
  *
- *     +--------+---------+----------+--------------+----------+----------------+
- *     | header | control | producer | attach slots | group 0  | ring           |
- *     | what   | gone,   | lock,    | who is       | lock,    | 2^n bytes,     |
- *     | never  | sweep   | tail,    | attached     | cursor,  | mapped twice   |
- *     | changes|         | room     |              | items    | in a row       |
- *     +--------+---------+----------+--------------+----------+----------------+
- *     0        512       1024       header.*_off   ...        page-aligned
+ *     +--------+---------+----------+--------+----------+---------+------+--------------+
+ *     | header | control | producer | attach | groups   | pending | keys | ring         |
+ *     | what   | gone,   | lock,    | slots: | 0..G-1:  | tables, | only | 2^n bytes,   |
+ *     | never  | sweep,  | tail,    | who is | lock,    | one for | if   | mapped twice |
+ *     | changes| groups  | room     | there  | cursor.. | a group | uniq | in a row     |
+ *     +--------+---------+----------+--------+----------+---------+------+--------------+
+ *     0        1024      1536       header.*_off        ...               page-aligned
  *
  * Offsets and fixed-width fields only: every process maps it elsewhere.  A
  * field's comment says who writes it; everybody may read everything.  Fields
  * read without the lock of their writer are _Atomic.
  *
- * Truth is what the records between `cursor` and `tail` say, `cursor` and
- * `tail`.  All else is derived and can be rebuilt from it (ring.c).
+ * Truth is `tail`, each group's `cursor`, the records between them, and the words of
+ * the pending entries with the records they stand for.  All else is derived and can be
+ * rebuilt from it (ring.c, group.c).
  *
  * Positions (_pos) run on for ever; the ring offset is the position modulo the
  * capacity.  cursor_pos <= tail_pos <= cursor_pos + capacity (modulo 2^64).
@@ -31,7 +32,7 @@
 #include "shmq.h"
 
 #define SQ_MAGIC  "shmq\r\n\032"
-#define SQ_FORMAT 1
+#define SQ_FORMAT 2
 
 /*
  * Features a segment needs.  One that does not know a `compatible` bit may go
@@ -61,18 +62,27 @@ struct sq_header_shm {
     uint32_t slot_bytes;
     uint32_t group_count;
     uint32_t group_bytes;
+    uint32_t order;          /* enum shmq_order */
+    uint32_t kind;           /* SHMQ_TOPIC, SHMQ_UNIQUE */
+    uint32_t entry_count;    /* of each pending table */
+    uint32_t key_count;      /* of the key index, a power of two; 0: none */
+    uint32_t compress_bytes; /* 0: never */
     uint32_t reserved;
     uint64_t control_off;
     uint64_t producer_off;
     uint64_t slots_off;
     uint64_t groups_off;
+    uint64_t pending_off; /* group_count tables of pending_bytes */
+    uint64_t pending_bytes;
+    uint64_t keys_off;
     uint64_t ring_off;
     uint64_t total_bytes;
     uint64_t capacity_bytes;
     uint64_t max_messages; /* 0: no limit */
     uint64_t max_message_bytes;
-    int64_t created_ns; /* CLOCK_REALTIME */
-    uint64_t check;     /* of the bytes before (segment.c) */
+    int64_t created_ns;        /* CLOCK_REALTIME */
+    struct shmq_policy policy; /* of groups that bring none */
+    uint64_t check;            /* of the bytes before (segment.c) */
 };
 
 struct sq_control_shm {
@@ -83,6 +93,12 @@ struct sq_control_shm {
     _Atomic int64_t swept_ns;    /* last look for dead processes; whoever wins the swap */
     _Atomic uint64_t dead_count; /* attached processes found dead; whoever cleans the slot */
     _Atomic uint64_t recoveries; /* dead owners of a lock or role; whoever repairs */
+    /* Slots given up, by close or death: leases may have lost their owner.  Whoever
+     * frees the slot, after that. */
+    _Atomic uint64_t departures;
+    /* Which groups there are, a bit each: truth.  Whoever holds groups_lock. */
+    _Atomic uint64_t groups;
+    struct sq_lock_shm groups_lock; /* making and removing groups */
 };
 
 enum sq_notice {
@@ -91,6 +107,8 @@ enum sq_notice {
     /* A process cannot issue membarrier(), so that sole producers and consumers
      * must fence for themselves.  Set by that process. */
     SQ_NOTICE_FENCE = 2,
+    /* Somebody polls the queue's descriptor (notify.c).  Set by that process. */
+    SQ_NOTICE_WATCHED = 4,
 };
 
 /* A handle's place in the attach table.  Its owner holds an OFD lock on the
@@ -104,11 +122,14 @@ struct sq_slot_shm {
     _Atomic uint32_t sleeping_producers; /* threads of the owner asleep in a put */
     _Atomic uint32_t sleeping_consumers;
     char command[16];
+    uint32_t group; /* that it reads as */
+    uint32_t reserved;
 };
 
 enum sq_slot_state {
     SQ_SLOT_FREE = 0,
     SQ_SLOT_USED = 1,
+    SQ_SLOT_LEAVING = 2, /* given up, but the departure perhaps not yet counted */
 };
 
 /* How sleeping went, on one side.  Added to by whoever has slept. */
@@ -127,21 +148,124 @@ struct sq_producer_shm {
 
     alignas(SQ_LINE) _Atomic uint64_t next_id; /* P; of the next message (derived) */
     _Atomic uint64_t put_bytes;                /* P; payload so far */
-    uint64_t low_pos;                          /* P; where space ends: cursor as last seen */
-    uint64_t low_id;                           /* P; first unfinished id as last seen */
+    uint64_t low_pos;                          /* P; where space ends, as last seen */
+    uint64_t low_id;                           /* P; next_id less the depth as last seen */
     _Atomic uint64_t peak_depth;               /* P */
     uint64_t peak_futile_id;                   /* P; when looking for a peak was last in vain */
     uint64_t peak_pause;                       /* P; 1: do not look for a while */
     int64_t tick_ns;                           /* P; put time of the last message */
     uint64_t sleeper_bytes;                    /* P; the least room that a sleeping producer */
     uint64_t sleeper_count;                    /* P; needs (or needed); UINT64_MAX: none */
-    uint64_t passed_pos;                       /* P; cursor when all sleepers were last woken */
+    uint64_t passed_pos;                       /* P; low when all sleepers were last woken */
     _Atomic uint32_t sole;                     /* 1 while a sole producer is at work */
+    uint64_t least_pos;                        /* P; the lowest place of a group as last seen */
+    uint64_t history_pos;     /* P; topics: from here to the tail are whole records in a row.
+                                 low_pos is the lower of the two */
+    _Atomic uint64_t part_id; /* P; first id of the current part (truth) */
 
     alignas(SQ_SEPARATE) _Atomic uint64_t tail_pos; /* P; storing it makes a put true */
 
     alignas(SQ_SEPARATE) struct sq_cond_shm room; /* producers sleep here */
     alignas(SQ_LINE) struct sq_waits_shm waits;   /* of producers */
+};
+
+enum sq_group_mode {
+    SQ_GROUP_HOLDS = 1,    /* there are pending entries */
+    SQ_GROUP_ORDERED = 2,  /* another order than FIFO */
+    SQ_GROUP_FILTERED = 4, /* it passes over what does not match */
+    SQ_GROUP_PAUSED = 8,   /* it hands out nothing */
+    SQ_GROUP_JOINED = 16,  /* somebody waits for it to be done */
+    SQ_GROUP_KEYED = 32,   /* the queue is unique: finishing gives a key back */
+    SQ_GROUP_NAMED = 64,   /* a topic's: it may be removed */
+};
+
+/*
+ * A message that a group has taken from the cursor and not finished.  C alone writes it.
+ * `word` is stored last: until then the entry means what it meant before.  Which of the
+ * other fields are truth depends on the state.
+ */
+struct sq_entry_shm {
+    _Atomic uint64_t word;         /* sq_word(): state, attempts, owner */
+    uint64_t pos;                  /* of its record; one store moves it */
+    uint64_t id;                   /* of its record */
+    int64_t at_ns;                 /* LEASED: its end; DELAYED: when due; DOOMED, DEAD: since */
+    uint64_t seq;                  /* its place among equals: sq_seq() */
+    int32_t priority;              /* the record's */
+    uint32_t reason;               /* DOOMED, DEAD: enum shmq_reason */
+    uint32_t pos_prev, pos_next;   /* in the order of positions (derived) */
+    uint32_t time_prev, time_next; /* LEASED: by end; FREE: next free one (derived) */
+};
+
+enum sq_entry_state {
+    SQ_FREE = 0,
+    SQ_WAITING = 1, /* in the heap `ready` */
+    SQ_DELAYED = 2, /* in the heap `timed` */
+    SQ_LEASED = 3,  /* in the list of leases */
+    SQ_DYING = 4,   /* leased to whoever makes it a dead letter; in that list */
+    SQ_DOOMED = 5,  /* to be made a dead letter; in the heap `timed` */
+    SQ_DEAD = 6,    /* parked */
+    SQ_ENTRY_STATES = 7,
+};
+
+/* In `reason`: somebody died burying it, and may have sent it. */
+#define SQ_REASON_AGAIN ((uint32_t)1 << 31)
+
+#define SQ_NONE UINT32_MAX
+
+/* An element of a heap: the least (major, minor) first (heap.h). */
+struct sq_heap_item_shm {
+    uint32_t major;
+    uint32_t entry;
+    uint64_t minor;
+};
+
+enum sq_token {
+    SQ_TOKEN_UNKNOWN = 0, /* of a new group, and after a death: empty it first */
+    SQ_TOKEN_OUT = 1,     /* the pipe is empty */
+    SQ_TOKEN_IN = 2,      /* there is a byte in it */
+};
+
+/* What keeps the pending entries in order.  All of it C's, and derived. */
+struct sq_pending_shm {
+    _Atomic uint32_t waiting, delayed, leased, dead; /* how many; dying ones are leased,
+                                                        doomed ones delayed */
+    uint32_t touched;                                /* entries from here on were never used */
+    uint32_t free_first;                             /* list of free ones before that */
+    uint32_t pos_first, pos_last;                    /* by position */
+    uint32_t lease_first, lease_last;                /* by the lease's end */
+    uint32_t ready_count, timed_count;               /* of the heaps, out-of-date ones included */
+    _Atomic int64_t next_due_ns;  /* when the next delay or lease ends; SQ_NEVER */
+    _Atomic int64_t watch_ns;     /* until when a sleeper sleeps at the most that takes
+                                     care of next_due_ns; past: nobody */
+    _Atomic uint64_t stalled_pos; /* cursor where the table was full; UINT64_MAX */
+    uint64_t departures_seen;
+    uint64_t back_seq; /* last place given at the back */
+    uint64_t loosened; /* counts leases and entries that have ended, and updates */
+    /* Of group 0: at the last compaction, the least cursor, how many entries there were
+     * and what had been loosened in all, and when it was. */
+    uint64_t compacted_pos, compacted_count, compacted_loosened;
+    int64_t compacted_ns;
+    uint64_t random;          /* for the jitter */
+    _Atomic uint32_t token;   /* enum sq_token: what the pipe for poll() holds (token.c) */
+    _Atomic uint32_t watched; /* 1: somebody polls it.  Whoever does */
+    _Atomic int64_t kept_ns;  /* until when its keepers of time sleep (notify.c).  They do */
+};
+
+/* What a group is, and what it has done.  Written by C unless said otherwise. */
+struct sq_delivery_shm {
+    struct shmq_policy policies[2]; /* one holds: sq_policy_of() */
+    _Atomic uint32_t policy_at;     /* which; stored when that is whole */
+    uint32_t filter_type;
+    char name[SHMQ_GROUP_LONGEST + 1]; /* who makes the group */
+    char filter_key[128];              /* likewise, and these */
+    char filter_header[256];
+    char filter_value[256];
+    _Atomic uint64_t delivered_count, redelivered_count, acked_count, nacked_count;
+    _Atomic uint64_t lost_lease_count, dead_count, expired_count, filtered_count;
+    _Atomic uint64_t removed_count; /* by id */
+    _Atomic uint64_t sent_count;    /* to the dead-letter queue */
+    uint64_t start_id;              /* first one that is the group's (groupstats.c) */
+    _Atomic uint64_t dead_by_reason[8];
 };
 
 /*
@@ -158,43 +282,102 @@ struct sq_group_shm {
     _Atomic uint64_t purged_count;                 /* C */
     uint64_t known_tail_pos;                       /* C; tail as last seen */
     _Atomic uint32_t sole;                         /* 1 while a sole consumer is at work */
+    /* C; enum sq_group_mode.  Not 0: a get must look closer than at the cursor. */
+    _Atomic uint32_t mode;
+    _Atomic uint32_t generation; /* of this place's groups; whoever makes or removes one */
+    _Atomic uint32_t reserved;
 
     alignas(SQ_SEPARATE) _Atomic uint64_t cursor_pos; /* C; storing it makes a get true */
+    /* Beside it, since P reads both: the least position of a pending entry, or UINT64_MAX,
+     * and how many there are.  C; stored before the cursor when an entry is made (derived). */
+    _Atomic uint64_t held_pos;
+    _Atomic uint64_t held_count;
+    /* Removed messages that the cursor has not passed.  All groups' sides to count up, C
+     * to count down (derived). */
+    _Atomic uint64_t gone_count;
 
     alignas(SQ_SEPARATE) struct sq_cond_shm items; /* consumers sleep here */
     alignas(SQ_LINE) struct sq_waits_shm waits;    /* of consumers */
+
+    alignas(SQ_SEPARATE) struct sq_pending_shm pending;
+
+    alignas(SQ_SEPARATE) struct sq_cond_shm done; /* shmq_join() sleeps here */
+    struct sq_cond_shm keepers;                   /* the threads of shmq_fd() (notify.c) */
+    alignas(SQ_LINE) struct sq_delivery_shm delivery;
 
     alignas(SQ_SEPARATE) _Atomic uint64_t waited[SHMQ_HISTOGRAM_BUCKETS]; /* C */
 };
 
 /*
- * A record of the ring: this header, `length` bytes of payload, and padding to
- * a multiple of 8.  Written by P beyond the tail, constant until the cursor has
- * passed it.
+ * A record of the ring: this header, `length` bytes, and padding to a multiple of
+ * 8.  Written by P beyond the tail, constant until every group has finished with it,
+ * but for `id`: storing that anew makes an update or a removal true (record.h).
+ * The bytes are the payload, or with SQ_RECORD_EXTENDED an extension and the payload.
  */
 struct sq_record_shm {
-    uint32_t length; /* payload bytes */
-    uint32_t tag;    /* enum sq_record_tag; other bits 0 */
-    uint64_t id;     /* one more than the record before */
-    int64_t put_ns;  /* CLOCK_MONOTONIC, coarse unless SQ_RECORD_SAMPLED */
+    uint32_t length;
+    uint32_t tag;        /* enum sq_record_tag; other bits 0 */
+    _Atomic uint64_t id; /* one more than the record before; or see enum sq_id_mark */
+    int64_t put_ns;      /* CLOCK_MONOTONIC, coarse unless SQ_RECORD_SAMPLED */
 };
 
 enum sq_record_tag {
-    SQ_RECORD_SAMPLED = 1, /* put_ns is precise: a sample for the wait histogram */
-    SQ_RECORD_TAG_KNOWN = 1,
+    SQ_RECORD_SAMPLED = 1,  /* put_ns is precise: a sample for the wait histogram */
+    SQ_RECORD_EXTENDED = 2, /* an extension precedes the payload */
+    SQ_RECORD_COPY = 4,     /* an update of an earlier record: cursors pass over it */
+    SQ_RECORD_TAG_PLAIN = SQ_RECORD_SAMPLED,
+    SQ_RECORD_TAG_KNOWN = 7,
+};
+
+/* The upper bits of a record's id, once its message was updated or removed. */
+#define SQ_ID_MOVED    ((uint64_t)1 << 63) /* the rest: how many bytes further the update is */
+#define SQ_ID_GONE     ((uint64_t)1 << 62) /* the rest: the id */
+#define SQ_ID_REST     (SQ_ID_GONE - 1)
+#define SQ_ID_GREATEST ((uint64_t)1 << 55)
+
+/* Between header and payload: this, the key, the headers (each "name\0value\0"), and
+ * padding to a multiple of 8. */
+struct sq_extension_shm {
+    uint32_t bytes; /* of all that */
+    uint32_t type;
+    int32_t priority;
+    uint32_t header_bytes;
+    uint16_t key_bytes;
+    uint16_t flags;       /* enum sq_extension_flag */
+    uint32_t plain_bytes; /* SQ_EXTENSION_COMPRESSED: of the payload before */
+    int64_t due_ns;       /* CLOCK_MONOTONIC; 0: at once */
+    int64_t expiry_ns;    /* likewise; 0: never */
+    uint64_t correlation;
+};
+
+enum sq_extension_flag {
+    SQ_EXTENSION_COMPRESSED = 1,
+    SQ_EXTENSION_FLAGS_KNOWN = 1,
+};
+
+/* A place of the key index of a unique queue (keys.c). */
+struct sq_key_shm {
+    uint64_t hash;
+    uint64_t id; /* 0: free */
+    uint64_t pos;
 };
 
 enum {
     SQ_RECORD_HEADER_BYTES = 24,
+    SQ_EXTENSION_BYTES = 48,
     SQ_RECORD_ALIGN = 8,
-    SQ_CONTROL_OFF = 512,
-    SQ_PRODUCER_OFF = 1024,
+    SQ_CONTROL_OFF = 1024,
+    SQ_PRODUCER_OFF = 1536,
     SQ_SLOT_COUNT = 2048,
+    SQ_GROUPS_MOST = 64,
+    SQ_KEY_LONGEST = 1024,
 };
 
 static_assert(sizeof(struct sq_header_shm) <= SQ_CONTROL_OFF, "the header overlaps");
 static_assert(sizeof(struct sq_slot_shm) == SQ_LINE, "a slot is a line");
+static_assert(sizeof(struct sq_entry_shm) == SQ_LINE, "an entry is a line");
 static_assert(sizeof(struct sq_record_shm) == SQ_RECORD_HEADER_BYTES, "record header");
+static_assert(sizeof(struct sq_extension_shm) == SQ_EXTENSION_BYTES, "extension");
 static_assert(SQ_PRODUCER_OFF % SQ_SEPARATE == 0 && SQ_CONTROL_OFF % SQ_SEPARATE == 0, "lines");
 
 #endif

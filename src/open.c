@@ -4,18 +4,23 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "bury.h"
+#include "compress.h"
 #include "error.h"
-#include "queue.h"
+#include "notify.h"
+#include "token.h"
 
 static int check_flags(int flags)
 {
-    const int known =
-        SHMQ_CREATE | SHMQ_EXCL | SHMQ_RDONLY | SHMQ_SOLE_PRODUCER | SHMQ_SOLE_CONSUMER;
+    const int known = SHMQ_CREATE | SHMQ_EXCL | SHMQ_RDONLY | SHMQ_SOLE_PRODUCER |
+                      SHMQ_SOLE_CONSUMER | SHMQ_TOPIC | SHMQ_UNIQUE;
 
     if ((flags & ~known) != 0)
         return sq_fail(-EINVAL, "unknown flags %#x", flags & ~known);
     if ((flags & SHMQ_EXCL) && !(flags & SHMQ_CREATE))
         return sq_fail(-EINVAL, "SHMQ_EXCL means nothing without SHMQ_CREATE");
+    if ((flags & (SHMQ_TOPIC | SHMQ_UNIQUE)) && !(flags & SHMQ_CREATE))
+        return sq_fail(-EINVAL, "SHMQ_TOPIC and SHMQ_UNIQUE mean nothing without SHMQ_CREATE");
     if ((flags & SHMQ_RDONLY) && (flags & ~SHMQ_RDONLY))
         return sq_fail(-EINVAL, "SHMQ_RDONLY contradicts %s",
                        flags & SHMQ_CREATE          ? "SHMQ_CREATE"
@@ -24,11 +29,19 @@ static int check_flags(int flags)
     return 0;
 }
 
-static int check_drop(int flags, const struct shmq_attr *attr)
+/* What a sole consumer cannot have: others that enter its side. */
+static int check_sole(int flags, const struct shmq_attr *attr)
 {
-    if ((flags & SHMQ_SOLE_CONSUMER) && attr->full == SHMQ_FULL_DROP)
+    if (!(flags & SHMQ_SOLE_CONSUMER))
+        return 0;
+    if (attr->full == SHMQ_FULL_DROP || attr->policy.lag == SHMQ_LAG_DROP)
         return sq_fail(-EINVAL, "SHMQ_SOLE_CONSUMER contradicts the queue's full=drop, for which "
                                 "producers must take messages off");
+    if (attr->kind != 0)
+        return sq_fail(-EINVAL, "SHMQ_SOLE_CONSUMER contradicts %s",
+                       (attr->kind & SHMQ_TOPIC) != 0
+                           ? "SHMQ_TOPIC, which is read by groups"
+                           : "SHMQ_UNIQUE, for which producers look up keys");
     return 0;
 }
 
@@ -41,7 +54,8 @@ static int enter_queue(struct shmq *q)
     if (rc < 0)
         return rc;
     sq_store(&q->state, q->segment.readable_only ? 0 : SQ_ATTACHED);
-    rc = check_drop((int)q->flags, &q->segment.attr);
+    sq_note_group(q);
+    rc = check_sole((int)q->flags, &q->segment.attr);
     if (rc < 0)
         return rc;
     if (q->flags & SHMQ_SOLE_PRODUCER)
@@ -64,6 +78,18 @@ static int open_watched(struct shmq *q, const struct shmq_attr *attr)
     return rc;
 }
 
+static struct shmq *new_handle(int flags)
+{
+    struct shmq *q = aligned_alloc(SQ_SEPARATE, sq_align_up(sizeof(*q), SQ_SEPARATE));
+
+    if (q != NULL) {
+        memset(q, 0, sizeof(*q));
+        sq_queue_init(q);
+        q->flags = (uint32_t)flags;
+    }
+    return q;
+}
+
 static int open_queue(shmq_t **handle, const char *name, int flags, const struct shmq_attr *given)
 {
     struct shmq_attr attr;
@@ -72,20 +98,51 @@ static int open_queue(shmq_t **handle, const char *name, int flags, const struct
     *handle = NULL;
     int rc = check_flags(flags);
     if (rc == 0)
-        rc = sq_segment_attr(given, &attr);
+        rc = sq_segment_attr(given, flags, &attr);
     if (rc == 0 && (flags & SHMQ_CREATE)) /* before there is a queue to leave behind */
-        rc = check_drop(flags, &attr);
+        rc = check_sole(flags, &attr);
     if (rc < 0)
         return rc;
-    q = aligned_alloc(SQ_SEPARATE, sq_align_up(sizeof(*q), SQ_SEPARATE));
+    if (attr.compress_bytes != 0)
+        rc = sq_compress_supported();
+    if (rc < 0)
+        return rc;
+    q = new_handle(flags);
     if (q == NULL)
         return sq_fail(-ENOMEM, "no memory for a handle");
-    memset(q, 0, sizeof(*q));
-    sq_queue_init(q);
-    q->flags = (uint32_t)flags;
     rc = sq_segment_path(name, &q->forkable.path);
     if (rc == 0)
         rc = open_watched(q, &attr);
+    if (rc < 0) {
+        free(q);
+        return rc;
+    }
+    q->groupless = (q->segment.ring.kind & SHMQ_TOPIC) != 0;
+    rc = enter_queue(q);
+    if (rc < 0) {
+        shmq_close(q);
+        return rc;
+    }
+    *handle = q;
+    return 0;
+}
+
+int sq_open_again(shmq_t **handle, const shmq_t *other)
+{
+    struct shmq *q = new_handle(0);
+
+    *handle = NULL;
+    if (q == NULL)
+        return sq_fail(-ENOMEM, "no memory for a handle");
+    q->forkable.path = other->forkable.path;
+    q->groupless = true;
+    int rc = sq_fork_hold();
+    if (rc == 0) {
+        rc = sq_segment_open_again(&q->segment, &other->segment, &q->forkable.path);
+        if (rc == 0)
+            sq_fork_watch(&q->forkable);
+        sq_fork_release();
+    }
     if (rc < 0) {
         free(q);
         return rc;
@@ -119,6 +176,9 @@ int shmq_close(shmq_t *q)
     else if (reserver != 0)
         return sq_fail(-EBUSY, "another thread has a reservation open on this handle");
     int cancel = sq_cancel_hold();
+    sq_notify_close(q);
+    sq_bury_close(q);
+    sq_caller_close(q);
     /* Everything is in order, so a successor need not repair.  The fence: who sees
      * the mark gone, and so makes no barrier for us, sees all we published. */
     atomic_thread_fence(memory_order_seq_cst);
@@ -139,6 +199,17 @@ int shmq_close(shmq_t *q)
     return 0;
 }
 
+static void wake_all(const struct sq_segment *segment)
+{
+    const struct sq_ring *ring = &segment->ring;
+
+    sq_cond_wake(&ring->producer->room, UINT32_MAX);
+    for (uint32_t i = 0; i < ring->group_count; i++) {
+        sq_cond_wake(&ring->groups[i].items, UINT32_MAX);
+        sq_cond_wake(&ring->groups[i].done, UINT32_MAX);
+    }
+}
+
 int shmq_unlink(const char *name)
 {
     struct sq_segment segment;
@@ -153,10 +224,10 @@ int shmq_unlink(const char *name)
     if (unlink(path.text) != 0)
         rc = sq_fail(-errno, "cannot remove %s", path.text);
     if (opened) {
-        if (rc == 0 && sq_segment_is_gone(&segment)) {
-            sq_cond_wake(&segment.ring.producer->room, UINT32_MAX);
-            sq_cond_wake(&segment.ring.group->items, UINT32_MAX);
-        }
+        if (rc == 0 && sq_segment_is_gone(&segment))
+            wake_all(&segment);
+        if (rc == 0)
+            sq_token_unlink(&path, segment.ring.group_count);
         sq_segment_close(&segment);
     }
     sq_cancel_release(cancel);

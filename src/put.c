@@ -6,97 +6,43 @@
  * as many consumers as there are messages, if any sleep.
  */
 #include "error.h"
-#include "queue.h"
+#include "room.h"
 
-/* The put time of the next message, and its tag.  Precise, for the wait
- * histogram, at the first message of a tick and at every 64th. */
-SQ_HOT int64_t stamp(struct sq_producer_shm *p, uint64_t id, uint32_t *tag)
+static int needs_key(void)
 {
-    enum { SAMPLE_EVERY = 64 };
-    int64_t tick_ns = sq_clock_tick_ns();
-
-    if (sq_likely(tick_ns == p->tick_ns && id % SAMPLE_EVERY != 0)) {
-        *tag = 0;
-        return tick_ns;
-    }
-    p->tick_ns = tick_ns;
-    *tag = SQ_RECORD_SAMPLED;
-    return sq_clock_ns();
+    return sq_fail(-EINVAL, "the queue is unique: shmq_send() a message with a key");
 }
 
-static int too_long(const struct shmq *q, size_t length)
+/* Append one message, whose arguments have been checked; without waking. */
+SQ_HOT int put(struct shmq *q, const struct sq_ring *ring, const void *data, size_t length,
+               struct sq_deadline *deadline)
 {
-    return sq_fail(-EMSGSIZE, "the message has %zu bytes; this queue takes up to %llu", length,
-                   (unsigned long long)q->segment.attr.max_message_bytes);
-}
-
-/* Make room at the consumer's cost.  We have the producer's side. */
-static int drop_oldest(struct shmq *q, struct sq_need need, struct sq_deadline *deadline)
-{
-    int rc = sq_enter(q, SQ_ROLE_CONSUMER, deadline);
-
-    if (rc < 0)
-        return rc;
-    rc = sq_ring_drop_oldest(&q->segment.ring, need.bytes, need.count);
-    sq_leave(q, SQ_ROLE_CONSUMER);
-    return rc;
-}
-
-/*
- * After the producer's side was left: wake consumers for what was put, and pass
- * the baton to another producer if any room is left.
- */
-SQ_HOT void wake_after_put(struct shmq *q, unsigned count)
-{
-    if (count > 0)
-        sq_wake(q, SQ_ROLE_CONSUMER, count);
-    if (sq_unlikely(sq_cond_has_sleepers(sq_side_cond(q, SQ_ROLE_PRODUCER))) &&
-        sq_ring_seems_roomy(&q->segment.ring, SQ_RECORD_HEADER_BYTES, 1))
-        sq_wake(q, SQ_ROLE_PRODUCER, 1);
-}
-
-/* The side is entered but there seems to be no room: see to it, or leave. */
-static int make_room(struct shmq *q, struct sq_need need, struct sq_deadline *deadline)
-{
-    const struct shmq_attr *attr = &q->segment.attr;
-
-    for (;;) {
-        int rc = sq_ring_look_room(&q->segment.ring, need.bytes, need.count);
-        if (rc == -EAGAIN && attr->full == SHMQ_FULL_DROP)
-            rc = drop_oldest(q, need, deadline);
-        if (sq_segment_marked_gone(&q->segment))
-            rc = sq_fail(-ESTALE, "the queue's name was removed");
-        if (rc == 0)
-            return 0;
-        sq_leave(q, SQ_ROLE_PRODUCER);
-        if (rc == -EBADMSG)
-            return sq_fail(rc, "the positions of the ring are damaged");
-        if (rc != -EAGAIN)
-            return rc;
-        if (attr->full == SHMQ_FULL_FAIL || deadline->timeout_ns == SHMQ_NOWAIT)
-            return sq_fail_plainly(-EAGAIN);
-        rc = sq_wait(q, SQ_ROLE_PRODUCER, need, deadline);
-        if (rc == 0)
-            rc = sq_enter(q, SQ_ROLE_PRODUCER, deadline);
-        if (rc < 0) {
-            wake_after_put(q, 0); /* perhaps a wake had been ours */
-            return rc;
-        }
-    }
-}
-
-/* Enter the producer's side with room there.  0, or it is not entered. */
-SQ_HOT int enter_with_room(struct shmq *q, const struct sq_ring *ring, struct sq_need need,
-                           struct sq_deadline *deadline)
-{
-    int rc = sq_enter(q, SQ_ROLE_PRODUCER, deadline);
+    struct sq_need need = {sq_record_bytes(length), 1};
+    uint32_t tag;
+    uint64_t id;
+    int rc = sq_put_enter(q, ring, need, deadline);
 
     if (sq_unlikely(rc < 0))
         return rc;
-    if (sq_likely(sq_ring_has_room(ring, need.bytes, need.count) &&
-                  !sq_segment_marked_gone(&q->segment)))
-        return 0;
-    return make_room(q, need, deadline);
+    uint64_t tail = sq_load(&ring->producer->tail_pos);
+    int64_t now_ns = sq_put_stamp(ring, &id, &tag);
+    void *payload = sq_ring_write_header(ring, tail, id, (uint32_t)length, tag, now_ns);
+    sq_copy(payload, data, length);
+    sq_ring_publish(ring, tail + need.bytes, id + 1, length);
+    sq_leave(q, SQ_ROLE_PRODUCER);
+    return 0;
+}
+
+/* Topics, and unique queues, which want a key. */
+static int put_otherwise(struct shmq *q, const void *data, size_t length,
+                         struct sq_deadline *deadline)
+{
+    if (q->segment.ring.key_count != 0)
+        return needs_key();
+    int rc = put(q, &q->segment.ring, data, length, deadline);
+    if (rc == 0)
+        sq_put_wake(q, 1);
+    return rc;
 }
 
 int shmq_put(shmq_t *q, const void *data, size_t length, int64_t timeout_ns)
@@ -106,27 +52,19 @@ int shmq_put(shmq_t *q, const void *data, size_t length, int64_t timeout_ns)
      * of the original. */
     const struct sq_ring ring = q->segment.ring;
     deadline.cancellable = true;
-    struct sq_need need = {sq_record_bytes(length), 1};
-    uint32_t tag;
 
     if (sq_unlikely(length > ring.max_message_bytes))
-        return too_long(q, length);
+        return sq_put_too_long(q, length);
     if (sq_unlikely(timeout_ns < SHMQ_FOREVER))
         return sq_check_timeout(timeout_ns);
     if (sq_unlikely(data == NULL && length > 0))
         return sq_fail(-EINVAL, "data is NULL and length %zu", length);
-    int rc = enter_with_room(q, &ring, need, &deadline);
-    if (sq_unlikely(rc < 0))
-        return rc;
-    uint64_t tail = sq_load(&ring.producer->tail_pos);
-    uint64_t id = sq_load(&ring.producer->next_id);
-    int64_t now_ns = stamp(ring.producer, id, &tag);
-    void *payload = sq_ring_write_header(&ring, tail, id, (uint32_t)length, tag, now_ns);
-    sq_copy(payload, data, length);
-    sq_ring_publish(&ring, tail + need.bytes, id + 1, length);
-    sq_leave(q, SQ_ROLE_PRODUCER);
-    wake_after_put(q, 1);
-    return 0;
+    if (sq_unlikely(ring.kind != 0))
+        return put_otherwise(q, data, length, &deadline);
+    int rc = put(q, &ring, data, length, &deadline);
+    if (sq_likely(rc == 0))
+        sq_put_wake_plain(q, 1);
+    return rc;
 }
 
 /* --- many --------------------------------------------------------------- */
@@ -154,9 +92,9 @@ static void append_many(const struct sq_ring *home, const struct shmq_buf *messa
 {
     const struct sq_ring ring_copy = *home, *ring = &ring_copy;
     uint64_t tail = sq_load(&ring->producer->tail_pos);
-    uint64_t id = sq_load(&ring->producer->next_id), payload_bytes = 0;
+    uint64_t id, payload_bytes = 0;
     uint32_t tag;
-    int64_t now_ns = stamp(ring->producer, id, &tag);
+    int64_t now_ns = sq_put_stamp(ring, &id, &tag);
 
     for (const struct shmq_buf *m = messages; m != messages + count; m++) {
         size_t length = m->length;
@@ -175,7 +113,7 @@ static int check_many(const struct shmq *q, const struct shmq_buf *messages, uns
 
     for (unsigned i = 0; i < count; i++) {
         if (sq_unlikely(messages[i].length > longest))
-            return too_long(q, messages[i].length);
+            return sq_put_too_long(q, messages[i].length);
         if (sq_unlikely(messages[i].data == NULL && messages[i].length > 0))
             return sq_fail(-EINVAL, "messages[%u].data is NULL", i);
     }
@@ -191,17 +129,19 @@ int shmq_put_many(shmq_t *q, const struct shmq_buf *messages, unsigned count, in
 
     if (rc == 0 && count > INT32_MAX)
         rc = sq_fail(-EINVAL, "count %u is too large", count);
+    if (rc == 0 && ring->key_count != 0)
+        rc = needs_key();
     if (rc == 0)
         rc = check_many(q, messages, count);
     while (rc == 0 && put < count) {
         struct sq_need need;
         unsigned part = plan_part(ring, messages + put, count - put, &need);
-        rc = enter_with_room(q, ring, need, &deadline);
+        rc = sq_put_enter(q, ring, need, &deadline);
         if (rc < 0)
             break;
         append_many(ring, messages + put, part);
         sq_leave(q, SQ_ROLE_PRODUCER);
-        wake_after_put(q, part);
+        sq_put_wake(q, part);
         put += part;
     }
     return put > 0 ? (int)put : rc;
@@ -269,8 +209,10 @@ int shmq_reserve(shmq_t *q, size_t length, void **data, int64_t timeout_ns)
     if (rc < 0)
         return rc;
     if (length > ring->max_message_bytes)
-        return too_long(q, length);
-    rc = enter_with_room(q, ring, need, &deadline);
+        return sq_put_too_long(q, length);
+    if (ring->key_count != 0)
+        return needs_key();
+    rc = sq_put_enter(q, ring, need, &deadline);
     if (rc < 0)
         return rc;
     rc = note_reservation(q);
@@ -302,7 +244,7 @@ static void end_reservation(struct shmq *q, unsigned put)
     sq_forget_reservation(q);
     sq_store(&q->reservation.thread, 0);
     sq_leave(q, SQ_ROLE_PRODUCER);
-    wake_after_put(q, put);
+    sq_put_wake(q, put);
 }
 
 int shmq_commit(shmq_t *q, size_t length)
@@ -316,8 +258,8 @@ int shmq_commit(shmq_t *q, size_t length)
     if (length > q->reservation.length)
         return sq_fail(-EINVAL, "%zu bytes committed, %llu reserved", length,
                        (unsigned long long)q->reservation.length);
-    uint64_t tail = q->reservation.tail_pos, id = sq_load(&ring->producer->next_id);
-    int64_t now_ns = stamp(ring->producer, id, &tag);
+    uint64_t tail = q->reservation.tail_pos, id;
+    int64_t now_ns = sq_put_stamp(ring, &id, &tag);
     sq_ring_write_header(ring, tail, id, (uint32_t)length, tag, now_ns);
     sq_ring_publish(ring, tail + sq_record_bytes(length), id + 1, length);
     end_reservation(q, 1);

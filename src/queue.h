@@ -54,9 +54,18 @@ struct shmq {
     uint32_t flags;         /* as given to shmq_open() */
     _Atomic uint32_t state; /* enum sq_handle_state; 0 again in a forked child */
     pthread_mutex_t claim_lock;
+    _Atomic uint64_t visitor; /* sq_thread() that holds claim_lock for visits; 0: none */
+    unsigned visits;          /* how many it has open */
     struct sq_guard guard[2];
     struct sq_habit habit[2];
     struct sq_reservation reservation;
+    bool groupless;                             /* a topic's handle that reads as no group */
+    uint32_t generation;                        /* of the group it reads as */
+    struct sq_notifier *notifier;               /* shmq_fd(), or NULL (notify.c) */
+    _Atomic int token_fd[SQ_GROUPS_MOST];       /* token.c; one more than the descriptor, 0: none */
+    struct shmq *dead_letter;                   /* of bury.c; under claim_lock */
+    _Atomic(struct sq_caller *) caller;         /* shmq_call(), shmq_reply(), or NULL (call.c) */
+    _Atomic(struct sq_caller *) parents_caller; /* in a forked child: to be let go */
 };
 
 /* Calls that are no cancellation points use some that are: between these two
@@ -82,8 +91,23 @@ uint64_t sq_thread(void);
 
 void sq_queue_init(struct shmq *q);
 
+/* Write into our slot as which group we read. */
+void sq_note_group(struct shmq *q);
+
 /* Attach again after a fork, claim the side, repair after a dead sole owner. */
 int sq_make_ready(struct shmq *q, enum sq_role role, struct sq_deadline *deadline);
+
+/*
+ * Have the side for something that is not the handle's business there (a consumer's that
+ * is to seek, a producer's that slides): 0, or as sq_enter().  Where the handle had not
+ * claimed the side before, it will not have after sq_end_visit(), so that somebody may
+ * have it alone; until then claim_lock is held.
+ */
+int sq_visit(struct shmq *q, enum sq_role role, struct sq_deadline *deadline);
+void sq_end_visit(struct shmq *q, enum sq_role role);
+
+/* Attach again after a fork, no more. */
+int sq_make_ready_attached(struct shmq *q, struct sq_deadline *deadline);
 
 /* Have the side: 0, or a negative errno and it is not had. */
 int sq_enter_first(struct shmq *q, enum sq_role role, struct sq_deadline *deadline);
@@ -141,6 +165,18 @@ SQ_HOT void sq_leave(struct shmq *q, enum sq_role role)
         sq_program_order();
 }
 
+/* P: have group number `index`'s side as well, and leave it again. */
+int sq_enter_group(struct shmq *q, uint32_t index, struct sq_deadline *deadline);
+void sq_leave_group(struct shmq *q, uint32_t index);
+
+/* Have groups neither made nor removed by others.  Before any side is entered. */
+int sq_hold_groups(struct shmq *q, struct sq_deadline *deadline);
+void sq_release_groups(struct shmq *q);
+
+/* Have all the groups' sides, after P if that is wanted too.  0, or none is had. */
+int sq_enter_groups(struct shmq *q, uint64_t *entered, struct sq_deadline *deadline);
+void sq_leave_groups(struct shmq *q, uint64_t entered);
+
 /* Where those sleep who wait on a side. */
 static inline struct sq_cond_shm *sq_side_cond(const struct shmq *q, enum sq_role role)
 {
@@ -148,17 +184,30 @@ static inline struct sq_cond_shm *sq_side_cond(const struct shmq *q, enum sq_rol
                                     : &q->segment.ring.group->items;
 }
 
+/* C of the group that `ring` reads as: if somebody left since this was last done, return
+ * what they had leased. */
+int sq_return_lost(struct shmq *q, const struct sq_ring *ring, int64_t now_ns);
+
+/* There are sleepers on `role`'s side, or those who poll (token.h). */
+void sq_wake_them(struct shmq *q, enum sq_role role, unsigned count);
+
 /* After sq_leave(): wake up to `count` of those who wait on `role`'s side. */
-SQ_HOT void sq_wake(const struct shmq *q, enum sq_role role, unsigned count)
+SQ_HOT void sq_wake(struct shmq *q, enum sq_role role, unsigned count)
 {
     struct sq_cond_shm *cond = sq_side_cond(q, role);
 
     if (sq_unlikely(sq_cond_has_sleepers(cond)))
-        sq_cond_wake(cond, count);
+        sq_wake_them(q, role, count);
 }
+
+/* Another handle on the object that `other` is of, reading as no group (open.c). */
+int sq_open_again(struct shmq **handle, const struct shmq *other);
 
 /* Take a handle out of this thread's list of reservations (put.c). */
 void sq_forget_reservation(struct shmq *q);
+
+/* Remove the handle's queue for replies, and free what there is for it (call.c). */
+void sq_caller_close(struct shmq *q);
 
 /* --- waiting (wait.c) --------------------------------------------------- */
 
@@ -173,6 +222,20 @@ struct sq_need {
  * 0 go and look; -ETIMEDOUT, -EINTR, -ESTALE, or what entering the side said.
  */
 int sq_wait(struct shmq *q, enum sq_role role, struct sq_need need, struct sq_deadline *deadline);
+
+/* Whether the handle's group was removed. */
+static inline bool sq_consumer_is_stale(const struct shmq *q)
+{
+    return (q->segment.ring.kind & SHMQ_TOPIC) != 0 &&
+           sq_load(&q->segment.ring.group->generation) != q->generation;
+}
+
+/* Whether a consumer would find something now, as far as can be told without a lock. */
+bool sq_seems_ready(const struct shmq *q, int64_t now_ns);
+
+/* C is left: wake another consumer, if there is something for it, or if none that sleeps
+ * will see to what is due next. */
+void sq_wake_consumer(struct shmq *q);
 
 /* 0 or -EINVAL. */
 int sq_check_timeout(int64_t timeout_ns);

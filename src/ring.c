@@ -12,37 +12,154 @@
  *     one.  Without records, finished_id == next_id - 1.
  *  4. low_pos <= cursor and known_tail_pos <= tail.
  *
+ * A topic has several groups, or none, each with a cursor; what is said of one here
+ * holds for each.  Behind the least of them P leaves as much history as there is
+ * room for, which begins at history_pos, always at a record.
+ *
  * Crash rule.  A put writes its records beyond the tail, stores the tail, then
  * next_id.  A get stores finished_id, then the cursor.  So when P has died,
  * next_id may be too low, and when C has died, finished_id too high; the truth,
  * tail and cursor, is right at every instruction.  Rebuilding sets both from the
  * records' own ids.  With no record left, every message of P was finished by C,
  * whose finished_id is then exact or, after C died before it stored its cursor,
- * belongs to a record that is still there: so the larger of both is right.
+ * belongs to a record that is still there: so the larger of both is right.  (But for
+ * a C that was going back: its finished_id is too low, and the larger is right, too.)
  *
  * P may read the record at the cursor although C may pass it at any time: only P
  * overwrites.  A reader without a side copies first and then looks whether the
  * cursor has passed what it copied.
  */
-#include "ring.h"
+#include "heap.h"
+#include "record.h"
 
-/* P: the cursor as it is now, and the id there. */
-static int look_low(const struct sq_ring *ring)
+uint64_t sq_table_bytes(uint32_t entry_count)
 {
-    struct sq_producer_shm *p = ring->producer;
-    uint64_t tail = sq_load(&p->tail_pos);
-    /* Pairs with the release in sq_ring_end_take(). */
-    uint64_t cursor = sq_load_acquire(&ring->group->cursor_pos);
-    uint64_t next_id = sq_load(&p->next_id);
+    return sq_align_up(entry_count * sizeof(struct sq_entry_shm) + SQ_LINE +
+                           2 * sq_heap_bytes(entry_count),
+                       SQ_SEPARATE);
+}
+
+void sq_ring_read_as(struct sq_ring *ring, uint32_t index)
+{
+    unsigned char *table = ring->tables + index * ring->table_bytes;
+    /* The heaps' first items at the end of a line (heap.h). */
+    unsigned char *heaps = table + ring->entry_count * sizeof(struct sq_entry_shm) + SQ_LINE -
+                           sizeof(struct sq_heap_item_shm);
+
+    ring->group = &ring->groups[index];
+    ring->entries = (struct sq_entry_shm *)(void *)table;
+    ring->ready = (struct sq_heap_item_shm *)(void *)heaps;
+    ring->timed = (struct sq_heap_item_shm *)(void *)(heaps + sq_heap_bytes(ring->entry_count));
+}
+
+/* --- where space ends -------------------------------------------------- */
+
+/* As group_low(); 1: the cursor has moved meanwhile. */
+static int try_group_low(const struct sq_ring *ring, const struct sq_group_shm *g, uint64_t tail,
+                         uint64_t *low, uint64_t *depth)
+{
+    /* The cursor first: it pairs with the release in sq_ring_end_take(), and an entry
+     * that the cursor has passed is then in the other two. */
+    uint64_t cursor = sq_load_acquire(&g->cursor_pos);
+    uint64_t held = sq_load_acquire(&g->held_pos), held_count = sq_load(&g->held_count);
+    uint64_t next_id = sq_load(&ring->producer->next_id);
 
     if (!sq_ring_spans(ring, cursor, tail))
         return -EBADMSG;
-    p->low_pos = cursor;
-    p->low_id = cursor == tail ? next_id : sq_record_at(ring, cursor)->id;
+    uint64_t id = cursor == tail ? next_id : sq_record_own_id(sq_record_at(ring, cursor));
+    /* C may have passed it and slid another record to its place (space.c): what was read
+     * means something only if the cursor has not moved. */
+    atomic_thread_fence(memory_order_acquire);
+    if (sq_unlikely(sq_load(&g->cursor_pos) != cursor))
+        return 1;
+    if (id == 0) /* a copy is there, or what was updated */
+        id = sq_load(&g->finished_id) + 1;
     /* A record takes at least its header: more ids than that is damage. */
-    if ((next_id - p->low_id) > (tail - cursor) / SQ_RECORD_HEADER_BYTES)
+    if (next_id - id > (tail - cursor) / SQ_RECORD_HEADER_BYTES || held_count > ring->entry_count)
         return -EBADMSG;
+    uint64_t gone = sq_load(&g->gone_count);
+    *low = cursor;
+    *depth = next_id - id + held_count;
+    if (gone <= *depth)
+        *depth -= gone;
+    if (held == UINT64_MAX)
+        return 0;
+    if (!sq_ring_spans(ring, held, tail))
+        return -EBADMSG;
+    if (tail - held > tail - cursor)
+        *low = held;
     return 0;
+}
+
+/* Where a group's unfinished messages begin, and how many there are. */
+static int group_low(const struct sq_ring *ring, const struct sq_group_shm *g, uint64_t tail,
+                     uint64_t *low, uint64_t *depth)
+{
+    int rc;
+
+    do
+        rc = try_group_low(ring, g, tail, low, depth);
+    while (sq_unlikely(rc > 0)); /* ends: it can pass only what there is, then it is at the tail */
+    return rc;
+}
+
+/* The least of all groups' lows, and the greatest depth. */
+static int least_low(const struct sq_ring *ring, uint64_t tail, uint64_t *low, uint64_t *depth)
+{
+    uint64_t bits, one, deep;
+
+    if (sq_likely((ring->kind & SHMQ_TOPIC) == 0))
+        return group_low(ring, ring->group, tail, low, depth);
+    *low = tail;
+    *depth = 0;
+    bits = sq_ring_groups(ring);
+    while (bits != 0) {
+        unsigned i = (unsigned)__builtin_ctzll(bits);
+        bits &= bits - 1;
+        if (group_low(ring, &ring->groups[i], tail, &one, &deep) < 0)
+            return -EBADMSG;
+        if (tail - one > tail - *low)
+            *low = one;
+        if (deep > *depth)
+            *depth = deep;
+    }
+    return 0;
+}
+
+/* P: where space ends now: where the groups are, or for a topic where its history is. */
+static int look_low(const struct sq_ring *ring)
+{
+    struct sq_producer_shm *p = ring->producer;
+    uint64_t tail = sq_load(&p->tail_pos), low, depth;
+    int rc = least_low(ring, tail, &low, &depth);
+
+    if (rc < 0 || sq_load(&p->next_id) >= SQ_ID_GREATEST)
+        return -EBADMSG;
+    p->low_id = sq_load(&p->next_id) - depth;
+    p->least_pos = p->low_pos = low;
+    if ((ring->kind & SHMQ_TOPIC) == 0)
+        return 0;
+    if (!sq_ring_spans(ring, p->history_pos, tail))
+        p->history_pos = low; /* damaged: there is none any more that can be told */
+    if (tail - p->history_pos > tail - low)
+        p->low_pos = p->history_pos;
+    return 0;
+}
+
+/* P: let go of history, oldest first, until `bytes` fit and some more, so that not
+ * every put has to do this. */
+static void forget_history(const struct sq_ring *ring, uint64_t bytes)
+{
+    struct sq_producer_shm *p = ring->producer;
+    uint64_t tail = sq_load(&p->tail_pos), ahead = ring->capacity_bytes / 16;
+
+    if (p->low_pos != p->history_pos)
+        return;
+    while (p->low_pos != p->least_pos &&
+           bytes + ahead > ring->capacity_bytes - (tail - p->low_pos)) {
+        uint64_t next = sq_record_end(ring, p->low_pos, p->least_pos);
+        p->history_pos = p->low_pos = next == p->low_pos ? p->least_pos : next;
+    }
 }
 
 int sq_ring_look_room(const struct sq_ring *ring, uint64_t bytes, uint64_t count)
@@ -52,6 +169,7 @@ int sq_ring_look_room(const struct sq_ring *ring, uint64_t bytes, uint64_t count
 
     if (rc < 0)
         return rc;
+    forget_history(ring, bytes);
     if (bytes > ring->capacity_bytes - (sq_load(&p->tail_pos) - p->low_pos))
         return -EAGAIN;
     if (ring->max_messages != 0 && sq_load(&p->next_id) + count - p->low_id > ring->max_messages)
@@ -61,22 +179,19 @@ int sq_ring_look_room(const struct sq_ring *ring, uint64_t bytes, uint64_t count
 
 bool sq_ring_seems_roomy(const struct sq_ring *ring, uint64_t bytes, uint64_t count)
 {
-    uint64_t cursor = sq_load_acquire(&ring->group->cursor_pos);
-    /* Pairs with the release in sq_ring_publish(): the record is there. */
-    uint64_t tail = sq_load_acquire(&ring->producer->tail_pos);
+    uint64_t low, depth;
 
-    if (!sq_ring_spans(ring, cursor, tail))
+    /* The groups first, by the tail before them: it only grows.  Pairs with the release
+     * in sq_ring_publish(): the records are there. */
+    uint64_t tail = sq_load_acquire(&ring->producer->tail_pos);
+    if (least_low(ring, tail, &low, &depth) < 0)
         return true;
-    if (bytes > ring->capacity_bytes - (tail - cursor))
+    tail = sq_load_acquire(&ring->producer->tail_pos);
+    if (!sq_ring_spans(ring, low, tail))
+        return true;
+    if (bytes > ring->capacity_bytes - (tail - low))
         return false;
-    if (ring->max_messages == 0 || cursor == tail)
-        return true;
-    /* By the record, as look_low() does: finished_id may run ahead, for long when
-     * the consumer has died.  Good if the cursor has not passed it since. */
-    uint64_t id = sq_load((_Atomic uint64_t *)&sq_record_at(ring, cursor)->id);
-    atomic_thread_fence(memory_order_acquire);
-    return sq_load(&ring->group->cursor_pos) != cursor ||
-           sq_load(&ring->producer->next_id) + count - id <= ring->max_messages;
+    return ring->max_messages == 0 || depth + count <= ring->max_messages;
 }
 
 /*
@@ -112,52 +227,7 @@ void sq_ring_sample(const struct sq_ring *ring, int64_t waited_ns)
     sq_store(n, sq_load(n) + 1);
 }
 
-/* --- dropping ---------------------------------------------------------- */
-
-int sq_ring_drop_oldest(const struct sq_ring *ring, uint64_t bytes, uint64_t count)
-{
-    struct sq_group_shm *g = ring->group;
-    uint64_t dropped = 0;
-    uint32_t length;
-    struct sq_walk walk;
-    int rc = sq_ring_look_room(ring, bytes, count);
-
-    if (rc != -EAGAIN)
-        return rc;
-    g->known_tail_pos = sq_load(&ring->producer->tail_pos);
-    rc = sq_ring_begin_take(ring, &walk);
-    if (rc < 0)
-        return -EBADMSG; /* "empty" and "no room" cannot both be */
-    uint64_t next_id = sq_load(&ring->producer->next_id);
-    while (bytes > ring->capacity_bytes - (walk.end - walk.pos) ||
-           (ring->max_messages != 0 && next_id + count - walk.id > ring->max_messages)) {
-        if (walk.pos == walk.end || sq_walk_step(ring, &walk, &length) == NULL)
-            return -EBADMSG;
-        dropped++;
-    }
-    sq_store(&g->dropped_count, sq_load(&g->dropped_count) + dropped);
-    sq_ring_end_take(ring, &walk, 0);
-    return sq_ring_look_room(ring, bytes, count);
-}
-
-int64_t sq_ring_purge(const struct sq_ring *ring)
-{
-    struct sq_group_shm *g = ring->group;
-    struct sq_walk walk;
-    uint32_t length;
-
-    g->known_tail_pos = sq_load_acquire(&ring->producer->tail_pos);
-    int rc = sq_ring_begin_take(ring, &walk);
-    if (rc < 0)
-        return rc == -EAGAIN ? 0 : rc;
-    uint64_t first_id = walk.id;
-    while (walk.pos != walk.end)
-        if (sq_walk_step(ring, &walk, &length) == NULL)
-            return -EBADMSG;
-    sq_store(&g->purged_count, sq_load(&g->purged_count) + (walk.id - first_id));
-    sq_ring_end_take(ring, &walk, 0);
-    return (int64_t)(walk.id - first_id);
-}
+/* --- emptying ---------------------------------------------------------- */
 
 int64_t sq_ring_reset(const struct sq_ring *ring)
 {
@@ -168,10 +238,10 @@ int64_t sq_ring_reset(const struct sq_ring *ring)
 
     /* Ids must not repeat; of two counters, of which one may be damaged, the
      * larger is safe unless it is absurd. */
-    if (next_id <= finished && finished < UINT64_MAX / 2)
+    if (next_id <= finished && finished < SQ_ID_GREATEST)
         next_id = finished + 1;
-    if (next_id == 0 || next_id > UINT64_MAX / 2)
-        next_id = finished < UINT64_MAX / 2 ? finished + 1 + ring->capacity_bytes : 1;
+    if (next_id == 0 || next_id >= SQ_ID_GREATEST)
+        next_id = finished < SQ_ID_GREATEST / 2 ? finished + 1 + ring->capacity_bytes : 1;
     uint64_t lost = finished < next_id ? next_id - 1 - finished : 0;
     if (lost > ring->capacity_bytes / SQ_RECORD_HEADER_BYTES)
         lost = 0; /* no one can tell */
@@ -180,8 +250,12 @@ int64_t sq_ring_reset(const struct sq_ring *ring)
     sq_store(&p->tail_pos, tail);
     sq_store_release(&g->cursor_pos, tail);
     sq_store(&p->next_id, next_id);
-    p->low_pos = g->known_tail_pos = tail;
-    p->low_id = next_id;
+    g->known_tail_pos = tail;
+    sq_store(&g->gone_count, 0);
+    if (sq_ring_groups(ring) == (uint64_t)1 << sq_ring_group_index(ring)) {
+        p->low_pos = p->least_pos = p->history_pos = tail;
+        p->low_id = next_id;
+    }
     return (int64_t)lost;
 }
 
@@ -191,138 +265,111 @@ uint64_t sq_ring_depth(const struct sq_ring *ring)
 {
     uint64_t finished = sq_load_acquire(&ring->group->finished_id);
     uint64_t next_id = sq_load(&ring->producer->next_id);
+    uint64_t gone = sq_load(&ring->group->gone_count);
 
     /* Next_id lags behind a put that a get has already seen. */
-    return next_id > finished ? next_id - 1 - finished : 0;
-}
-
-/* memcpy() from bytes that may change under us; the caller checks afterwards.
- * By words: the ring is aligned and its padding belongs to the record. */
-static void copy_racing(void *to, const unsigned char *from, size_t n)
-{
-    unsigned char *t = to;
-    const _Atomic uint64_t *f = (const _Atomic uint64_t *)(const void *)from;
-
-    for (; n >= 8; n -= 8, t += 8) {
-        uint64_t word = sq_load(f++);
-        memcpy(t, &word, 8);
-    }
-    if (n > 0) {
-        uint64_t word = sq_load(f);
-        memcpy(t, &word, n);
-    }
-}
-
-/* Copy the record at `pos`, which is within [cursor, tail). */
-static ssize_t browse_one(const struct sq_ring *ring, uint64_t *pos, uint64_t tail, void *buffer,
-                          size_t size, struct shmq_info *info)
-{
-    struct sq_record_shm head;
-    uint64_t left = tail - *pos;
-
-    if (left < SQ_RECORD_HEADER_BYTES)
-        return -EBADMSG;
-    const unsigned char *from = (const unsigned char *)sq_record_at(ring, *pos);
-    copy_racing(&head, from, sizeof(head));
-    if (sq_record_bytes(head.length) > left || head.length > ring->max_message_bytes ||
-        head.id == 0 || (head.tag & ~(uint32_t)SQ_RECORD_TAG_KNOWN) != 0)
-        return -EBADMSG;
-    if (info != NULL)
-        *info = (struct shmq_info){.id = head.id, .put_ns = head.put_ns, .length = head.length};
-    if (head.length > size)
-        return -EMSGSIZE;
-    copy_racing(buffer, from + SQ_RECORD_HEADER_BYTES, head.length);
-    *pos += sq_record_bytes(head.length);
-    return (ssize_t)head.length;
-}
-
-ssize_t sq_ring_browse(const struct sq_ring *ring, uint64_t *pos, void *buffer, size_t size,
-                       struct shmq_info *info)
-{
-    /* A ring that is emptied faster than it can be copied shows nothing. */
-    for (int tries = 0; tries < 1000; tries++) {
-        uint64_t cursor = sq_load_acquire(&ring->group->cursor_pos);
-        uint64_t tail = sq_load_acquire(&ring->producer->tail_pos);
-        uint64_t at = *pos;
-        ssize_t rc = -EAGAIN;
-
-        /* Behind the cursor, or (a first call, a reset ring) nowhere near it. */
-        if (at - cursor > tail - cursor || at % SQ_RECORD_ALIGN != 0)
-            at = cursor;
-        uint64_t next = at;
-        if (!sq_ring_spans(ring, cursor, tail))
-            rc = -EBADMSG; /* or the tail ran on after the cursor was read */
-        else if (at != tail)
-            rc = browse_one(ring, &next, tail, buffer, size, info);
-        /* What was read is good if the cursor has not passed it since.  Pairs
-         * with P's acquire of the cursor before it overwrites. */
-        atomic_thread_fence(memory_order_acquire);
-        uint64_t after = sq_load(&ring->group->cursor_pos);
-        if (at - after > ring->capacity_bytes || (rc == -EBADMSG && after != cursor))
-            continue;
-        *pos = next;
-        return rc;
-    }
-    return -EAGAIN;
+    return next_id > finished + gone ? next_id - 1 - finished - gone : 0;
 }
 
 /* --- derived from the truth -------------------------------------------- */
 
-/* The ids from cursor to tail; *first and *next stay 0 when there is none. */
-static int walk_all(const struct sq_ring *ring, uint64_t cursor, uint64_t tail, uint64_t *first,
-                    uint64_t *next)
-{
-    struct sq_walk walk = {cursor, tail, 0};
-    uint32_t length;
+/* What there is from a position to the tail. */
+struct extent {
+    uint64_t first, next; /* ids; 0 where there is none */
+    uint64_t gone;        /* how many were removed */
+};
 
-    *first = *next = 0;
-    if (!sq_ring_spans(ring, cursor, tail))
+static int walk_all(const struct sq_ring *ring, uint64_t pos, uint64_t tail, struct extent *all)
+{
+    struct sq_walk walk = {pos, tail, 0};
+    struct sq_view view;
+
+    *all = (struct extent){0};
+    if (!sq_ring_spans(ring, pos, tail))
         return -EBADMSG;
     while (walk.pos != walk.end) {
-        if (sq_walk_step(ring, &walk, &length) == NULL)
+        int met = sq_record_next(ring, &walk, &view);
+        if (met < 0)
             return -EBADMSG;
-        if (*first == 0)
-            *first = walk.id - 1;
+        if (all->first == 0 && walk.id != 0)
+            all->first = walk.id - 1;
+        all->gone += met == SQ_MET_GONE;
     }
-    *next = walk.id;
+    all->next = walk.id;
     return 0;
+}
+
+/* No record tells the next id: it is beyond all that a group has passed. */
+static uint64_t next_id_of_none(const struct sq_ring *ring)
+{
+    uint64_t next = sq_load(&ring->producer->next_id);
+
+    for (uint32_t i = 0; i < ring->group_count; i++) {
+        uint64_t finished = sq_load(&ring->groups[i].finished_id);
+        if ((sq_ring_groups(ring) >> i & 1) != 0 && next <= finished)
+            next = finished + 1;
+    }
+    return next;
 }
 
 int sq_ring_rebuild_producer(const struct sq_ring *ring)
 {
     struct sq_producer_shm *p = ring->producer;
-    uint64_t cursor = sq_load_acquire(&ring->group->cursor_pos);
-    uint64_t tail = sq_load(&p->tail_pos), first, next;
-    int rc = walk_all(ring, cursor, tail, &first, &next);
+    uint64_t tail = sq_load(&p->tail_pos);
+    struct extent all;
+    int rc = -EBADMSG;
 
+    if ((ring->kind & SHMQ_TOPIC) != 0 && sq_ring_groups(ring) == 0 &&
+        !sq_ring_spans(ring, p->history_pos, tail))
+        p->history_pos = tail; /* damaged, and nothing else tells where records begin */
+    /* A topic's history has the last ids even where no group does. */
+    if ((ring->kind & SHMQ_TOPIC) != 0)
+        rc = walk_all(ring, p->history_pos, tail, &all);
+    for (uint64_t bits = sq_ring_groups(ring); rc < 0 && bits != 0; bits &= bits - 1) {
+        unsigned i = (unsigned)__builtin_ctzll(bits);
+        rc = walk_all(ring, sq_load_acquire(&ring->groups[i].cursor_pos), tail, &all);
+    }
     if (rc < 0)
         return rc;
-    if (next == 0) {
-        /* Empty: see the crash rule above. */
-        uint64_t finished = sq_load(&ring->group->finished_id);
-        next = sq_load(&p->next_id);
-        if (next <= finished)
-            next = finished + 1;
-        first = next;
+    sq_store(&p->next_id, all.next != 0 ? all.next : next_id_of_none(ring));
+    return look_low(ring);
+}
+
+/* A topic's group whose place P has passed, since who made it beside a sole producer died
+ * before it had settled on the place: there is nothing for it but the tail. */
+static uint64_t go_to_tail(const struct sq_ring *ring, uint64_t tail, uint64_t next_id)
+{
+    struct sq_group_shm *g = ring->group;
+    uint64_t finished = sq_load(&g->finished_id);
+
+    if (finished < next_id && next_id < SQ_ID_GREATEST) {
+        sq_store(&g->dropped_count, sq_load(&g->dropped_count) + next_id - 1 - finished);
+        sq_store(&g->finished_id, next_id - 1);
     }
-    sq_store(&p->next_id, next);
-    p->low_pos = cursor;
-    p->low_id = first;
-    return 0;
+    sq_store_release(&g->cursor_pos, tail);
+    return tail;
 }
 
 int sq_ring_rebuild_consumer(const struct sq_ring *ring)
 {
     struct sq_group_shm *g = ring->group;
     uint64_t cursor = sq_load(&g->cursor_pos);
-    uint64_t tail = sq_load_acquire(&ring->producer->tail_pos), first, next;
-    int rc = walk_all(ring, cursor, tail, &first, &next);
+    /* Before the tail, so that it is not beyond what we find there. */
+    uint64_t next_id = sq_load_acquire(&ring->producer->next_id);
+    uint64_t tail = sq_load_acquire(&ring->producer->tail_pos);
+    struct extent all;
 
+    if ((ring->kind & SHMQ_TOPIC) != 0 && (int64_t)(tail - cursor) > (int64_t)ring->capacity_bytes)
+        cursor = go_to_tail(ring, tail, next_id);
+    int rc = walk_all(ring, cursor, tail, &all);
     if (rc < 0)
         return rc;
     g->known_tail_pos = tail;
-    if (next != 0)
-        sq_store(&g->finished_id, first - 1);
+    sq_store(&g->gone_count, all.gone);
+    if (all.next != 0)
+        sq_store(&g->finished_id, all.first - 1);
+    else if (sq_load(&g->finished_id) < next_id - 1 && next_id - 1 < SQ_ID_GREATEST)
+        sq_store(&g->finished_id, next_id - 1); /* who went back died before the cursor did */
     return 0;
 }
 
@@ -330,18 +377,21 @@ const char *sq_ring_valid(const struct sq_ring *ring)
 {
     const struct sq_producer_shm *p = ring->producer;
     const struct sq_group_shm *g = ring->group;
-    uint64_t cursor = sq_load(&g->cursor_pos), tail = sq_load(&p->tail_pos), first, next;
+    uint64_t cursor = sq_load(&g->cursor_pos), tail = sq_load(&p->tail_pos);
+    struct extent all;
 
-    if (walk_all(ring, cursor, tail, &first, &next) < 0)
+    if (walk_all(ring, cursor, tail, &all) < 0)
         return "the records between cursor and tail are damaged";
-    if (next == 0)
-        first = next = sq_load(&p->next_id);
-    if (sq_load(&p->next_id) != next)
+    if (all.next == 0)
+        all.first = all.next = sq_load(&p->next_id);
+    if (sq_load(&p->next_id) != all.next)
         return "next_id is not the last id plus one";
-    if (sq_load(&g->finished_id) != first - 1)
+    if (sq_load(&g->gone_count) != all.gone)
+        return "gone_count is not that of the removed messages";
+    if (sq_load(&g->finished_id) != all.first - 1)
         return "finished_id is not the first id minus one";
-    if (tail - p->low_pos > ring->capacity_bytes || cursor - p->low_pos > ring->capacity_bytes)
-        return "low_pos is not behind the cursor";
+    if (tail - p->low_pos > ring->capacity_bytes)
+        return "low_pos is not behind the tail";
     if (tail - g->known_tail_pos > tail - cursor)
         return "known_tail_pos is not between cursor and tail";
     return NULL;

@@ -23,12 +23,42 @@ struct sq_ring {
      * is out of line gets this one. */
     const struct sq_ring *home;
     struct sq_producer_shm *producer;
-    struct sq_group_shm *group;
-    unsigned char *bytes;       /* mapped twice: 2 * capacity_bytes are addressable */
-    uint64_t capacity_bytes;    /* a power of two */
-    uint64_t max_messages;      /* 0: no limit */
-    uint64_t max_message_bytes; /* at most capacity_bytes - SQ_RECORD_HEADER_BYTES */
+    struct sq_group_shm *group;   /* the one that is read */
+    unsigned char *bytes;         /* mapped twice: 2 * capacity_bytes are addressable */
+    uint64_t capacity_bytes;      /* a power of two */
+    uint64_t max_messages;        /* 0: no limit */
+    uint64_t max_message_bytes;   /* at most capacity_bytes - SQ_RECORD_HEADER_BYTES */
+    uint32_t order;               /* enum shmq_order */
+    uint32_t kind;                /* SHMQ_TOPIC, SHMQ_UNIQUE */
+    struct sq_entry_shm *entries; /* the group's pending table */
+    struct sq_heap_item_shm *ready, *timed;
+    uint32_t entry_count;
+    uint32_t key_count; /* a power of two, or 0 */
+    struct sq_key_shm *keys;
+    const _Atomic uint64_t *group_bits; /* which groups there are */
+    struct sq_group_shm *groups;        /* all of them */
+    unsigned char *tables;              /* their pending tables, ... */
+    uint64_t table_bytes;               /* ... so many bytes each */
+    uint32_t group_count;               /* 1 to SQ_GROUPS_MOST */
 };
+
+/* What a pending table of so many entries takes: the entries, then the heaps. */
+uint64_t sq_table_bytes(uint32_t entry_count);
+
+/* Have `ring` read as group number `index`. */
+void sq_ring_read_as(struct sq_ring *ring, uint32_t index);
+
+/* Which groups there are, as bits. */
+static inline uint64_t sq_ring_groups(const struct sq_ring *ring)
+{
+    return sq_load_acquire(ring->group_bits) & (UINT64_MAX >> (64 - ring->group_count));
+}
+
+/* The number of the group it reads as. */
+static inline uint32_t sq_ring_group_index(const struct sq_ring *ring)
+{
+    return (uint32_t)(ring->group - ring->groups);
+}
 
 SQ_HOT uint64_t sq_record_bytes(uint64_t length)
 {
@@ -62,7 +92,8 @@ struct sq_walk {
 /*
  * Check the record at walk->pos, step over it and return it, its length in
  * *length (which the caller must use: the one in the record may change).
- * The walk must not be at its end.  NULL: damaged, the walk has not moved.
+ * The walk must not be at its end.  NULL: damaged, or not a plain record (record.h
+ * tells); the walk has not moved.
  */
 SQ_HOT struct sq_record_shm *sq_walk_step(const struct sq_ring *ring, struct sq_walk *walk,
                                           uint32_t *length)
@@ -77,10 +108,10 @@ SQ_HOT struct sq_record_shm *sq_walk_step(const struct sq_ring *ring, struct sq_
     uint64_t bytes = sq_record_bytes(*length);
     if (sq_unlikely(bytes > left || *length > ring->max_message_bytes))
         return NULL;
-    uint64_t id = record->id;
+    uint64_t id = sq_load(&record->id);
     if (sq_unlikely(id != walk->id && (walk->id != 0 || id == 0)))
         return NULL;
-    if (sq_unlikely((record->tag & ~(uint32_t)SQ_RECORD_TAG_KNOWN) != 0))
+    if (sq_unlikely((record->tag & ~(uint32_t)SQ_RECORD_TAG_PLAIN) != 0))
         return NULL;
     walk->id = id + 1;
     walk->pos += bytes;
@@ -115,8 +146,10 @@ SQ_HOT void *sq_ring_write_header(const struct sq_ring *ring, uint64_t pos, uint
     struct sq_record_shm *record = sq_record_at(ring, pos);
 
     record->length = length;
-    record->tag = tag;
-    record->id = id;
+    /* Atomic, as the id is: who looks for room may read what is just overwritten, and
+     * finds out (group_low()). */
+    sq_store((_Atomic uint32_t *)(void *)&record->tag, tag);
+    sq_store(&record->id, id);
     record->put_ns = now_ns;
     return sq_record_payload(record);
 }
@@ -178,13 +211,8 @@ static inline bool sq_ring_has_items(const struct sq_ring *ring)
     return sq_load_acquire(&ring->producer->tail_pos) != sq_load(&ring->group->cursor_pos);
 }
 
-/* P and C: drop the oldest until there is room.  0 or -EBADMSG. */
-int sq_ring_drop_oldest(const struct sq_ring *ring, uint64_t bytes, uint64_t count);
-
-/* C: pass over everything.  The number passed, or -EBADMSG (nothing is done). */
-int64_t sq_ring_purge(const struct sq_ring *ring);
-
-/* P and C: empty a damaged ring.  Returns how many messages seem to be lost. */
+/* P and C: empty a damaged ring, as far as this group goes.  Returns how many messages
+ * seem to be lost.  The pending table is the caller's. */
 int64_t sq_ring_reset(const struct sq_ring *ring);
 
 /* --- anybody, without a lock ------------------------------------------- */

@@ -18,93 +18,8 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#include "clock.h"
 #include "error.h"
-
-#define SHM_DIR "/dev/shm"
-
-enum {
-    CAPACITY_DEFAULT = 1 << 20,
-    MODE_DEFAULT = 0600,
-};
-#define CAPACITY_MOST ((uint64_t)1 << 40)
-
-/* --- names and attributes ---------------------------------------------- */
-
-int sq_segment_path(const char *name, struct sq_path *path)
-{
-    if (name == NULL)
-        return sq_fail(-EINVAL, "the queue's name is NULL");
-    if (name[0] == '/')
-        name++;
-    size_t length = strlen(name);
-    if (length == 0 || length > SQ_NAME_LONGEST)
-        return sq_fail(-EINVAL, "a queue's name has 1 to %d characters, this one %zu",
-                       SQ_NAME_LONGEST, length);
-    for (const char *c = name; *c != '\0'; c++)
-        if (!((*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9') ||
-              *c == '.' || *c == '_' || *c == '-'))
-            return sq_fail(-EINVAL, "a queue's name may not contain the byte 0x%02x",
-                           (unsigned char)*c);
-    snprintf(path->text, sizeof(path->text), SHM_DIR "/shmq.%s", name);
-    return 0;
-}
-
-static uint64_t round_capacity(uint64_t bytes)
-{
-    uint64_t capacity = (uint64_t)sysconf(_SC_PAGESIZE);
-
-    while (capacity < bytes)
-        capacity *= 2;
-    return capacity;
-}
-
-int sq_segment_attr(const struct shmq_attr *given, struct shmq_attr *attr)
-{
-    *attr = (struct shmq_attr)SHMQ_ATTR_INIT;
-    if (given != NULL) {
-        const unsigned char *tail = (const unsigned char *)given;
-        if (given->size < sizeof(given->size))
-            return sq_fail(-EINVAL, "attr.size is %zu; use SHMQ_ATTR_INIT", given->size);
-        for (size_t i = sizeof(*attr); i < given->size; i++)
-            if (tail[i] != 0)
-                return sq_fail(-EINVAL, "attr byte %zu is set; this library knows %zu bytes", i,
-                               sizeof(*attr));
-        memcpy(attr, given, given->size < sizeof(*attr) ? given->size : sizeof(*attr));
-    }
-    attr->size = sizeof(*attr);
-    if (attr->capacity_bytes == 0)
-        attr->capacity_bytes = CAPACITY_DEFAULT;
-    if (attr->capacity_bytes > CAPACITY_MOST)
-        return sq_fail(-EINVAL, "capacity_bytes %" PRIu64 " is more than the limit of %" PRIu64,
-                       attr->capacity_bytes, CAPACITY_MOST);
-    attr->capacity_bytes = round_capacity(attr->capacity_bytes);
-    uint64_t longest = attr->capacity_bytes - SQ_RECORD_HEADER_BYTES;
-    if (longest > UINT32_MAX)
-        longest = UINT32_MAX;
-    if (attr->max_message_bytes == 0)
-        attr->max_message_bytes = longest;
-    if (attr->max_message_bytes > longest)
-        return sq_fail(-EINVAL,
-                       "max_message_bytes %" PRIu64 " does not fit capacity_bytes %" PRIu64
-                       ", which holds at most %" PRIu64,
-                       attr->max_message_bytes, attr->capacity_bytes, longest);
-    uint64_t most = attr->capacity_bytes / SQ_RECORD_HEADER_BYTES;
-    if (attr->max_messages > most)
-        return sq_fail(-EINVAL,
-                       "max_messages %" PRIu64 " does not fit capacity_bytes %" PRIu64
-                       ", which holds at most %" PRIu64 " (empty) messages",
-                       attr->max_messages, attr->capacity_bytes, most);
-    if (attr->full > SHMQ_FULL_DROP)
-        return sq_fail(-EINVAL, "full policy %u is none of enum shmq_full", attr->full);
-    if (attr->mode == 0)
-        attr->mode = MODE_DEFAULT;
-    if ((attr->mode & ~0777u) != 0 || (attr->mode & 0600) != 0600)
-        return sq_fail(-EINVAL,
-                       "mode %#o must be permission bits with read and write for the owner",
-                       attr->mode);
-    return 0;
-}
+#include "keys.h"
 
 /* --- mapping ----------------------------------------------------------- */
 
@@ -144,6 +59,9 @@ static int map(struct sq_segment *s, uint64_t total, uint64_t ring_off, uint64_t
     return 0;
 }
 
+/* The groups of a queue that is no topic. */
+static const _Atomic uint64_t only_group = 1;
+
 /* Point at the parts, after `h`, which has been checked (or was just made). */
 static void point(struct sq_segment *s, const struct sq_header_shm *h)
 {
@@ -151,19 +69,39 @@ static void point(struct sq_segment *s, const struct sq_header_shm *h)
     s->control = (struct sq_control_shm *)(void *)(s->base + h->control_off);
     s->slots = (struct sq_slot_shm *)(void *)(s->base + h->slots_off);
     s->slot_count = h->slot_count;
-    s->ring.home = &s->ring;
-    s->ring.producer = (struct sq_producer_shm *)(void *)(s->base + h->producer_off);
-    s->ring.group = (struct sq_group_shm *)(void *)(s->base + h->groups_off);
-    s->ring.bytes = s->base + h->ring_off;
-    s->ring.capacity_bytes = h->capacity_bytes;
-    s->ring.max_messages = h->max_messages;
-    s->ring.max_message_bytes = h->max_message_bytes;
-    s->attr = (struct shmq_attr)SHMQ_ATTR_INIT;
-    s->attr.capacity_bytes = h->capacity_bytes;
-    s->attr.max_messages = h->max_messages;
-    s->attr.max_message_bytes = h->max_message_bytes;
-    s->attr.full = h->full;
-    s->attr.mode = h->mode;
+    s->ring = (struct sq_ring){
+        .home = &s->ring,
+        .producer = (struct sq_producer_shm *)(void *)(s->base + h->producer_off),
+        .bytes = s->base + h->ring_off,
+        .capacity_bytes = h->capacity_bytes,
+        .max_messages = h->max_messages,
+        .max_message_bytes = h->max_message_bytes,
+        .order = h->order,
+        .kind = h->kind,
+        .entry_count = h->entry_count,
+        .key_count = h->key_count,
+        .keys = (struct sq_key_shm *)(void *)(s->base + h->keys_off),
+        .group_bits = (h->kind & SHMQ_TOPIC) != 0 ? &s->control->groups : &only_group,
+        .groups = (struct sq_group_shm *)(void *)(s->base + h->groups_off),
+        .tables = s->base + h->pending_off,
+        .table_bytes = h->pending_bytes,
+        .group_count = h->group_count,
+    };
+    sq_ring_read_as(&s->ring, 0);
+    s->attr = (struct shmq_attr){
+        .size = sizeof(s->attr),
+        .capacity_bytes = h->capacity_bytes,
+        .max_messages = h->max_messages,
+        .max_message_bytes = h->max_message_bytes,
+        .full = h->full,
+        .mode = h->mode,
+        .order = h->order,
+        .max_groups = h->group_count,
+        .pending_count = h->entry_count,
+        .compress_bytes = h->compress_bytes,
+        .kind = h->kind,
+        .policy = h->policy,
+    };
     s->created_ns = h->created_ns;
 }
 
@@ -183,8 +121,14 @@ static void lay_out(struct sq_header_shm *h, const struct shmq_attr *attr)
         .mode = attr->mode,
         .slot_count = SQ_SLOT_COUNT,
         .slot_bytes = sizeof(struct sq_slot_shm),
-        .group_count = 1,
+        .group_count = attr->max_groups,
         .group_bytes = sizeof(struct sq_group_shm),
+        .order = attr->order,
+        .kind = attr->kind,
+        .entry_count = attr->pending_count,
+        .compress_bytes = attr->compress_bytes,
+        .pending_bytes = sq_table_bytes(attr->pending_count),
+        .policy = attr->policy,
         .control_off = SQ_CONTROL_OFF,
         .producer_off = SQ_PRODUCER_OFF,
         .capacity_bytes = attr->capacity_bytes,
@@ -194,7 +138,12 @@ static void lay_out(struct sq_header_shm *h, const struct shmq_attr *attr)
     };
     h->slots_off = sq_align_up(h->producer_off + sizeof(struct sq_producer_shm), SQ_SEPARATE);
     h->groups_off = sq_align_up(h->slots_off + h->slot_count * h->slot_bytes, SQ_SEPARATE);
-    h->ring_off = sq_align_up(h->groups_off + h->group_count * h->group_bytes, page);
+    h->pending_off = sq_align_up(h->groups_off + h->group_count * h->group_bytes, SQ_SEPARATE);
+    h->keys_off = h->pending_off + h->group_count * h->pending_bytes;
+    if ((attr->kind & SHMQ_UNIQUE) != 0)
+        h->key_count =
+            sq_keys_count(h->capacity_bytes / (SQ_RECORD_HEADER_BYTES + SQ_EXTENSION_BYTES));
+    h->ring_off = sq_align_up(h->keys_off + h->key_count * sizeof(struct sq_key_shm), page);
     h->total_bytes = h->ring_off + h->capacity_bytes;
     h->check = check_of(h);
 }
@@ -203,12 +152,20 @@ static void lay_out(struct sq_header_shm *h, const struct shmq_attr *attr)
 static int initialise(struct sq_segment *s, const struct sq_header_shm *h)
 {
     struct sq_producer_shm *p = s->ring.producer;
-    struct sq_group_shm *g = s->ring.group;
     int rc = sq_cond_init(&p->room);
 
-    if (rc == 0)
-        rc = sq_cond_init(&g->items);
+    for (uint32_t i = 0; rc == 0 && i < h->group_count; i++) {
+        struct sq_ring view = s->ring;
+        sq_ring_read_as(&view, i);
+        rc = sq_cond_init(&view.group->items);
+        if (rc == 0)
+            rc = sq_cond_init(&view.group->done);
+        if (rc == 0)
+            rc = sq_cond_init(&view.group->keepers);
+        sq_group_begin(&view, "", &h->policy);
+    }
     sq_store(&p->next_id, 1);
+    sq_store(&p->part_id, 1);
     p->low_id = 1;
     p->sleeper_bytes = p->sleeper_count = p->passed_pos = UINT64_MAX;
     *s->header = *h;
@@ -227,9 +184,9 @@ static int give_memory(int fd, uint64_t bytes)
         return 0;
     if (rc == ENOSPC && fstatvfs(fd, &fs) == 0)
         return sq_fail(-ENOSPC,
-                       "the queue needs %" PRIu64 " bytes of " SHM_DIR ", %" PRIu64 " are free",
+                       "the queue needs %" PRIu64 " bytes of " SQ_SHM_DIR ", %" PRIu64 " are free",
                        bytes, (uint64_t)fs.f_bavail * fs.f_frsize);
-    return sq_fail(-rc, "cannot get %" PRIu64 " bytes of " SHM_DIR, bytes);
+    return sq_fail(-rc, "cannot get %" PRIu64 " bytes of " SQ_SHM_DIR, bytes);
 }
 
 static int link_name(int fd, const struct sq_path *path)
@@ -247,9 +204,9 @@ static int create(struct sq_segment *s, const struct sq_path *path, const struct
     struct sq_header_shm h;
 
     lay_out(&h, attr);
-    s->fd = open(SHM_DIR, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    s->fd = open(SQ_SHM_DIR, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (s->fd < 0)
-        return sq_fail(-errno, "cannot make a file in " SHM_DIR);
+        return sq_fail(-errno, "cannot make a file in " SQ_SHM_DIR);
     int rc = give_memory(s->fd, h.total_bytes);
     if (rc == 0)
         rc = map(s, h.total_bytes, h.ring_off, h.capacity_bytes);
@@ -297,14 +254,21 @@ static int check_header(const struct sq_header_shm *h, uint64_t object_bytes, bo
     if (h->header_bytes != sizeof(*h) || h->slot_bytes != sizeof(struct sq_slot_shm) ||
         h->group_bytes != sizeof(struct sq_group_shm) || h->slot_count == 0 ||
         h->group_count == 0 || h->total_bytes != object_bytes || h->capacity_bytes < page ||
-        (h->capacity_bytes & (h->capacity_bytes - 1)) != 0 || h->capacity_bytes > CAPACITY_MOST ||
-        ring % page != 0 || ring > object_bytes || h->capacity_bytes != object_bytes - ring ||
+        (h->capacity_bytes & (h->capacity_bytes - 1)) != 0 ||
+        h->capacity_bytes > SQ_CAPACITY_MOST || ring % page != 0 || ring > object_bytes ||
+        h->capacity_bytes != object_bytes - ring ||
         h->max_message_bytes > h->capacity_bytes - SQ_RECORD_HEADER_BYTES ||
-        h->full > SHMQ_FULL_DROP ||
+        h->full > SHMQ_FULL_DROP || h->order > SHMQ_PRIORITY || h->group_count > SQ_GROUPS_MOST ||
+        h->entry_count == 0 || h->entry_count > SQ_PENDING_MOST ||
+        h->pending_bytes != sq_table_bytes(h->entry_count) ||
+        (h->key_count & (h->key_count - 1)) != 0 ||
+        (h->key_count != 0) != ((h->kind & SHMQ_UNIQUE) != 0) ||
         !part_fits(h->control_off, 1, sizeof(struct sq_control_shm), SQ_SEPARATE, ring) ||
         !part_fits(h->producer_off, 1, sizeof(struct sq_producer_shm), SQ_SEPARATE, ring) ||
         !part_fits(h->slots_off, h->slot_count, h->slot_bytes, SQ_LINE, ring) ||
-        !part_fits(h->groups_off, h->group_count, h->group_bytes, SQ_SEPARATE, ring))
+        !part_fits(h->groups_off, h->group_count, h->group_bytes, SQ_SEPARATE, ring) ||
+        !part_fits(h->pending_off, h->group_count, h->pending_bytes, SQ_SEPARATE, ring) ||
+        !part_fits(h->keys_off, h->key_count, sizeof(struct sq_key_shm), SQ_LINE, ring))
         return sq_fail(-EPROTO, "the parts of the queue do not fit its %" PRIu64 " bytes",
                        object_bytes);
     return 0;
@@ -326,22 +290,13 @@ static int check_object(const struct stat *st, int flags)
     return 0;
 }
 
-static int attach(struct sq_segment *s, const struct sq_path *path, int flags)
+/* Map what the descriptor is of, which it must be; or close it. */
+static int attach_fd(struct sq_segment *s, int flags)
 {
     struct sq_header_shm h;
     struct stat st;
-    /* O_NOFOLLOW: a symlink in a world-writable directory is somebody's trap.
-     * O_NONBLOCK: neither wait for the other end of a planted FIFO. */
-    int access = (s->readable_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
-
-    s->fd = open(path->text, access);
-    if (s->fd < 0 && errno == ELOOP)
-        return sq_fail(-EPROTO, "%s is a symbolic link", path->text);
-    if (s->fd < 0 && (errno == EISDIR || errno == ENXIO))
-        return sq_fail(-EPROTO, "%s is not a regular file", path->text);
-    if (s->fd < 0)
-        return sq_fail(-errno, "cannot open %s", path->text);
     int rc = fstat(s->fd, &st) == 0 ? check_object(&st, flags) : -errno;
+
     if (rc == 0) {
         /* Read, not mapped: the checks and what is made of them see one copy. */
         ssize_t n = pread(s->fd, &h, sizeof(h), 0);
@@ -356,6 +311,31 @@ static int attach(struct sq_segment *s, const struct sq_path *path, int flags)
     }
     point(s, &h);
     return 0;
+}
+
+static int attach(struct sq_segment *s, const struct sq_path *path, int flags)
+{
+    /* O_NOFOLLOW: a symlink in a world-writable directory is somebody's trap.
+     * O_NONBLOCK: neither wait for the other end of a planted FIFO. */
+    int access = (s->readable_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
+
+    s->fd = open(path->text, access);
+    if (s->fd < 0 && errno == ELOOP)
+        return sq_fail(-EPROTO, "%s is a symbolic link", path->text);
+    if (s->fd < 0 && (errno == EISDIR || errno == ENXIO))
+        return sq_fail(-EPROTO, "%s is not a regular file", path->text);
+    if (s->fd < 0)
+        return sq_fail(-errno, "cannot open %s", path->text);
+    return attach_fd(s, flags);
+}
+
+int sq_segment_open_again(struct sq_segment *s, const struct sq_segment *other,
+                          const struct sq_path *path)
+{
+    *s = (struct sq_segment){.fd = sq_segment_reopen(other, path)};
+    if (s->fd < 0)
+        return sq_fail(s->fd, "cannot open %s again", path->text);
+    return attach_fd(s, 0);
 }
 
 int sq_segment_open(struct sq_segment *s, const struct sq_path *path, int flags,

@@ -6,10 +6,12 @@
 
 #include <sys/types.h>
 
-#include "layout.h"
-#include "ring.h"
+#include "group.h"
 
-#define SQ_NAME_LONGEST 200
+#define SQ_SHM_DIR       "/dev/shm"
+#define SQ_NAME_LONGEST  SHMQ_NAME_LONGEST
+#define SQ_CAPACITY_MOST ((uint64_t)1 << 40)
+#define SQ_PENDING_MOST  (1u << 26)
 
 /* A mapped segment.  Everything here is this process's own. */
 struct sq_segment {
@@ -37,7 +39,10 @@ struct sq_path {
 int sq_segment_path(const char *name, struct sq_path *path);
 
 /* Check attributes and fill in the defaults.  0 or -EINVAL with both culprits named. */
-int sq_segment_attr(const struct shmq_attr *given, struct shmq_attr *attr);
+int sq_segment_attr(const struct shmq_attr *given, int flags, struct shmq_attr *attr);
+
+/* Check a policy, the dead-letter queue's name included, and fill in the defaults. */
+int sq_segment_policy(const struct shmq_policy *given, struct shmq_policy *policy);
 
 /*
  * Open `path`, or with SHMQ_CREATE make it, and map it.  See shmq_open() for
@@ -45,6 +50,10 @@ int sq_segment_attr(const struct shmq_attr *given, struct shmq_attr *attr);
  */
 int sq_segment_open(struct sq_segment *segment, const struct sq_path *path, int flags,
                     const struct shmq_attr *attr);
+
+/* Open the very object that `other` is, whatever its name is now. */
+int sq_segment_open_again(struct sq_segment *segment, const struct sq_segment *other,
+                          const struct sq_path *path);
 
 void sq_segment_close(struct sq_segment *segment);
 

@@ -9,24 +9,7 @@
 #include <sys/stat.h>
 
 #include "error.h"
-#include "queue.h"
-
-static uint64_t less(uint64_t a, uint64_t b)
-{
-    return a > b ? a - b : 0;
-}
-
-static int64_t oldest_age(const struct shmq *q)
-{
-    uint64_t place = sq_load(&q->segment.ring.group->cursor_pos);
-    struct shmq_info info = {0};
-    ssize_t rc = sq_ring_browse(&q->segment.ring, &place, NULL, 0, &info);
-    int64_t age_ns = sq_elapsed_ns(sq_clock_ns(), info.put_ns);
-
-    if (rc < 0 && rc != -EMSGSIZE)
-        return 0;
-    return age_ns > 0 ? age_ns : 1;
-}
+#include "groupstats.h"
 
 static void count_attached(const struct shmq *q, struct shmq_stats *st)
 {
@@ -41,30 +24,54 @@ static void count_attached(const struct shmq *q, struct shmq_stats *st)
     }
 }
 
+/* Add a group's share.  Of a topic's groups: the sum of what was handed out and lost,
+ * and the depth and age of the one furthest behind. */
+static void fill_group(const struct sq_ring *ring, struct shmq_stats *st, uint64_t *used)
+{
+    const struct sq_group_shm *g = ring->group;
+    uint64_t held = sq_load_acquire(&g->held_pos), low = sq_load_acquire(&g->cursor_pos);
+    uint64_t tail = sq_load(&ring->producer->tail_pos);
+
+    if (held != UINT64_MAX && tail - held > tail - low)
+        low = held;
+    if (tail - low > *used)
+        *used = tail - low;
+    st->dropped_count += sq_load(&g->dropped_count);
+    st->purged_count += sq_load(&g->purged_count);
+    st->got_count += sq_group_got(ring);
+    st->got_bytes += sq_load(&g->got_bytes);
+    uint64_t depth = sq_group_waiting(ring);
+    int64_t age_ns = sq_group_oldest_ns(ring, sq_clock_ns());
+    if (depth > st->depth)
+        st->depth = depth;
+    if (age_ns > st->oldest_age_ns)
+        st->oldest_age_ns = age_ns;
+}
+
 static void fill(const struct shmq *q, struct shmq_stats *st)
 {
     const struct sq_control_shm *c = q->segment.control;
     const struct sq_producer_shm *p = q->segment.ring.producer;
     const struct sq_group_shm *g = q->segment.ring.group;
 
-    st->dropped_count = sq_load(&g->dropped_count);
-    st->purged_count = sq_load(&g->purged_count);
-    uint64_t finished = sq_load_acquire(&g->finished_id);
-    uint64_t cursor = sq_load_acquire(&g->cursor_pos);
+    const struct sq_ring *ring = &q->segment.ring;
+    uint64_t used = 0;
+
+    for (uint64_t bits = sq_ring_groups(ring); bits != 0; bits &= bits - 1) {
+        struct sq_ring one = *ring;
+        uint32_t i = (uint32_t)__builtin_ctzll(bits);
+        sq_ring_read_as(&one, i);
+        fill_group(&one, st, &used);
+    }
     uint64_t put = sq_load_acquire(&p->next_id) - 1;
-    uint64_t used = sq_load(&p->tail_pos) - cursor;
     st->put_count = put;
-    st->got_count = less(finished, st->dropped_count + st->purged_count);
     st->put_bytes = sq_load(&p->put_bytes);
-    st->got_bytes = sq_load(&g->got_bytes);
-    st->depth = less(put, finished);
     st->peak_depth = sq_load(&p->peak_depth);
     if (st->peak_depth < st->depth)
         st->peak_depth = st->depth;
     st->capacity_bytes = q->segment.attr.capacity_bytes;
     st->max_messages = q->segment.attr.max_messages;
     st->used_bytes = used <= st->capacity_bytes ? used : st->capacity_bytes;
-    st->oldest_age_ns = oldest_age(q);
     st->full_wait_count = sq_load(&p->waits.count);
     st->full_wait_ns = sq_load(&p->waits.total_ns);
     st->empty_wait_count = sq_load(&g->waits.count);

@@ -20,6 +20,8 @@
 #include "error.h"
 #include "futex.h"
 #include "queue.h"
+#include "space.h"
+#include "token.h"
 
 enum {
     SPIN_LEAST_NS = 1000,
@@ -36,10 +38,31 @@ enum {
     YIELD_REST = 64,           /* waits without, after yielding was in vain */
 };
 
+bool sq_seems_ready(const struct shmq *q, int64_t now_ns)
+{
+    const struct sq_ring *ring = &q->segment.ring;
+    const struct sq_group_shm *g = ring->group;
+    uint32_t mode = sq_load(&g->mode);
+
+    if (sq_likely(mode == 0))
+        return sq_ring_has_items(ring);
+    if (sq_group_seems_ready(ring) || sq_consumer_is_stale(q))
+        return true;
+    if ((mode & SQ_GROUP_PAUSED) != 0)
+        return false;
+    return (now_ns != 0 && sq_load(&g->pending.next_due_ns) <= now_ns) ||
+           (sq_load(&g->pending.leased) != 0 &&
+            g->pending.departures_seen != sq_load(&q->segment.control->departures));
+}
+
 static bool seems_ready(const struct shmq *q, enum sq_role role, struct sq_need need)
 {
-    return role == SQ_ROLE_CONSUMER ? sq_ring_has_items(&q->segment.ring)
-                                    : sq_ring_seems_roomy(&q->segment.ring, need.bytes, need.count);
+    const struct sq_ring *ring = &q->segment.ring;
+
+    if (role == SQ_ROLE_CONSUMER)
+        return sq_seems_ready(q, 0);
+    return sq_ring_seems_roomy(ring, need.bytes, need.count) ||
+           (sq_load(&ring->group->sole) == 0 && sq_space_wanted(ring, sq_clock_tick_ns()));
 }
 
 static void pause_times(int n)
@@ -184,7 +207,7 @@ static int note_need(struct shmq *q, struct sq_need need, struct sq_deadline *de
  * room for the least that a sleeper needs, wake them all and let them note their
  * needs anew.  Passing the wake on to one would not do: to a large one, which
  * passes it back, for ever; and not passing it would leave a small one asleep
- * beside its room.  Once for each position of the cursor, since only with that
+ * beside its room.  Once for each place where the groups' messages begin, since only with that
  * does room grow, and the least bytes and the least count may be of two sleepers
  * neither of whom fits.  Never when all messages are of one size.
  */
@@ -195,17 +218,62 @@ static int look_for_others(struct shmq *q, struct sq_deadline *deadline)
 
     if (rc < 0)
         return rc;
-    uint64_t cursor = sq_load_acquire(&q->segment.ring.group->cursor_pos);
-    bool room = p->sleeper_bytes != UINT64_MAX && p->passed_pos != cursor &&
-                sq_ring_look_room(&q->segment.ring, p->sleeper_bytes, p->sleeper_count) == 0;
+    bool room = p->sleeper_bytes != UINT64_MAX &&
+                sq_ring_look_room(&q->segment.ring, p->sleeper_bytes, p->sleeper_count) == 0 &&
+                p->passed_pos != p->least_pos;
     if (room) {
-        p->passed_pos = cursor;
+        p->passed_pos = p->least_pos;
         p->sleeper_bytes = p->sleeper_count = UINT64_MAX;
     }
     sq_leave(q, SQ_ROLE_PRODUCER);
     if (room)
         sq_wake(q, SQ_ROLE_PRODUCER, UINT32_MAX);
     return 0;
+}
+
+/*
+ * Until when a consumer that has announced itself is to sleep: one of those who sleep
+ * watches over what is due next, the others only look around now and then.
+ */
+static int64_t watch_due(struct shmq *q, int64_t until_ns, int64_t now_ns)
+{
+    struct sq_pending_shm *p = &q->segment.ring.group->pending;
+    int64_t due_ns = sq_load(&p->next_due_ns), watch_ns = sq_load(&p->watch_ns);
+
+    /* What is due in a paused group is not seen to before it goes on. */
+    uint32_t mode = sq_load(&q->segment.ring.group->mode);
+    if (mode == 0 || (mode & SQ_GROUP_PAUSED) != 0 || due_ns == SQ_NEVER ||
+        (watch_ns > now_ns && watch_ns <= due_ns))
+        return until_ns;
+    if (due_ns < until_ns)
+        until_ns = due_ns > now_ns ? due_ns : now_ns;
+    sq_store(&p->watch_ns, until_ns);
+    return until_ns;
+}
+
+/* Awake again: if it was we who watched, nobody does now. */
+static void unwatch(struct shmq *q, int64_t until_ns)
+{
+    _Atomic int64_t *watch_ns = &q->segment.ring.group->pending.watch_ns;
+
+    if (sq_load(watch_ns) == until_ns)
+        atomic_compare_exchange_strong(watch_ns, &until_ns, 0);
+}
+
+void sq_wake_consumer(struct shmq *q)
+{
+    struct sq_pending_shm *p = &q->segment.ring.group->pending;
+
+    if (sq_likely(!sq_cond_has_sleepers(sq_side_cond(q, SQ_ROLE_CONSUMER))))
+        return;
+    int64_t now_ns = sq_clock_ns(), due_ns = sq_load(&p->next_due_ns);
+    int64_t watch_ns = sq_load(&p->watch_ns);
+    uint32_t mode = sq_load(&q->segment.ring.group->mode);
+    bool timed = mode != 0 && (mode & SQ_GROUP_PAUSED) == 0 && due_ns != SQ_NEVER;
+    if (sq_seems_ready(q, now_ns) || (timed && !(watch_ns > now_ns && watch_ns <= due_ns)))
+        sq_wake(q, SQ_ROLE_CONSUMER, 1);
+    else
+        sq_token_sync(q, sq_ring_group_index(&q->segment.ring)); /* it may be empty now */
 }
 
 /* Sleep once, unless there is reason not to.  1 it is ready; 0 look again;
@@ -222,14 +290,18 @@ static int sleep_once(struct shmq *q, enum sq_role role, struct sq_need need,
 
     if (waker_unfenced(q, role) && !sq_membarrier())
         atomic_fetch_or(&q->segment.control->notices, SQ_NOTICE_FENCE);
-    rc = role == SQ_ROLE_PRODUCER ? note_need(q, need, deadline) : seems_ready(q, role, need);
+    rc = role == SQ_ROLE_PRODUCER ? note_need(q, need, deadline) : sq_seems_ready(q, sq_clock_ns());
     if (rc != 0 || sq_segment_marked_gone(&q->segment)) {
         sq_cond_cancel(cond);
         return rc;
     }
+    if (role == SQ_ROLE_CONSUMER)
+        until_ns = watch_due(q, until_ns, sq_clock_ns());
     atomic_fetch_add(sleeping, 1);
     rc = sq_cond_sleep(cond, ticket, until_ns);
     atomic_fetch_sub(sleeping, 1);
+    if (role == SQ_ROLE_CONSUMER)
+        unwatch(q, until_ns);
     if (rc == -EINTR)
         return sq_fail_plainly(rc);
     if (rc == -EBADMSG)
@@ -268,7 +340,46 @@ static void look_around(struct shmq *q, bool cancellable, int64_t now_ns)
     if (cancellable)
         pthread_testcancel();
     sq_segment_is_gone(&q->segment);
-    sq_attach_sweep(&q->segment, &q->attachment, now_ns);
+    sq_attach_sweep(&q->segment, &q->attachment, now_ns, SQ_SWEEP_ASLEEP_NS);
+}
+
+static uint32_t mode_of(const struct shmq *q)
+{
+    return sq_load(&q->segment.ring.group->mode);
+}
+
+/* Whether producers may take room from a group. */
+static bool some_group_drops(const struct shmq *q)
+{
+    const struct sq_ring *ring = &q->segment.ring;
+
+    if (q->segment.attr.full == SHMQ_FULL_DROP)
+        return true;
+    for (uint64_t bits = sq_ring_groups(ring); bits != 0; bits &= bits - 1)
+        if (sq_policy_of(&ring->groups[__builtin_ctzll(bits)])->lag == SHMQ_LAG_DROP)
+            return true;
+    return false;
+}
+
+/* A sole consumer has nothing to do: so that producers find room, it slides together what
+ * it holds.  Nobody else can. */
+static void slide_while_idle(struct shmq *q, struct sq_deadline *deadline)
+{
+    if (!sq_alone(q, SQ_ROLE_CONSUMER) || !sq_space_wanted(&q->segment.ring, sq_clock_tick_ns()) ||
+        sq_enter(q, SQ_ROLE_CONSUMER, deadline) < 0)
+        return;
+    sq_space_compact(&q->segment.ring, 1, sq_clock_tick_ns());
+    sq_leave(q, SQ_ROLE_CONSUMER);
+    sq_wake(q, SQ_ROLE_PRODUCER, UINT32_MAX);
+}
+
+/* Whether leases pin the ring, which may be over by now. */
+static bool has_leases(const struct sq_ring *ring)
+{
+    for (uint64_t bits = sq_ring_groups(ring); bits != 0; bits &= bits - 1)
+        if (sq_load(&ring->groups[__builtin_ctzll(bits)].pending.leased) != 0)
+            return true;
+    return false;
 }
 
 int sq_wait(struct shmq *q, enum sq_role role, struct sq_need need, struct sq_deadline *deadline)
@@ -282,6 +393,8 @@ int sq_wait(struct shmq *q, enum sq_role role, struct sq_need need, struct sq_de
         return sq_fail_plainly(-ETIMEDOUT);
     if (spin_adaptively(q, role, need, now_ns, end_ns) || seems_ready(q, role, need))
         return 0;
+    if (role == SQ_ROLE_CONSUMER)
+        slide_while_idle(q, deadline);
     do {
         if (sq_segment_marked_gone(&q->segment)) {
             rc = sq_fail(-ESTALE, "the queue's name was removed");
@@ -294,11 +407,19 @@ int sq_wait(struct shmq *q, enum sq_role role, struct sq_need need, struct sq_de
         int64_t until_ns = next_look(now_ns, q->attachment.slot);
         rc = sleep_once(q, role, need, deadline, until_ns < end_ns ? until_ns : end_ns);
         now_ns = sq_clock_ns();
-        if (rc == -ETIMEDOUT && until_ns < end_ns)
+        bool looked = rc == -ETIMEDOUT && until_ns < end_ns && now_ns >= until_ns;
+        if (looked)
             look_around(q, deadline->cancellable, now_ns);
+        /* Woken, or at a look around: what a producer waits for may be to be had in ways
+         * that seems_ready() does not know (room.c), and likewise what a consumer does. */
+        bool look = rc == 0 && role == SQ_ROLE_CONSUMER && mode_of(q) != 0;
+        look |= role == SQ_ROLE_PRODUCER && some_group_drops(q);
         if (rc == -ETIMEDOUT)
             rc = 0;
-    } while (rc == 0 && !seems_ready(q, role, need));
+        if (look || (looked && role == SQ_ROLE_PRODUCER && has_leases(&q->segment.ring)))
+            break; /* the caller sees to it */
+    } while (rc == 0 &&
+             !(role == SQ_ROLE_CONSUMER ? sq_seems_ready(q, now_ns) : seems_ready(q, role, need)));
     account(q, role, now_ns - begun_ns);
     return rc < 0 ? rc : 0;
 }

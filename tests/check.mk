@@ -5,8 +5,10 @@ ASAN_FLAGS := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all \
               -fno-omit-frame-pointer
 TSAN_FLAGS := -O1 -g -fsanitize=thread -Wno-error=tsan
 # Those that threads race in; the others use processes, which TSan cannot see into.
-TSAN_TESTS := many wait
-VALGRIND_TESTS := plain many attr ring stats
+TSAN_TESTS := many wait worker call
+# Those that sleep and wake, for the other body of the condition variable.
+SYNC_TESTS := cond wait plain many lease topic fd space roles worker call
+VALGRIND_TESTS := plain many attr ring stats send byid
 
 # run-tests BUILD NAMES: each test of its own, all of them, then the verdict.
 define run-tests
@@ -38,6 +40,8 @@ check-unit: tests-run
 
 check-tools: all
 	bash tests/tools.sh $(BUILD)
+	bash tests/tools_delivery.sh $(BUILD)
+	bash tests/tools_work.sh $(BUILD)
 
 check-examples: all
 	BUILD=$(BUILD) CC="$(CC)" bash tests/examples.sh
@@ -59,15 +63,16 @@ check-tsan:
 	env TSAN_OPTIONS=halt_on_error=1 build-tsan/tests/storm 4 --threads
 
 check-posix:
-	$(MAKE) BUILD=build-posix SYNC=posix tests-run
+	$(MAKE) BUILD=build-posix SYNC=posix ONLY="$(SYNC_TESTS)" tests-run
 
 check-clang:
 	$(MAKE) BUILD=build-clang CC=clang all tests
 	$(MAKE) BUILD=build-clang CC=clang ONLY="plain many ring" tests-run
 
-check-musl:
-	$(MAKE) BUILD=build-musl CC=musl-gcc all
-	sh tests/smoke.sh build-musl
+# Also the library without liblz4.
+check-musl: all
+	$(MAKE) BUILD=build-musl CC=musl-gcc LZ4=no all
+	sh tests/smoke.sh build-musl $(BUILD)
 
 check-valgrind:
 	$(MAKE) TEST_PREFIX="valgrind -q --leak-check=full --error-exitcode=9 --child-silent-after-fork=yes" \

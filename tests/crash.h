@@ -1,8 +1,7 @@
 /*
  * crash.h - dying at every instruction: what the parts of `crash` share.
  *
- *     crash.c        options, which kill points, the count
- *     crash_step.c   a victim: forked, single-stepped, killed
+ *     crash.c        one scene, one death; crash_main.c has the options and the count
  *     crash_scene.c  the queue around it, and what of it is known
  *     crash_ops.c    the operations a victim performs
  *     crash_check.c  what must hold once it is dead
@@ -10,6 +9,7 @@
 #ifndef CRASH_H
 #define CRASH_H
 
+#include "crash_step.h"
 #include "helper.h"
 #include "message.h"
 #include "queue.h"
@@ -18,7 +18,6 @@ enum {
     CRASH_CAPACITY = 4096,
     CRASH_BATCH = 3,
     CRASH_NO_HANDLE = 8,
-    CRASH_ASTRAY = -2,
     CRASH_FILL = 32,       /* messages of CRASH_LENGTH that fill the ring to the byte */
     CRASH_LENGTH = 104,    /* with the record's header an eighth of 1 KiB */
     CRASH_LIMIT_MS = 1200, /* "within a second", and a slow machine */
@@ -78,16 +77,13 @@ struct crash_scene {
     const struct crash_op *op;
     struct crash_page *page;
     char name[64];
-    unsigned point;  /* steps before the kill */
-    bool only_steps; /* do not run freely to near the kill point */
+    struct crash_victim victim;
     shmq_t *survivor;
     shmq_t *putter[2], *getter[2]; /* after the kill: one from before, one fresh */
     shmq_t *fresh;
     shmq_t *handle; /* in the victim */
-    pid_t victim, sleeper;
-    int64_t killed_ns;
+    pid_t sleeper;
     uint64_t tail_before, cursor_before;
-    bool woken;                               /* the parent has done what the victim waits for */
     unsigned takes, puts;                     /* what of the victim's is not yet known */
     struct crash_item items[CRASH_FILL + 16]; /* what is in the queue, as far as known */
     unsigned item_count;
@@ -131,19 +127,6 @@ bool crash_is_item(struct crash_scene *s, unsigned index, const void *bytes, ssi
 /* Put a probe, or take what is first: in time, and as it must be. */
 bool crash_give(struct crash_scene *s, shmq_t *q, uint32_t source, uint32_t seq);
 bool crash_take(struct crash_scene *s, shmq_t *q);
-
-/* --- crash_step.c --- */
-
-/*
- * Fork the victim, let it take `s->point` steps of its operation and kill it.
- * Returns the steps taken, fewer when the operation ended before; -1 if that
- * failed; CRASH_ASTRAY if it took another way than the one learned, so that the
- * same must be tried with only_steps.
- */
-int64_t crash_step(struct crash_scene *s);
-
-/* The same to the operation's end, learning its way for the next ones. */
-int64_t crash_trace(struct crash_scene *s);
 
 /* --- crash_check.c --- */
 void crash_check(struct crash_scene *s);

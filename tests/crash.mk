@@ -1,15 +1,22 @@
 # Deaths: `make check-crash-quick` (a minute), `make check-crash` (every kill
 # point of every operation), `make soak` (that, and a storm of ten minutes).
 
-CRASH_OBJ   := $(patsubst tests/%.c,$(BUILD)/tests/%.o,$(wildcard tests/crash*.c))
-CRASH_TESTS := $(addprefix $(BUILD)/tests/,crash waiters storm)
-CRASH_SAMPLE ?= 1300
+CRASH_BASE  := crash_main crash_step
+CRASH_OBJ   := $(addprefix $(BUILD)/tests/,$(addsuffix .o,$(CRASH_BASE) crash crash_scene \
+                   crash_ops crash_check))
+DELIVERY_OBJ := $(addprefix $(BUILD)/tests/,$(addsuffix .o,$(CRASH_BASE))) \
+    $(patsubst tests/%.c,$(BUILD)/tests/%.o,$(wildcard tests/crash_delivery*.c))
+CRASH_TESTS := $(addprefix $(BUILD)/tests/,crash crash_delivery waiters storm lease_storm)
+CRASH_SAMPLE ?= 1000
+DELIVERY_SAMPLE ?= 600
 SOAK_SECONDS ?= 600
 
 # Calls are bound at the start (-z now), or the first step into each would go
 # through the dynamic linker.
 $(BUILD)/tests/crash: $(CRASH_OBJ)
+$(BUILD)/tests/crash_delivery: $(DELIVERY_OBJ)
 $(BUILD)/tests/waiters: $(BUILD)/tests/waiters.o
+$(BUILD)/tests/lease_storm: $(patsubst tests/%.c,$(BUILD)/tests/%.o,$(wildcard tests/lease_storm*.c))
 $(BUILD)/tests/storm: $(patsubst tests/%.c,$(BUILD)/tests/%.o,$(wildcard tests/storm*.c))
 $(CRASH_TESTS): $(addprefix $(BUILD)/tests/,helper.o message.o) $(BUILD)/libshmq.a
 	$(CC) $(CFLAGS) $(LDFLAGS) -Wl,-z,now $(filter %.o,$^) $(filter %.a,$^) -lcmocka $(LDLIBS) -o $@
@@ -17,14 +24,18 @@ $(CRASH_TESTS): $(addprefix $(BUILD)/tests/,helper.o message.o) $(BUILD)/libshmq
 .PHONY: check-crash-quick check-crash soak
 check-crash-quick: $(CRASH_TESTS)
 	$(BUILD)/tests/crash --sample $(CRASH_SAMPLE)
+	$(BUILD)/tests/crash_delivery --sample $(DELIVERY_SAMPLE)
 	$(BUILD)/tests/waiters 200
 	$(BUILD)/tests/storm 10
+	$(BUILD)/tests/lease_storm 10
 
 check-crash: $(CRASH_TESTS)
 	# The one mostly waits, the other mostly steps.
 	$(BUILD)/tests/crash --op waking & waking=$$!; \
 	$(BUILD)/tests/crash --op other && $(BUILD)/tests/waiters 1000; other=$$?; \
 	wait $$waking && exit $$other
+	$(BUILD)/tests/crash_delivery
 
 soak: check-crash
 	$(BUILD)/tests/storm $(SOAK_SECONDS)
+	$(BUILD)/tests/lease_storm $(SOAK_SECONDS)

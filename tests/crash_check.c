@@ -115,7 +115,7 @@ static bool adopt(struct crash_scene *s)
  * the victim was alone its successor, alone or not. */
 static bool open_survivors(struct crash_scene *s)
 {
-    int sole = s->point % 2 == 0 ? s->op->flags : 0;
+    int sole = s->victim.point % 2 == 0 ? s->op->flags : 0;
     int rc = 0;
 
     if (s->fresh != NULL)
@@ -152,7 +152,7 @@ static bool settle_sleeper(struct crash_scene *s)
     if (!s->happened) {
         if (s->page->done != 0)
             return crash_fail(s, "nothing has happened");
-        s->killed_ns = helper_now_ns();
+        s->victim.killed_ns = helper_now_ns();
         if (!open_survivors(s) || !(gets ? crash_give(s, s->putter[0], FROM_PROBE, s->probes++)
                                          : crash_take(s, s->getter[0])))
             return false;
@@ -162,7 +162,7 @@ static bool settle_sleeper(struct crash_scene *s)
         crash_pop(s);
     }
     bool done = helper_await(sleeper_is_done, s->page);
-    int64_t ms = (helper_now_ns() - s->killed_ns) / 1000000;
+    int64_t ms = (helper_now_ns() - s->victim.killed_ns) / 1000000;
     if (!done)
         return crash_fail(s, "the sleeper has not gone on after %lld ms", (long long)ms);
     s->late_ms = ms > CRASH_LIMIT_MS ? ms : 0;
@@ -245,7 +245,8 @@ static bool sweep(struct crash_scene *s, int64_t later_ns, int due)
     struct sq_segment *segment = &s->survivor->segment;
     int used = 0;
 
-    sq_attach_sweep(segment, &s->survivor->attachment, helper_now_ns() + later_ns);
+    sq_attach_sweep(segment, &s->survivor->attachment, helper_now_ns() + later_ns,
+                    SQ_SWEEP_EVERY_NS);
     for (uint32_t i = 0; i < segment->slot_count; i++)
         used += sq_load(&segment->slots[i].state) != SQ_SLOT_FREE;
     return used == due || crash_fail(s, "%d slots are in use after a sweep, not %d", used, due);
@@ -254,7 +255,7 @@ static bool sweep(struct crash_scene *s, int64_t later_ns, int due)
 /* For some, before a new handle comes and takes the dead one's slot. */
 static bool sweep_early(struct crash_scene *s)
 {
-    return s->point % 4 < 2 || s->fresh != NULL || sweep(s, SHMQ_SEC(2), 1);
+    return s->victim.point % 4 < 2 || s->fresh != NULL || sweep(s, SHMQ_SEC(2), 1);
 }
 
 static bool check_slots(struct crash_scene *s)

@@ -6,7 +6,8 @@
 
 #include <string.h>
 
-static const struct shmq_attr small = {sizeof(struct shmq_attr), CRASH_CAPACITY, 0, 0, 0, 0};
+static const struct shmq_attr small = {.size = sizeof(struct shmq_attr),
+                                       .capacity_bytes = CRASH_CAPACITY};
 
 static void act_create(struct crash_scene *s)
 {

@@ -19,7 +19,7 @@ bool crash_fail(struct crash_scene *s, const char *format, ...)
 
     if (s->failures++ >= SHOWN)
         return false;
-    fprintf(stderr, "  %s killed after %u steps%s: ", s->op->name, s->point,
+    fprintf(stderr, "  %s killed after %u steps%s: ", s->op->name, s->victim.point,
             s->page->done != 0 ? " (had returned)" : "");
     va_start(args, format);
     vfprintf(stderr, format, args);
@@ -169,6 +169,51 @@ static bool start_sleeper(struct crash_scene *s)
     return true;
 }
 
+/* --- the victim --------------------------------------------------------------- */
+
+static bool prepare(void *arg)
+{
+    struct crash_scene *s = arg;
+    struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(1));
+    const struct crash_op *op = s->op;
+
+    if (op->ready == CRASH_NO_HANDLE)
+        return true;
+    if (shmq_open(&s->handle, s->name, op->flags, NULL) != 0)
+        return false;
+    for (int role = 0; role < 2; role++)
+        if ((op->ready >> role & 1) != 0 &&
+            sq_make_ready(s->handle, (enum sq_role)role, &deadline) != 0)
+            return false;
+    return true;
+}
+
+static void act(void *arg)
+{
+    struct crash_scene *s = arg;
+
+    s->op->act(s);
+}
+
+/* What the victim waits for. */
+static bool release(void *arg)
+{
+    struct crash_scene *s = arg;
+
+    return s->op->waits == SQ_ROLE_CONSUMER ? crash_give(s, s->survivor, FROM_WAKER, 0)
+                                            : crash_take(s, s->survivor);
+}
+
+static void describe_victim(struct crash_scene *s)
+{
+    s->victim.operation = s->op;
+    s->victim.arg = s;
+    s->victim.prepare = prepare;
+    s->victim.act = act;
+    s->victim.release = s->op->waits >= 0 ? release : NULL;
+    s->victim.done = &s->page->done;
+}
+
 /* --- the whole -------------------------------------------------------------- */
 
 static bool fill(struct crash_scene *s)
@@ -206,6 +251,7 @@ bool crash_scene_begin(struct crash_scene *s)
     const struct crash_op *op = s->op;
 
     memset(s->page, 0, sizeof(*s->page));
+    describe_victim(s);
     s->first_id = 1;
     s->takes = op->takes;
     s->puts = op->puts;

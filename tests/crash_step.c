@@ -1,5 +1,5 @@
 /*
- * crash_step.c - a victim: forked, single-stepped up to a point, killed there.
+ * crash_step.c - see crash_step.h.
  *
  * A step over a system call that sleeps does not come back.  When the operation
  * is one that waits, that is noticed after some milliseconds: if the kill point
@@ -13,19 +13,28 @@
  * kill point that is reached for the first time there, and step from there on.
  * Operations that wait are always stepped.
  */
-#include "crash.h"
+#include "crash_step.h"
 
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "helper.h"
+
 #define ASLEEP_AFTER_NS SHMQ_MS(4)
+
+enum {
+    TRACE_PLACES = 1 << 16, /* more than an operation has instructions */
+};
 
 /* Stop for the tracer: what follows is stepped. */
 static void begin_stepping(void)
@@ -37,45 +46,35 @@ static void begin_stepping(void)
 #endif
 }
 
-static void be_victim(struct crash_scene *s)
+static void be_victim(struct crash_victim *v)
 {
-    const struct crash_op *op = s->op;
-    struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(1));
-
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (op->ready != CRASH_NO_HANDLE) {
-        if (shmq_open(&s->handle, s->name, op->flags, NULL) != 0)
-            _exit(1);
-        for (int role = 0; role < 2; role++)
-            if ((op->ready >> role & 1) != 0 &&
-                sq_make_ready(s->handle, (enum sq_role)role, &deadline) != 0)
-                _exit(2);
-    }
+    if (!v->prepare(v->arg))
+        _exit(1);
     if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0)
         _exit(3);
     begin_stepping();
-    op->act(s);
-    s->page->done = 1;
+    v->act(v->arg);
+    *v->done = 1;
     begin_stepping(); /* the end of a run without steps */
     for (;;)
         pause();
 }
 
-/* What the victim waits for. */
-static bool release(struct crash_scene *s)
+/* Give it what it waits for. */
+static bool release(struct crash_victim *v)
 {
-    s->woken = true;
-    return s->op->waits == SQ_ROLE_CONSUMER ? crash_give(s, s->survivor, FROM_WAKER, 0)
-                                            : crash_take(s, s->survivor);
+    v->released = true;
+    return v->release(v->arg);
 }
 
 /* Wait for the end of a step that may sleep.  1: it sleeps. */
-static int await_step(struct crash_scene *s, int *status)
+static int await_step(struct crash_victim *v, int *status)
 {
     int64_t until_ns = 0;
 
     for (unsigned looks = 0;; looks++) {
-        if (waitpid(s->victim, status, WNOHANG) == s->victim)
+        if (waitpid(v->pid, status, WNOHANG) == v->pid)
             return 0;
         if (looks < 64)
             continue;
@@ -89,20 +88,20 @@ static int await_step(struct crash_scene *s, int *status)
 }
 
 /* One step.  1: the victim sleeps in it, 0 done, -1 it is no more. */
-static int step(struct crash_scene *s, bool last)
+static int step(struct crash_victim *v, bool last)
 {
     int status;
 
-    if (ptrace(PTRACE_SINGLESTEP, s->victim, NULL, NULL) != 0)
+    if (ptrace(PTRACE_SINGLESTEP, v->pid, NULL, NULL) != 0)
         return -1;
-    if (s->op->waits >= 0 && !s->woken) {
-        if (await_step(s, &status) != 0) {
+    if (v->release != NULL && !v->released) {
+        if (await_step(v, &status) != 0) {
             if (last)
                 return 1;
-            if (!release(s) || waitpid(s->victim, &status, 0) != s->victim)
+            if (!release(v) || waitpid(v->pid, &status, 0) != v->pid)
                 return -1;
         }
-    } else if (waitpid(s->victim, &status, 0) != s->victim) {
+    } else if (waitpid(v->pid, &status, 0) != v->pid) {
         return -1;
     }
     return WIFSTOPPED(status) && WSTOPSIG(status) == SIGTRAP ? 0 : -1;
@@ -113,10 +112,14 @@ static int step(struct crash_scene *s, bool last)
 /* Where the operation last traced was at each step, and the latest step before
  * it that came to its place for the first time. */
 static struct {
-    const struct crash_op *op;
+    const void *operation;
     unsigned count, room;
     uintptr_t *place;
-    unsigned *first;
+    unsigned *first, *visit;
+    struct {
+        uintptr_t place;
+        unsigned count;
+    } seen[TRACE_PLACES];
 } trace;
 
 #if defined(__x86_64__)
@@ -128,20 +131,20 @@ static uintptr_t where(pid_t victim)
 }
 
 /* Let the victim run until it comes to `place`.  False: it took another way. */
-static bool run_to(struct crash_scene *s, uintptr_t place)
+static bool run_to(struct crash_victim *v, uintptr_t place)
 {
     void *at = (void *)place;
-    long word = ptrace(PTRACE_PEEKTEXT, s->victim, at, NULL);
+    long word = ptrace(PTRACE_PEEKTEXT, v->pid, at, NULL);
     int status;
 
-    if (ptrace(PTRACE_POKETEXT, s->victim, at, (word & ~0xffL) | 0xcc) != 0 ||
-        ptrace(PTRACE_CONT, s->victim, NULL, NULL) != 0 ||
-        waitpid(s->victim, &status, 0) != s->victim || !WIFSTOPPED(status))
+    if (ptrace(PTRACE_POKETEXT, v->pid, at, (word & ~0xffL) | 0xcc) != 0 ||
+        ptrace(PTRACE_CONT, v->pid, NULL, NULL) != 0 || waitpid(v->pid, &status, 0) != v->pid ||
+        !WIFSTOPPED(status))
         return false;
-    if (s->page->done != 0 || where(s->victim) != place + 1)
+    if (*v->done != 0 || where(v->pid) != place + 1)
         return false;
-    ptrace(PTRACE_POKETEXT, s->victim, at, word);
-    return ptrace(PTRACE_POKEUSER, s->victim, RIP, place) == 0;
+    ptrace(PTRACE_POKETEXT, v->pid, at, word);
+    return ptrace(PTRACE_POKEUSER, v->pid, RIP, place) == 0;
 }
 #else
 static uintptr_t where(pid_t victim)
@@ -150,85 +153,105 @@ static uintptr_t where(pid_t victim)
     return 0;
 }
 
-static bool run_to(struct crash_scene *s, uintptr_t place)
+static bool run_to(struct crash_victim *v, uintptr_t place)
 {
-    (void)s;
+    (void)v;
     (void)place;
     return false;
 }
 #endif
 
-static void note_place(struct crash_scene *s)
+/* How often the operation has been at `place` before this. */
+static unsigned count_visit(uintptr_t place)
+{
+    size_t i = (size_t)(place * 0x9e3779b97f4a7c15u >> 40) % TRACE_PLACES;
+
+    while (trace.seen[i].place != 0 && trace.seen[i].place != place)
+        i = (i + 1) % TRACE_PLACES;
+    trace.seen[i].place = place;
+    return trace.seen[i].count++;
+}
+
+static void note_place(struct crash_victim *v)
 {
     if (trace.count == trace.room) {
         trace.room += 4096;
         trace.place = realloc(trace.place, trace.room * sizeof(trace.place[0]));
         trace.first = realloc(trace.first, trace.room * sizeof(trace.first[0]));
-        if (trace.place == NULL || trace.first == NULL)
+        trace.visit = realloc(trace.visit, trace.room * sizeof(trace.visit[0]));
+        if (trace.place == NULL || trace.first == NULL || trace.visit == NULL)
             abort();
     }
     unsigned i = trace.count++;
-    trace.place[i] = where(s->victim);
-    trace.first[i] = i;
-    for (unsigned j = 0; j < i; j++)
-        if (trace.place[j] == trace.place[i]) {
-            trace.first[i] = trace.first[i - 1];
-            break;
-        }
+    trace.place[i] = where(v->pid);
+    trace.visit[i] = count_visit(trace.place[i]);
+    trace.first[i] = i == 0 || trace.visit[i] == 0 ? i : trace.first[i - 1];
+}
+
+unsigned crash_visits(unsigned point)
+{
+    return point < trace.count ? trace.visit[point] : 0;
 }
 
 /* Come near the kill point.  The steps this stands for, or CRASH_ASTRAY. */
-static int64_t approach(struct crash_scene *s)
+static int64_t approach(struct crash_victim *v)
 {
-    if (s->only_steps || trace.op != s->op || s->op->waits >= 0 || s->point >= trace.count)
+    if (v->only_steps || trace.operation != v->operation || v->release != NULL ||
+        v->point >= trace.count)
         return 0;
-    unsigned near = trace.first[s->point];
+    unsigned near = trace.first[v->point];
     if (near == 0)
         return 0;
-    return run_to(s, trace.place[near]) ? (int64_t)near : CRASH_ASTRAY;
+    return run_to(v, trace.place[near]) ? (int64_t)near : CRASH_ASTRAY;
 }
 
 /* --- the whole ----------------------------------------------------------------- */
 
-static int64_t step_and_kill(struct crash_scene *s, bool tracing)
+static int64_t step_and_kill(struct crash_victim *v, bool tracing)
 {
     int status, rc = 0;
 
-    s->victim = fork();
-    if (s->victim == 0)
-        be_victim(s);
-    if (waitpid(s->victim, &status, 0) != s->victim || !WIFSTOPPED(status)) {
-        crash_fail(s, "the victim cannot begin (status %#x)", (unsigned)status);
+    v->pid = fork();
+    if (v->pid == 0)
+        be_victim(v);
+    if (waitpid(v->pid, &status, 0) != v->pid || !WIFSTOPPED(status)) {
+        snprintf(v->wrong, sizeof(v->wrong), "the victim cannot begin (status %#x)",
+                 (unsigned)status);
         return -1;
     }
-    ptrace(PTRACE_SETOPTIONS, s->victim, NULL, PTRACE_O_EXITKILL);
-    int64_t steps = tracing ? 0 : approach(s);
-    while (rc == 0 && steps >= 0 && steps < (int64_t)s->point && s->page->done == 0) {
+    ptrace(PTRACE_SETOPTIONS, v->pid, NULL, PTRACE_O_EXITKILL);
+    if (v->begin != NULL && !v->begin(v->arg)) {
+        helper_kill(v->pid);
+        return -1;
+    }
+    int64_t steps = tracing ? 0 : approach(v);
+    while (rc == 0 && steps >= 0 && steps < (int64_t)v->point && *v->done == 0) {
         if (tracing)
-            note_place(s);
-        rc = step(s, steps + 1 == (int64_t)s->point);
+            note_place(v);
+        rc = step(v, steps + 1 == (int64_t)v->point);
         steps++;
     }
-    s->killed_ns = helper_now_ns();
-    helper_kill(s->victim);
+    v->killed_ns = helper_now_ns();
+    helper_kill(v->pid);
     if (rc < 0) {
-        crash_fail(s, "the victim ended by itself, or for want of a wake");
+        snprintf(v->wrong, sizeof(v->wrong), "the victim ended by itself, or for want of a wake");
         return -1;
     }
     return steps;
 }
 
-int64_t crash_trace(struct crash_scene *s)
+int64_t crash_trace(struct crash_victim *v)
 {
-    trace.op = s->op;
+    trace.operation = v->operation;
     trace.count = 0;
+    memset(trace.seen, 0, sizeof(trace.seen));
 #if !defined(__x86_64__)
-    trace.op = NULL; /* always step */
+    trace.operation = NULL; /* always step */
 #endif
-    return step_and_kill(s, true);
+    return step_and_kill(v, true);
 }
 
-int64_t crash_step(struct crash_scene *s)
+int64_t crash_step(struct crash_victim *v)
 {
-    return step_and_kill(s, false);
+    return step_and_kill(v, false);
 }

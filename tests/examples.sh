@@ -1,6 +1,6 @@
 #!/bin/bash
-# examples.sh - the README's first C program compiles as it stands and runs, and
-# so does each shell block marked "sh run".
+# examples.sh - the README's C programs compile as they stand and run, and so does
+# each shell block marked "sh run".
 set -u
 cd "$(dirname "$0")/.." || exit 1
 : "${BUILD:=build}" "${CC:=cc}"
@@ -42,25 +42,31 @@ claim() {
     done
 }
 
-block c 1 >"$dir/example.c"
-if [ ! -s "$dir/example.c" ]; then
+# What the static library needs.
+libs=$(sed -n 's/^Libs.private: //p' "$build/shmq.pc")
+for ((n = 1; ; n++)); do
+    block c $n >"$dir/example.c"
+    [ -s "$dir/example.c" ] || break
+    # shellcheck disable=SC2046
+    claim $(sed -n 's/.*shmq_open([^"]*"\([^"]*\)".*/\1/p' "$dir/example.c")
+    # shellcheck disable=SC2086
+    if $CC -std=c11 -Wall -Wextra -Werror -I"$root/include" "$dir/example.c" \
+        "$build/libshmq.a" $libs -o "$dir/example" && timeout 60 "$dir/example"; then
+        echo "ok: C example $n"
+    else
+        echo "FAILED: C example $n"
+        failed=1
+    fi
+done
+if [ $n = 1 ]; then
     echo "FAILED: README.md has no C example"
     exit 1
-fi
-# shellcheck disable=SC2046
-claim $(sed -n 's/.*shmq_open([^"]*"\([^"]*\)".*/\1/p' "$dir/example.c")
-if $CC -std=c11 -Wall -Wextra -Werror -I"$root/include" "$dir/example.c" \
-    "$build/libshmq.a" -lpthread -o "$dir/example" && timeout 60 "$dir/example"; then
-    echo "ok: the C example"
-else
-    echo "FAILED: the C example"
-    failed=1
 fi
 for ((n = 1; ; n++)); do
     block "sh run" $n >"$dir/example.sh"
     [ -s "$dir/example.sh" ] || break
     # shellcheck disable=SC2046
-    claim $(sed -n 's/.*shmq create \([^ ]*\).*/\1/p' "$dir/example.sh")
+    claim $(sed -n 's/.*shmq create \([^ ]*\).*/\1/p; s/.*--dead-letter \([^ ]*\).*/\1/p' "$dir/example.sh")
     if (cd "$dir" && PATH=$build:$PATH timeout 60 bash -e -o pipefail example.sh); then
         echo "ok: shell example $n"
     else

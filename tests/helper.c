@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -207,6 +208,83 @@ bool helper_detail_names(const char *one, const char *other)
         return true;
     print_error("\"%s\" and \"%s\" are not both in: %s\n", one, other, detail);
     return false;
+}
+
+/* --- messages --------------------------------------------------------------- */
+
+uint64_t helper_send(shmq_t *q, const char *text)
+{
+    struct shmq_msg msg = SHMQ_MSG_INIT;
+
+    msg.data = text;
+    msg.length = strlen(text);
+    assert_int_equal(shmq_send(q, &msg, SHMQ_SEC(5)), 0);
+    return msg.id;
+}
+
+struct shmq_msg helper_receive(shmq_t *q)
+{
+    struct shmq_msg msg = SHMQ_MSG_INIT;
+    int rc = shmq_receive(q, &msg, SHMQ_SEC(5));
+
+    if (rc != 0)
+        print_error("receive: %s (%s)\n", shmq_strerror(rc), shmq_last_error_detail());
+    assert_int_equal(rc, 0);
+    return msg;
+}
+
+bool helper_is(const struct shmq_msg *msg, const char *text)
+{
+    if (msg->length == strlen(text) && memcmp(msg->data, text, msg->length) == 0)
+        return true;
+    print_error("message %llu is \"%.*s\", not \"%s\"\n", (unsigned long long)msg->id,
+                (int)msg->length, (const char *)msg->data, text);
+    return false;
+}
+
+bool helper_takes(shmq_t *q, const char *text)
+{
+    struct shmq_msg msg = SHMQ_MSG_INIT;
+    int rc = shmq_receive(q, &msg, SHMQ_NOWAIT);
+
+    if (text == NULL) {
+        if (rc == -EAGAIN)
+            return true;
+        print_error("nothing was to be there: %d, \"%.*s\"\n", rc, (int)msg.length,
+                    (const char *)msg.data);
+        return false;
+    }
+    if (rc != 0) {
+        print_error("receive of \"%s\": %s (%s)\n", text, shmq_strerror(rc),
+                    shmq_last_error_detail());
+        return false;
+    }
+    bool is = helper_is(&msg, text);
+    return shmq_ack(q, &msg) == 0 && is;
+}
+
+struct shmq_group_stats helper_group(shmq_t *q)
+{
+    struct shmq_group_stats stats;
+
+    assert_int_equal(shmq_group_stats(q, &stats), 0);
+    return stats;
+}
+
+void helper_pass(int64_t ns)
+{
+    struct timespec t = {ns / 1000000000, ns % 1000000000};
+
+    while (nanosleep(&t, &t) != 0)
+        assert_int_equal(errno, EINTR);
+}
+
+void *helper_shared(size_t bytes)
+{
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    assert_ptr_not_equal(memory, MAP_FAILED);
+    return memory;
 }
 
 struct helper_random helper_seed(void)

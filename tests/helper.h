@@ -63,6 +63,29 @@ struct shmq_attr helper_attr(uint64_t capacity_bytes);
 /* A reading of the counters, or fail the test. */
 struct shmq_stats helper_stats(shmq_t *q);
 
+/* --- messages --------------------------------------------------------------- */
+
+/* Send a text with nothing more to it: its id.  Or fail the test. */
+uint64_t helper_send(shmq_t *q, const char *text);
+
+/* Receive a message within 5 s, or fail the test. */
+struct shmq_msg helper_receive(shmq_t *q);
+
+/* Whether the message is this text. */
+bool helper_is(const struct shmq_msg *msg, const char *text);
+
+/* Receive and acknowledge: whether it was this text; NULL: whether nothing is there. */
+bool helper_takes(shmq_t *q, const char *text);
+
+/* The figures of the handle's group, or fail the test. */
+struct shmq_group_stats helper_group(shmq_t *q);
+
+/* Wait for a moment to pass, when that is what is tested. */
+void helper_pass(int64_t ns);
+
+/* Memory that children share, zeroed. */
+void *helper_shared(size_t bytes);
+
 /* Random numbers from a seed: $SEED, or the time; it is printed, to repeat a failure. */
 struct helper_random {
     uint64_t state;

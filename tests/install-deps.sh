@@ -31,6 +31,7 @@ clang_sanitizes()
 
 need libcmocka-dev compiles cmocka.h
 need pkg-config command -v pkg-config
+need liblz4-dev compiles lz4.h
 need valgrind command -v valgrind
 need clang command -v clang
 need musl-tools command -v musl-gcc

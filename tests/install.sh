@@ -25,7 +25,8 @@ $CC "$dir/program.c" $($pc --cflags --libs shmq) -o "$dir/shared"
 LD_LIBRARY_PATH=$root/usr/lib "$dir/shared"
 readelf -d "$dir/shared" | grep -q 'NEEDED.*libshmq\.so\.0'
 # shellcheck disable=SC2046
-$CC "$dir/program.c" $($pc --cflags shmq) "$root/usr/lib/libshmq.a" -lpthread -o "$dir/static"
+$CC "$dir/program.c" $($pc --cflags shmq) "$root/usr/lib/libshmq.a" \
+    $($pc --static --libs-only-l shmq | sed 's/-lshmq//') -o "$dir/static"
 "$dir/static"
 for page in "$root"/usr/share/man/man1/*.1; do
     mandoc -T lint -W error "$page"

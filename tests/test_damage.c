@@ -27,7 +27,7 @@ enum {
     WORDS_MOST = 1200,
     HITS_MOST = 8,
     ROUNDS = 400,
-    LATE_MS = 400, /* this machine may be busy */
+    LATE_MS = 2000, /* this machine may be busy; a hang takes longer */
 };
 #define SHORT_NS   SHMQ_MS(20)
 #define SHORTER_NS ((int64_t)300000)
@@ -45,7 +45,7 @@ struct damage {
 static struct {
     char name[64];
     unsigned char *object, *image;
-    size_t bytes;
+    size_t bytes, mode_off; /* of the group */
     uint32_t offs[WORDS_MOST];
     unsigned word_count;
     struct damage *now; /* shared with the child: what it is at */
@@ -157,6 +157,12 @@ static bool can_recover(const struct damage *d)
     for (unsigned i = 0; i < d->count; i++) {
         uint32_t off = d->hits[i].off;
         if (within(off, SQ_CONTROL_OFF + offsetof(struct sq_control_shm, notices), 4))
+            return false;
+        /* That a group is paused can be no damage as far as anybody can tell. */
+        if (within(off, target.mode_off, 4) &&
+            (d->hits[i].value & ~(uint32_t)SQ_GROUP_HOLDS) != 0 &&
+            (d->hits[i].value & ~(uint32_t)(SQ_GROUP_PAUSED | SQ_GROUP_JOINED | SQ_GROUP_HOLDS)) ==
+                0)
             return false;
     }
     return true;
@@ -281,6 +287,7 @@ static void list_words(void)
     const struct sq_header_shm *h = (const void *)target.image;
 
     target.word_count = 0;
+    target.mode_off = h->groups_off + offsetof(struct sq_group_shm, mode);
     add_words(0, sizeof(*h));
     add_words(h->control_off, sizeof(struct sq_control_shm));
     add_words(h->producer_off, sizeof(struct sq_producer_shm));

@@ -12,7 +12,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "ring.h"
+#include "group.h"
 
 enum {
     MODEL_MOST = 4096,
@@ -38,6 +38,8 @@ static uint64_t below(struct model *m, uint64_t n)
 
 /* --- the ring ---------------------------------------------------------------- */
 
+static const _Atomic uint64_t only_group = 1;
+
 static void ring_make(struct sq_ring *ring, uint64_t capacity, uint64_t max_messages)
 {
     uint64_t start = 0 - 5 * capacity - 512;
@@ -54,12 +56,15 @@ static void ring_make(struct sq_ring *ring, uint64_t capacity, uint64_t max_mess
     *ring = (struct sq_ring){
         .home = ring,
         .producer = aligned_alloc(SQ_SEPARATE, sizeof(struct sq_producer_shm)),
-        .group = aligned_alloc(SQ_SEPARATE, sizeof(struct sq_group_shm)),
+        .groups = aligned_alloc(SQ_SEPARATE, sizeof(struct sq_group_shm)),
+        .group_count = 1,
+        .group_bits = &only_group,
         .bytes = bytes,
         .capacity_bytes = capacity,
         .max_messages = max_messages,
         .max_message_bytes = capacity - SQ_RECORD_HEADER_BYTES,
     };
+    ring->group = ring->groups;
     memset(ring->producer, 0, sizeof(*ring->producer));
     memset(ring->group, 0, sizeof(*ring->group));
     sq_store(&ring->producer->next_id, 1);
@@ -67,6 +72,7 @@ static void ring_make(struct sq_ring *ring, uint64_t capacity, uint64_t max_mess
     sq_store(&ring->producer->tail_pos, start);
     ring->producer->low_pos = ring->group->known_tail_pos = start;
     sq_store(&ring->group->cursor_pos, start);
+    sq_store(&ring->group->held_pos, UINT64_MAX); /* a group without pending entries */
 }
 
 static void ring_free(struct sq_ring *ring)
@@ -184,7 +190,10 @@ static void drop(struct model *m)
     uint32_t length = random_length(m);
     uint64_t bytes = sq_record_bytes(length);
 
-    assert_int_equal(sq_ring_drop_oldest(&m->ring, bytes, 1), 0);
+    uint64_t most = m->ring.max_messages;
+    uint64_t pos = sq_load(&m->ring.producer->tail_pos) + bytes - m->ring.capacity_bytes;
+
+    assert_int_equal(sq_group_drop(&m->ring, pos, most == 0 ? UINT64_MAX : most - 1), 0);
     while (!model_has_room(m, bytes, 1)) {
         forget_first(m);
         m->dropped++;
@@ -193,7 +202,7 @@ static void drop(struct model *m)
 
 static void purge(struct model *m)
 {
-    assert_int_equal(sq_ring_purge(&m->ring), m->count);
+    assert_int_equal(sq_group_purge(&m->ring), m->count);
     m->purged += m->count;
     while (m->count > 0)
         forget_first(m);

@@ -89,6 +89,42 @@ static void sides_are_taken_by_use(void **state)
     helper_finish(q);
 }
 
+/* Who has to do something on the other side takes that from nobody for long. */
+static void visits_leave_sides_free(void **state)
+{
+    struct shmq_attr attr = helper_attr(65536);
+    char bytes[1000] = {0};
+    int rc;
+
+    (void)state;
+    snprintf(name, sizeof(name), "%s", helper_name("a"));
+    shmq_t *q = helper_open(name, SHMQ_CREATE, &attr);
+    assert_int_equal(shmq_seek(q, SHMQ_LATEST, 0), 0);
+    assert_int_equal(try_open(SHMQ_SOLE_PRODUCER | SHMQ_SOLE_CONSUMER), 0);
+    /* What is held must be slid away, which takes the consumer's side. */
+    shmq_t *c = helper_open(name, SHMQ_SOLE_CONSUMER, NULL);
+    struct shmq_msg msg = SHMQ_MSG_INIT;
+    msg.data = "held";
+    msg.length = 4;
+    msg.delay_ns = SHMQ_SEC(1000);
+    assert_int_equal(shmq_send(q, &msg, SHMQ_NOWAIT), 0);
+    while ((rc = shmq_put(q, bytes, sizeof(bytes), SHMQ_NOWAIT)) == 0)
+        ;
+    assert_int_equal(rc, -EAGAIN);
+    while (shmq_get(c, bytes, sizeof(bytes), NULL, SHMQ_NOWAIT) >= 0)
+        ;
+    assert_int_equal(shmq_close(c), 0);
+    for (int i = 0; i < 30; i++)
+        assert_int_equal(shmq_put(q, bytes, sizeof(bytes), SHMQ_NOWAIT), 0);
+    assert_int_equal(try_open(SHMQ_SOLE_CONSUMER), 0);
+    assert_int_equal(try_open(SHMQ_SOLE_PRODUCER), -EBUSY);
+    assert_true(shmq_get(q, bytes, sizeof(bytes), NULL, SHMQ_NOWAIT) >= 0);
+    /* Its own claim stays. */
+    assert_int_equal(shmq_seek(q, SHMQ_LATEST, 0), 0);
+    assert_int_equal(try_open(SHMQ_SOLE_CONSUMER), -EBUSY);
+    helper_finish(q);
+}
+
 static int hold_alone(void *arg)
 {
     shmq_t *q;
@@ -488,19 +524,13 @@ static void all_slots_taken(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        HELPER_TEST(one_sole_user_a_side),
-        HELPER_TEST(sides_are_taken_by_use),
-        HELPER_TEST(takeover_after_a_kill),
-        HELPER_TEST(takeover_repairs),
-        HELPER_TEST(child_of_a_sole_holder),
-        HELPER_TEST(child_uses_its_copy),
-        HELPER_TEST(dead_parent_of_a_living_child),
-        HELPER_TEST(forks_among_threads),
-        HELPER_TEST(exec_closes),
-        HELPER_TEST(exec_frees_slot_and_role),
-        HELPER_TEST(who_is_attached),
-        HELPER_TEST(slots_are_used_again),
-        HELPER_TEST(all_slots_taken),
+        HELPER_TEST(one_sole_user_a_side),     HELPER_TEST(sides_are_taken_by_use),
+        HELPER_TEST(visits_leave_sides_free),  HELPER_TEST(takeover_after_a_kill),
+        HELPER_TEST(takeover_repairs),         HELPER_TEST(child_of_a_sole_holder),
+        HELPER_TEST(child_uses_its_copy),      HELPER_TEST(dead_parent_of_a_living_child),
+        HELPER_TEST(forks_among_threads),      HELPER_TEST(exec_closes),
+        HELPER_TEST(exec_frees_slot_and_role), HELPER_TEST(who_is_attached),
+        HELPER_TEST(slots_are_used_again),     HELPER_TEST(all_slots_taken),
     };
 
     return cmocka_run_group_tests_name("roles", tests, NULL, NULL);

@@ -13,139 +13,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <time.h>
 
 #include "shmq.h"
-
-/* --- numbers --------------------------------------------------------------- */
-
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
-/* Read digits at *text and move it past them. */
-static bool read_digits(const char **text, uint64_t *value)
-{
-    if (!is_digit(**text))
-        return false;
-    *value = 0;
-    for (; is_digit(**text); (*text)++) {
-        uint64_t digit = (uint64_t)(**text - '0');
-
-        if (*value > (UINT64_MAX - digit) / 10)
-            return false;
-        *value = *value * 10 + digit;
-    }
-    return true;
-}
-
-bool cli_parse_count(const char *text, uint64_t *value)
-{
-    return read_digits(&text, value) && *text == '\0';
-}
-
-bool cli_parse_size(const char *text, uint64_t *bytes)
-{
-    static const char units[] = "KMGT";
-    const char *unit;
-    unsigned shift;
-
-    if (!read_digits(&text, bytes))
-        return false;
-    if (*text == '\0')
-        return true;
-    unit = strchr(units, toupper((unsigned char)*text));
-    if (!unit)
-        return false;
-    text++;
-    if (*text != '\0' && strcasecmp(text, "iB") != 0 && strcasecmp(text, "B") != 0)
-        return false;
-    shift = 10 * (unsigned)(unit - units + 1);
-    if (*bytes > UINT64_MAX >> shift)
-        return false;
-    *bytes <<= shift;
-    return true;
-}
-
-/* Nanoseconds in a unit of time; 0: no such unit. */
-static int64_t unit_ns(const char *unit)
-{
-    static const struct {
-        const char *name;
-        int64_t ns;
-    } units[] = {
-        {"", 1000000000},
-        {"s", 1000000000},
-        {"ms", 1000000},
-        {"us", 1000},
-        {"ns", 1},
-        {"m", (int64_t)60 * 1000000000},
-        {"min", (int64_t)60 * 1000000000},
-        {"h", (int64_t)3600 * 1000000000},
-        {"d", (int64_t)86400 * 1000000000},
-    };
-
-    for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
-        if (strcmp(unit, units[i].name) == 0)
-            return units[i].ns;
-    return 0;
-}
-
-bool cli_parse_duration(const char *text, int64_t *ns)
-{
-    uint64_t whole = 0;
-    const char *fraction = NULL;
-    bool digits = is_digit(*text);
-    int64_t unit, sum;
-
-    if (digits && !read_digits(&text, &whole))
-        return false;
-    if (*text == '.') {
-        fraction = ++text;
-        while (is_digit(*text))
-            text++;
-        digits = digits || text > fraction;
-    }
-    unit = unit_ns(text);
-    if (!digits || unit == 0 || whole > (uint64_t)(INT64_MAX / unit))
-        return false;
-    sum = (int64_t)whole * unit;
-    for (int64_t worth = unit / 10; fraction && is_digit(*fraction); fraction++, worth /= 10) {
-        int64_t part = worth * (*fraction - '0');
-
-        if (sum > INT64_MAX - part)
-            return false;
-        sum += part;
-    }
-    *ns = sum;
-    return true;
-}
-
-bool cli_parse_mode(const char *text, uint32_t *mode)
-{
-    uint32_t bits = 0;
-
-    if (*text == '\0' || strlen(text) > 5)
-        return false;
-    for (; *text; text++) {
-        if (*text < '0' || *text > '7')
-            return false;
-        bits = bits * 8 + (uint32_t)(*text - '0');
-    }
-    *mode = bits;
-    return bits <= 0777;
-}
-
-bool cli_is_number(const char *text)
-{
-    size_t whole = strspn(text, "0123456789");
-    size_t fraction = text[whole] == '.' ? strspn(text + whole + 1, "0123456789") : 0;
-    size_t point = text[whole] == '.' ? 1 : 0;
-
-    return whole + fraction > 0 && text[whole + point + fraction] == '\0';
-}
 
 /* --- errors ---------------------------------------------------------------- */
 
@@ -183,6 +53,10 @@ static const char *advice_for(int error)
         return "choose another name, or accept it with --exist-ok";
     case EACCES:
         return "'shmq ls -l' shows its owner and mode";
+    case ECANCELED:
+        return "give more time with a longer --lease, see 'shmq policy'";
+    case ENOTSUP:
+        return "use a library that was built with it";
     case EINVAL:
         return "see --help, or the manual page for what is allowed";
     case ENOSPC:
@@ -329,12 +203,22 @@ bool cli_stopped(void)
     return stop_signal != 0;
 }
 
-int64_t cli_now_ns(void)
+static int64_t now_by(clockid_t clock)
 {
     struct timespec now;
 
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(clock, &now);
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+int64_t cli_now_ns(void)
+{
+    return now_by(CLOCK_MONOTONIC);
+}
+
+int64_t cli_wall_ns(void)
+{
+    return now_by(CLOCK_REALTIME);
 }
 
 int64_t cli_deadline(int64_t timeout_ns)

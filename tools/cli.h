@@ -1,6 +1,7 @@
 /*
  * cli.h - what the command-line tools have in common: exit codes, the form of
- * an error line, numbers as people type them, stopping on a signal, time.
+ * an error line, numbers as people type them (cli_number.c), stopping on a
+ * signal, time.
  */
 #ifndef SHMQ_TOOLS_CLI_H
 #define SHMQ_TOOLS_CLI_H
@@ -30,6 +31,22 @@ bool cli_parse_size(const char *text, uint64_t *bytes);
 
 /* A time: `1.5`, `10s`, `250ms`, `100us`, `5ns`, `5m`, `1h`; bare: seconds. */
 bool cli_parse_duration(const char *text, int64_t *ns);
+
+/* A whole number that may be negative. */
+bool cli_parse_int32(const char *text, int32_t *value);
+
+/* A number from 0, which may have a fraction. */
+bool cli_parse_real(const char *text, double *value);
+
+/* A message's type: a number, or one character that is no digit. */
+bool cli_parse_type(const char *text, uint32_t *type);
+
+/*
+ * A point of time, as nanoseconds of CLOCK_REALTIME: seconds since the epoch, or as
+ * in ISO 8601 `2026-11-23T10:30:00`, with or without the time, seconds, a fraction
+ * and the zone, which is the local one, `Z`, or such as `+02:00`.
+ */
+bool cli_parse_moment(const char *text, int64_t *ns);
 
 /* Permission bits, octal, up to 0777. */
 bool cli_parse_mode(const char *text, uint32_t *mode);
@@ -75,7 +92,8 @@ void cli_start(void);
 /* Has one of these signals come? */
 bool cli_stopped(void);
 
-int64_t cli_now_ns(void);
+int64_t cli_now_ns(void);  /* CLOCK_MONOTONIC */
+int64_t cli_wall_ns(void); /* CLOCK_REALTIME */
 
 /* When a timeout that starts now is over; INT64_MAX for SHMQ_FOREVER. */
 int64_t cli_deadline(int64_t timeout_ns);

@@ -1,5 +1,5 @@
 /*
- * cmd_admin.c - shmq create, purge and rm: making, emptying and removing a queue.
+ * cmd_admin.c - shmq create and rm: making and removing a queue.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -7,8 +7,10 @@
 #include <string.h>
 
 #include "cli.h"
+#include "policy.h"
 #include "shmq.h"
 #include "shmq_commands.h"
+#include "target.h"
 
 static const char create_help[] =
     "Usage: shmq create NAME [OPTION ...]\n"
@@ -19,60 +21,147 @@ static const char create_help[] =
     "  --max-message-size SIZE  longest message (as long as the ring holds)\n"
     "  --full block|fail|drop   what a put does when there is no room: wait, fail at\n"
     "                           once, or drop the oldest messages (block)\n"
+    "  --order fifo|lifo|priority\n"
+    "                           in which messages are handed out: as they were put,\n"
+    "                           the last one first, or the highest priority first\n"
+    "                           (fifo)\n"
+    "  --topic                  read by groups, each of which sees all messages\n"
+    "  --groups N               of a topic: at most so many groups, 1 to 64 (16)\n"
+    "  --unique                 one key at most once among messages not finished\n"
+    "  --pending N              at most so many leased, delayed, returned or parked\n"
+    "                           messages a group; with another order than fifo all\n"
+    "                           that wait count (1024; capacity / 64)\n"
+    "  --compress SIZE          compress what is sent and has so many bytes (never)\n"
     "  --mode MODE              permission bits, octal (0600)\n"
     "  --exist-ok               an existing queue is fine, and stays as it is\n"
-    "  --help                   show this\n";
+    "  --help                   show this\n"
+    "\n" POLICY_HELP;
 
 struct create_options {
     struct shmq_attr attr;
-    bool exist_ok;
+    int flags;
 };
 
-enum { OPT_CAPACITY = 256, OPT_MESSAGES, OPT_MESSAGE_SIZE, OPT_FULL, OPT_MODE, OPT_EXIST_OK };
+enum {
+    OPT_CAPACITY = 256,
+    OPT_MESSAGES,
+    OPT_MESSAGE_SIZE,
+    OPT_FULL,
+    OPT_ORDER,
+    OPT_TOPIC,
+    OPT_GROUPS,
+    OPT_UNIQUE,
+    OPT_PENDING,
+    OPT_COMPRESS,
+    OPT_MODE,
+    OPT_EXIST_OK,
+};
 
-static bool parse_full(const char *text, uint32_t *full)
+/* The place of `text` among `count` names, stored in *place. */
+static bool parse_name(const char *text, const char *const *names, uint32_t count, uint32_t *place)
 {
-    static const char *const names[] = {
-        [SHMQ_FULL_BLOCK] = "block", [SHMQ_FULL_FAIL] = "fail", [SHMQ_FULL_DROP] = "drop"};
-
-    for (uint32_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+    for (uint32_t i = 0; i < count; i++) {
         if (strcmp(text, names[i]) == 0) {
-            *full = i;
+            *place = i;
             return true;
         }
     }
     return false;
 }
 
-/* One option that is understood: CLI_DONE or CLI_USAGE. */
-static int create_option(struct create_options *o, int code, const char *value)
+static bool parse_full(const char *text, uint32_t *full)
 {
+    static const char *const names[] = {
+        [SHMQ_FULL_BLOCK] = "block", [SHMQ_FULL_FAIL] = "fail", [SHMQ_FULL_DROP] = "drop"};
+
+    return parse_name(text, names, sizeof(names) / sizeof(names[0]), full);
+}
+
+static bool parse_order(const char *text, uint32_t *order)
+{
+    static const char *const names[] = {
+        [SHMQ_FIFO] = "fifo", [SHMQ_LIFO] = "lifo", [SHMQ_PRIORITY] = "priority"};
+
+    return parse_name(text, names, sizeof(names) / sizeof(names[0]), order);
+}
+
+/* A whole number from 1 to `most`. */
+static bool parse_number(const char *text, uint64_t most, uint32_t *number)
+{
+    uint64_t value;
+
+    if (!cli_parse_count(text, &value) || value == 0 || value > most)
+        return false;
+    *number = (uint32_t)value;
+    return true;
+}
+
+/* An option about sizes: CLI_DONE or CLI_USAGE. */
+static int size_option(struct shmq_attr *attr, int code, const char *value)
+{
+    uint64_t bytes;
+
     switch (code) {
     case OPT_CAPACITY:
-        if (!cli_parse_size(value, &o->attr.capacity_bytes) || o->attr.capacity_bytes == 0)
+        if (!cli_parse_size(value, &attr->capacity_bytes) || attr->capacity_bytes == 0)
             return cli_usage("create", "--capacity '%s' is not a size such as 64K or 1M", value);
         break;
     case OPT_MESSAGES:
-        if (!cli_parse_count(value, &o->attr.max_messages) || o->attr.max_messages == 0)
+        if (!cli_parse_count(value, &attr->max_messages) || attr->max_messages == 0)
             return cli_usage("create", "--max-messages '%s' is not a whole number from 1", value);
         break;
     case OPT_MESSAGE_SIZE:
-        if (!cli_parse_size(value, &o->attr.max_message_bytes) || o->attr.max_message_bytes == 0)
+        if (!cli_parse_size(value, &attr->max_message_bytes) || attr->max_message_bytes == 0)
             return cli_usage("create", "--max-message-size '%s' is not a size such as 4K", value);
         break;
-    case OPT_FULL:
-        if (!parse_full(value, &o->attr.full))
-            return cli_usage("create", "--full '%s' is not block, fail or drop", value);
+    case OPT_GROUPS:
+        if (!parse_number(value, GROUPS_MOST, &attr->max_groups))
+            return cli_usage("create", "--groups '%s' is not a whole number from 1 to %d", value,
+                             GROUPS_MOST);
         break;
-    case OPT_MODE:
-        if (!cli_parse_mode(value, &o->attr.mode) || o->attr.mode == 0)
-            return cli_usage("create", "--mode '%s' is not octal bits such as 0660", value);
+    case OPT_PENDING:
+        if (!parse_number(value, UINT32_MAX, &attr->pending_count))
+            return cli_usage("create", "--pending '%s' is not a whole number from 1", value);
         break;
     default:
-        o->exist_ok = true;
+        if (!cli_parse_size(value, &bytes) || bytes == 0 || bytes > UINT32_MAX)
+            return cli_usage("create", "--compress '%s' is not a size such as 1K", value);
+        attr->compress_bytes = (uint32_t)bytes;
         break;
     }
     return CLI_DONE;
+}
+
+/* One option that is understood: CLI_DONE or CLI_USAGE. */
+static int create_option(struct create_options *o, int code, const char *value)
+{
+    if (policy_is_option(code))
+        return policy_option("create", code, value, &o->attr.policy);
+    switch (code) {
+    case OPT_FULL:
+        if (!parse_full(value, &o->attr.full))
+            return cli_usage("create", "--full '%s' is not block, fail or drop", value);
+        return CLI_DONE;
+    case OPT_ORDER:
+        if (!parse_order(value, &o->attr.order))
+            return cli_usage("create", "--order '%s' is not fifo, lifo or priority", value);
+        return CLI_DONE;
+    case OPT_MODE:
+        if (!cli_parse_mode(value, &o->attr.mode) || o->attr.mode == 0)
+            return cli_usage("create", "--mode '%s' is not octal bits such as 0660", value);
+        return CLI_DONE;
+    case OPT_TOPIC:
+        o->flags |= SHMQ_TOPIC;
+        return CLI_DONE;
+    case OPT_UNIQUE:
+        o->flags |= SHMQ_UNIQUE;
+        return CLI_DONE;
+    case OPT_EXIST_OK:
+        o->flags &= ~SHMQ_EXCL;
+        return CLI_DONE;
+    default:
+        return size_option(&o->attr, code, value);
+    }
 }
 
 int cmd_create(int argc, char **argv)
@@ -82,12 +171,19 @@ int cmd_create(int argc, char **argv)
         {"max-messages", required_argument, NULL, OPT_MESSAGES},
         {"max-message-size", required_argument, NULL, OPT_MESSAGE_SIZE},
         {"full", required_argument, NULL, OPT_FULL},
+        {"order", required_argument, NULL, OPT_ORDER},
+        {"topic", no_argument, NULL, OPT_TOPIC},
+        {"groups", required_argument, NULL, OPT_GROUPS},
+        {"unique", no_argument, NULL, OPT_UNIQUE},
+        {"pending", required_argument, NULL, OPT_PENDING},
+        {"compress", required_argument, NULL, OPT_COMPRESS},
         {"mode", required_argument, NULL, OPT_MODE},
         {"exist-ok", no_argument, NULL, OPT_EXIST_OK},
         {"help", no_argument, NULL, 'h'},
+        POLICY_OPTIONS,
         {0},
     };
-    struct create_options o = {.attr = SHMQ_ATTR_INIT};
+    struct create_options o = {.attr = SHMQ_ATTR_INIT, .flags = SHMQ_CREATE | SHMQ_EXCL};
     shmq_t *q;
     int code, status, error;
 
@@ -103,46 +199,13 @@ int cmd_create(int argc, char **argv)
     }
     if (argc - optind != 1)
         return cli_usage("create", "one name of a queue is needed");
-    error = shmq_open(&q, argv[optind], SHMQ_CREATE | (o.exist_ok ? 0 : SHMQ_EXCL), &o.attr);
+    if (o.attr.max_groups && !(o.flags & SHMQ_TOPIC))
+        return cli_usage("create", "--groups is of topics, so --topic is needed");
+    error = shmq_open(&q, argv[optind], o.flags, &o.attr);
     if (error)
         return cli_failure(error, "create %s", argv[optind]);
     shmq_close(q);
     return CLI_DONE;
-}
-
-static const char purge_help[] = "Usage: shmq purge NAME\n"
-                                 "Remove all messages from the queue NAME and print how many.\n"
-                                 "It also makes a queue with a damaged message usable again.\n"
-                                 "\n"
-                                 "  --help  show this\n";
-
-int cmd_purge(int argc, char **argv)
-{
-    static const struct option options[] = {{"help", no_argument, NULL, 'h'}, {0}};
-    char line[32];
-    shmq_t *q;
-    int64_t removed;
-    int code, error;
-
-    opterr = 0;
-    while ((code = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
-        if (code == 'h')
-            return cli_print(purge_help);
-        return cli_bad_option("purge", code, argv);
-    }
-    if (argc - optind != 1)
-        return cli_usage("purge", "one name of a queue is needed");
-    error = shmq_open(&q, argv[optind], 0, NULL);
-    if (error)
-        return cli_failure(error, "purge %s", argv[optind]);
-    removed = shmq_purge(q);
-    if (removed < 0)
-        cli_failure((int)removed, "purge %s", argv[optind]);
-    shmq_close(q);
-    if (removed < 0)
-        return cli_status_of((int)removed);
-    snprintf(line, sizeof(line), "%lld\n", (long long)removed);
-    return cli_print(line);
 }
 
 static const char rm_help[] =

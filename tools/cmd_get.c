@@ -1,141 +1,108 @@
 /*
- * cmd_get.c - shmq get and shmq peek: printing messages, with or without taking
- * them.
+ * cmd_get.c - shmq get: taking messages and printing them.
  *
- * A message that was taken exists nowhere else.  So get takes only what it can
- * print: it waits until standard output accepts something and has a reader,
- * takes a small burst, and writes all of it before it looks at anything else.
+ * Either the messages are received on lease, written, and only then acknowledged, so
+ * that those of a get that is killed are handed out again.  Or, in a queue that hands
+ * out what was put in its order and nothing else, they are taken at once, which is
+ * much faster; then they exist nowhere else.
+ *
+ * In both ways get takes only what it can print: it waits until standard output
+ * accepts something and has a reader, takes a small burst, and writes all of it
+ * before it looks at anything else.
  */
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "cli.h"
+#include "reader.h"
 #include "shmq.h"
 #include "shmq_commands.h"
-#include "text.h"
 
 static const char get_help[] =
     "Usage: shmq get NAME [OPTION ...]\n"
-    "Take the oldest message from the queue NAME and print it and a newline.\n"
+    "Take the next message from the queue NAME and print it and a newline.\n"
     "\n"
     "  -n, --count COUNT  take up to so many messages (1)\n"
     "  --follow           take messages until interrupted\n"
     "  --timeout TIME     wait at most so long for each message, such as 250ms, 10s\n"
     "                     or 5m; 0 does not wait (for ever)\n"
-    "  --json             print each message as a JSON object on a line\n"
+    "  --group GROUP      of a topic: take what this group has, which is made if it\n"
+    "                     is not there\n"
+    "  --from PLACE       where a group that is made starts: latest, earliest, part,\n"
+    "                     an id, or a time such as 10m, so long ago (latest)\n"
+    "  --safe             messages are finished only after they were printed; those\n"
+    "                     of a get that is killed are handed out again\n"
+    "  --json             print each message with all that it has as a JSON object\n"
+    "                     on a line; implies --safe\n"
     "  -0, --null         end each message with NUL in place of a newline\n"
     "  --raw              end it with nothing\n"
     "  --help             show this\n";
 
-static const char peek_help[] =
-    "Usage: shmq peek NAME [OPTION ...]\n"
-    "Print the oldest message of the queue NAME and a newline, without taking it.\n"
-    "\n"
-    "  -n, --count COUNT  print up to so many messages, oldest first (1)\n"
-    "  --all              print all of them\n"
-    "  --json             print each message as a JSON object on a line\n"
-    "  -0, --null         end each message with NUL in place of a newline\n"
-    "  --raw              end it with nothing\n"
-    "  --help             show this\n";
+enum { BURST = 64, BURST_BYTES = 64 * 1024 };
 
-enum { BURST = 64, BUFFER_BYTES = 64 * 1024 };
-
-struct reader {
-    const char *command;
-    const char *name;
-    uint64_t count; /* messages at most */
-    int64_t timeout_ns;
-    bool json;
-    const char *end; /* of a message, as printed */
-    size_t end_length;
-    shmq_t *q;
-    char *buffer;
-    size_t size;
-    struct text out;
+/* A reader comes first, so that one of the other is known. */
+struct getter {
+    struct reader r;
+    struct shmq_group_attr start; /* of a group that is made */
+    const char *from;             /* NULL: not said */
+    bool safe;
+    bool failed; /* a lease was over before its message was finished */
+    /* A burst, in the one way or the other. */
+    struct shmq_info infos[BURST];
+    struct shmq_msg msgs[BURST];
+    size_t ends[BURST]; /* where in the output each of them ends */
 };
 
-/* --- common ---------------------------------------------------------------- */
-
-/* Make the buffer hold `needed` bytes, or twice as many as now. */
-static int grow(struct reader *r, size_t needed)
-{
-    size_t size = needed > r->size ? needed : r->size * 2;
-    char *buffer = realloc(r->buffer, size);
-
-    if (!buffer)
-        return -ENOMEM;
-    r->buffer = buffer;
-    r->size = size;
-    return 0;
-}
-
-static void add_message(struct reader *r, const char *payload, const struct shmq_info *info)
-{
-    if (r->json)
-        text_json_message(&r->out, payload, info);
-    else
-        text_append(&r->out, payload, info->length);
-    text_append(&r->out, r->end, r->end_length);
-}
-
-/* Complain, unless it only says that nothing came. */
-static int failure(const struct reader *r, int error)
-{
-    bool quiet = error == -EAGAIN || error == -EINTR ||
-                 (error == -ETIMEDOUT && r->timeout_ns != SHMQ_NOWAIT);
-
-    return quiet ? CLI_NOTHING : cli_failure(error, "%s %s", r->command, r->name);
-}
-
-static int output_failure(const struct reader *r, int error, unsigned lost)
-{
-    char what[256], detail[96] = "";
-
-    snprintf(what, sizeof(what), "%s %s: standard output", r->command, r->name);
-    if (lost > 0)
-        snprintf(detail, sizeof(detail), "up to %u messages were taken and not written", lost);
-    cli_complain(what, strerror(-error), detail, NULL);
-    return CLI_FAILURE;
-}
-
-static int run(struct reader *r, int flags, int (*print)(struct reader *r))
-{
-    int status, error = shmq_open(&r->q, r->name, flags, NULL);
-
-    if (error)
-        return cli_failure(error, "%s %s", r->command, r->name);
-    error = grow(r, BUFFER_BYTES);
-    status = error ? failure(r, error) : print(r);
-    text_free(&r->out);
-    free(r->buffer);
-    shmq_close(r->q);
-    return status;
-}
-
-/* --- get ------------------------------------------------------------------- */
+/* --- taking ---------------------------------------------------------------- */
 
 /*
- * Room for a whole burst as it will be printed, so that memory cannot run out
- * after it was taken.  At worst each byte becomes \u00XX in JSON.
+ * Take up to `count` at once.  There is room for a whole burst as it will be printed
+ * before, so that memory cannot run out after.  How many, or a negative errno.
  */
-static void reserve_output(struct reader *r)
+static int take_burst(struct getter *g, unsigned count, int64_t timeout_ns)
 {
-    size_t member_bytes = 256;
+    struct reader *r = &g->r;
+    int n;
 
-    text_reserve(&r->out, r->json ? 6 * r->size + BURST * member_bytes : r->size + BURST);
+    do {
+        text_reserve(&r->out, r->size + BURST);
+        g->infos[0].length = 0;
+        n = shmq_get_many(r->t.g, r->buffer, r->size, g->infos, count, SHMQ_NOWAIT, timeout_ns);
+    } while (n == -EMSGSIZE && (n = reader_grow(r, g->infos[0].length)) == 0);
+    for (int i = 0; i < n; i++)
+        reader_add_plain(r, r->buffer + g->infos[i].offset, &g->infos[i]);
+    return n;
+}
+
+/* Receive up to `count`, no more than a reader takes in one go.  As take_burst(). */
+static int receive_burst(struct getter *g, unsigned count, int64_t timeout_ns)
+{
+    struct reader *r = &g->r;
+    unsigned n = 0;
+
+    while (n < count && r->out.length < BURST_BYTES) {
+        struct shmq_msg *msg = &g->msgs[n];
+        int error;
+
+        *msg = (struct shmq_msg)SHMQ_MSG_INIT;
+        error = shmq_receive(r->t.g, msg, n == 0 ? timeout_ns : SHMQ_NOWAIT);
+        if (error)
+            return n == 0 ? error : (int)n;
+        reader_add(r, msg, 0);
+        g->ends[n++] = r->out.length;
+    }
+    return (int)n;
 }
 
 /*
- * Take a burst of at most `count`: how many, or a negative errno.  Waits in
- * slices so that a signal and a reader that left are noticed.
+ * Add a burst of at most `count` to the output: how many, or a negative errno.  Waits
+ * in slices so that a signal and a reader that left are noticed.
  */
-static int take(struct reader *r, struct shmq_info *infos, unsigned count)
+static int add_burst(struct getter *g, unsigned count)
 {
-    int64_t deadline = cli_deadline(r->timeout_ns);
+    int64_t deadline = cli_deadline(g->r.timeout_ns);
 
     for (;;) {
         int64_t slice = cli_slice(deadline);
@@ -143,161 +110,180 @@ static int take(struct reader *r, struct shmq_info *infos, unsigned count)
 
         if (n < 0)
             return n;
-        reserve_output(r);
-        infos[0].length = 0;
-        n = shmq_get_many(r->q, r->buffer, r->size, infos, count, SHMQ_NOWAIT, slice);
-        if (n == -EMSGSIZE) {
-            n = grow(r, infos[0].length);
-            if (n)
-                return n;
-        } else if (n != -EINTR && (n != -ETIMEDOUT || cli_now_ns() >= deadline)) {
+        n = g->safe ? receive_burst(g, count, slice) : take_burst(g, count, slice);
+        if (n != -EINTR && (n != -ETIMEDOUT || cli_now_ns() >= deadline))
             return n;
-        }
         if (cli_stopped())
             return -EINTR;
     }
 }
 
-static int print_taken(struct reader *r)
+/* --- printing -------------------------------------------------------------- */
+
+/* Acknowledge the first `count` of the burst, which have been written. */
+static void finish(struct getter *g, unsigned count)
 {
-    struct shmq_info infos[BURST];
+    int done = count > 0 ? shmq_ack_many(g->r.t.g, g->msgs, count) : 0;
+    char what[256], why[96];
+
+    if (done == (int)count)
+        return;
+    g->failed = true;
+    if (done < 0) {
+        target_failure(&g->r.t, done);
+        return;
+    }
+    snprintf(what, sizeof(what), "%s %s", g->r.t.command, g->r.t.name);
+    snprintf(why, sizeof(why), "%u messages were printed after their lease had ended",
+             count - (unsigned)done);
+    cli_complain(what, why, NULL,
+                 "they are handed out again; give more time with a longer --lease, see "
+                 "'shmq policy'");
+}
+
+/* Write the burst.  CLI_DONE, or an exit code after complaining. */
+static int write_burst(struct getter *g, unsigned count)
+{
+    size_t whole = g->r.out.length, written;
+    int error = text_write(&g->r.out, STDOUT_FILENO);
+    char detail[96];
+    unsigned done = 0;
+
+    if (!g->safe) {
+        snprintf(detail, sizeof(detail), "up to %u messages were taken and not written", count);
+        return error ? reader_output_failure(&g->r, error, detail) : CLI_DONE;
+    }
+    written = whole - g->r.out.length;
+    while (done < count && g->ends[done] <= written)
+        done++;
+    finish(g, done);
+    for (unsigned i = done; i < count; i++)
+        shmq_nack(g->r.t.g, &g->msgs[i], SHMQ_NOWAIT, 0);
+    snprintf(detail, sizeof(detail), "%u messages went back into the queue", count - done);
+    return error ? reader_output_failure(&g->r, error, detail) : CLI_DONE;
+}
+
+static int print_taken(struct getter *g)
+{
+    struct reader *r = &g->r;
     uint64_t left = r->count;
 
     while (left > 0) {
-        int n = take(r, infos, left < BURST ? (unsigned)left : BURST);
-        int error;
+        int status, n = add_burst(g, left < BURST ? (unsigned)left : BURST);
 
         if (n == -EPIPE || n == -EBADF)
-            return output_failure(r, n, 0);
+            return reader_output_failure(r, n, "");
         if (n == -EINTR || (n < 0 && left == r->count))
-            return failure(r, n);
+            return reader_failure(r, n);
         if (n < 0)
-            return failure(r, n) == CLI_NOTHING ? CLI_DONE : cli_status_of(n);
-        for (int i = 0; i < n; i++)
-            add_message(r, r->buffer + infos[i].offset, &infos[i]);
-        error = text_write(&r->out, STDOUT_FILENO);
-        if (error)
-            return output_failure(r, error, (unsigned)n);
+            return reader_failure(r, n) == CLI_NOTHING ? CLI_DONE : cli_status_of(n);
+        status = write_burst(g, (unsigned)n);
+        if (status != CLI_DONE)
+            return status;
         left -= (unsigned)n;
     }
     return CLI_DONE;
 }
 
-/* --- peek ------------------------------------------------------------------ */
+/* --- the command ----------------------------------------------------------- */
 
-static int print_browsed(struct reader *r)
+/*
+ * Join the group, and decide in which way to take.  Only of a queue in the order of
+ * puts is all that shmq_get() says all that there is to say.
+ */
+static int prepare(struct getter *g)
 {
-    uint64_t place = 0, shown = 0;
+    struct shmq_attr attr = SHMQ_ATTR_INIT;
+    struct target *t = &g->r.t;
+    int error = shmq_attr_of(t->q, &attr);
+    bool topic = (attr.kind & SHMQ_TOPIC) != 0;
 
-    while (shown < r->count && !cli_stopped()) {
-        struct shmq_info info = {0};
-        ssize_t n = shmq_browse(r->q, &place, r->buffer, r->size, &info);
-        int error = n == -EMSGSIZE ? grow(r, info.length) : 0;
+    if (error)
+        return target_failure(t, error);
+    if (t->group && !topic)
+        return cli_usage(t->command, "%s is no topic, so it has no group %s", t->name, t->group);
+    if (!t->group && topic)
+        return cli_usage(t->command, "%s is a topic, so --group is needed", t->name);
+    g->safe = g->safe || g->r.json || topic || attr.order != SHMQ_FIFO;
+    if (t->group) {
+        shmq_t *member;
 
+        error = shmq_subscribe(t->q, t->group, &g->start, &member);
         if (error)
-            return failure(r, error);
-        if (n == -EMSGSIZE)
-            continue;
-        if (n == -EAGAIN && shown > 0)
-            return CLI_DONE;
-        if (n < 0)
-            return failure(r, (int)n);
-        add_message(r, r->buffer, &info);
-        shown++;
-        error = text_write(&r->out, STDOUT_FILENO);
-        if (error)
-            return output_failure(r, error, 0);
+            return target_failure(t, error);
+        t->g = member;
     }
-    return cli_stopped() ? CLI_NOTHING : CLI_DONE;
+    return CLI_DONE;
 }
 
-/* --- the command lines ----------------------------------------------------- */
-
-/* Options that both have, and the arguments: -1 or the exit code. */
-static int reader_option(struct reader *r, int code, char **argv)
+static int print_all(struct reader *r)
 {
-    switch (code) {
-    case 'n':
-        if (!cli_parse_count(optarg, &r->count) || r->count == 0)
-            return cli_usage(r->command, "--count '%s' is not a whole number from 1", optarg);
-        return -1;
-    case 'a':
-        r->count = UINT64_MAX;
-        return -1;
-    case 'j':
-        r->json = true;
-        return -1;
-    case '0':
-    case 'r':
-        r->end = "";
-        r->end_length = code == '0' ? 1 : 0;
-        return -1;
-    case 't':
-        if (!cli_parse_duration(optarg, &r->timeout_ns))
-            return cli_usage(r->command, "--timeout '%s' is not a time such as 250ms or 10s",
-                             optarg);
-        return -1;
-    default:
-        return cli_bad_option(r->command, code, argv);
-    }
+    struct getter *g = (struct getter *)r;
+    int status = prepare(g);
+
+    if (status == CLI_DONE)
+        status = print_taken(g);
+    return status <= CLI_NOTHING && g->failed ? CLI_FAILURE : status;
 }
 
-static int read_options(struct reader *r, int argc, char **argv, const struct option *options,
-                        const char *help)
+enum { OPT_FROM = 300, OPT_SAFE };
+
+static int get_option(struct getter *g, int code, char **argv)
 {
-    bool counted = false, endless = false, ended = false;
+    if (code == OPT_SAFE) {
+        g->safe = true;
+        return CLI_DONE;
+    }
+    if (code != OPT_FROM)
+        return reader_option(&g->r, code, argv);
+    g->from = optarg;
+    if (!target_parse_place(optarg, &g->start.start, &g->start.start_at))
+        return cli_usage("get", "--from '%s' is not " PLACE_ADVICE, optarg);
+    return CLI_DONE;
+}
+
+/* -1, or an exit code. */
+static int read_command_line(struct getter *g, int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"count", required_argument, NULL, 'n'},
+        {"follow", no_argument, NULL, READER_ALL},
+        {"timeout", required_argument, NULL, READER_TIMEOUT},
+        {"group", required_argument, NULL, READER_GROUP},
+        {"from", required_argument, NULL, OPT_FROM},
+        {"safe", no_argument, NULL, OPT_SAFE},
+        {"json", no_argument, NULL, READER_JSON},
+        {"null", no_argument, NULL, '0'},
+        {"raw", no_argument, NULL, READER_RAW},
+        {"help", no_argument, NULL, 'h'},
+        {0},
+    };
+    bool counted = false, endless = false;
     int code, status;
 
     opterr = 0;
     while ((code = getopt_long(argc, argv, ":n:0h", options, NULL)) != -1) {
         if (code == 'h')
-            return cli_print(help);
-        status = reader_option(r, code, argv);
-        if (status >= 0)
+            return cli_print(get_help);
+        status = get_option(g, code, argv);
+        if (status != CLI_DONE)
             return status;
         counted = counted || code == 'n';
-        endless = endless || code == 'a';
-        ended = ended || code == '0' || code == 'r';
+        endless = endless || code == READER_ALL;
     }
     if (argc - optind != 1)
-        return cli_usage(r->command, "one name of a queue is needed");
-    if (counted && endless)
-        return cli_usage(r->command, "--count and %s contradict each other",
-                         help == get_help ? "--follow" : "--all");
-    if (r->json && ended)
-        return cli_usage(r->command, "--json prints lines, so it excludes --null and --raw");
-    r->name = argv[optind];
-    return -1;
+        return cli_usage("get", "one name of a queue is needed");
+    if (g->from && !g->r.t.group)
+        return cli_usage("get", "--from says where a group starts, so --group is needed");
+    g->r.t.name = argv[optind];
+    status = reader_check(&g->r, counted, endless ? "--follow" : NULL);
+    return status == CLI_DONE ? -1 : status;
 }
 
 int cmd_get(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"count", required_argument, NULL, 'n'},   {"follow", no_argument, NULL, 'a'},
-        {"timeout", required_argument, NULL, 't'}, {"json", no_argument, NULL, 'j'},
-        {"null", no_argument, NULL, '0'},          {"raw", no_argument, NULL, 'r'},
-        {"help", no_argument, NULL, 'h'},          {0},
-    };
-    struct reader r = {
-        .command = "get", .count = 1, .timeout_ns = SHMQ_FOREVER, .end = "\n", .end_length = 1};
-    int status = read_options(&r, argc, argv, options, get_help);
+    struct getter g = {.r = READER_INIT("get"), .start = SHMQ_GROUP_INIT};
+    int status = read_command_line(&g, argc, argv);
 
-    return status >= 0 ? status : run(&r, 0, print_taken);
-}
-
-int cmd_peek(int argc, char **argv)
-{
-    static const struct option options[] = {
-        {"count", required_argument, NULL, 'n'},
-        {"all", no_argument, NULL, 'a'},
-        {"json", no_argument, NULL, 'j'},
-        {"null", no_argument, NULL, '0'},
-        {"raw", no_argument, NULL, 'r'},
-        {"help", no_argument, NULL, 'h'},
-        {0},
-    };
-    struct reader r = {.command = "peek", .count = 1, .end = "\n", .end_length = 1};
-    int status = read_options(&r, argc, argv, options, peek_help);
-
-    return status >= 0 ? status : run(&r, SHMQ_RDONLY, print_browsed);
+    return status >= 0 ? status : reader_run(&g.r, 0, TARGET_ALONE, print_all);
 }

@@ -23,6 +23,8 @@ static const char help[] =
     "  --prometheus      all queues in the Prometheus text format, once\n"
     "  --processes       who is attached\n"
     "  --histogram       how long messages waited, as bars\n"
+    "  --dead            the dead letters in the queues by reason and age; with --json\n"
+    "                    or --prometheus these as well\n"
     "  -q, --queue NAME  a queue whose name is a number (or give it after --)\n"
     "  --help            show this\n"
     "  --version         show the version\n"
@@ -30,7 +32,8 @@ static const char help[] =
     "DEPTH messages wait and fill FULL% of the queue, the OLDEST for so long.  PUT\n"
     "and GOT count messages, IN and OUT payload bytes, DROP messages dropped for want\n"
     "of room.  PWAIT producers and CWAIT consumers sleep, of ATTACH handles.  RECOV\n"
-    "counts dead owners of a lock or role that were cleaned up after.\n";
+    "counts dead owners of a lock or role that were cleaned up after.  A line follows\n"
+    "for each group of a topic, and for what is leased, delayed or dead.\n";
 
 enum form { FORM_TABLE, FORM_JSON, FORM_PROMETHEUS, FORM_PROCESSES, FORM_HISTOGRAM };
 
@@ -81,6 +84,9 @@ static int take_option(struct request *r, struct arguments *a, int code, char **
         return set_form(r, FORM_PROCESSES);
     case 'H':
         return set_form(r, FORM_HISTOGRAM);
+    case 'd':
+        r->watch.want_dead = true;
+        return -1;
     case 'h':
         return cli_print(help);
     case 'V':
@@ -113,10 +119,15 @@ static int take_interval(struct request *r, struct arguments *a)
 static int read_command_line(struct request *r, int argc, char **argv)
 {
     static const struct option options[] = {
-        {"json", no_argument, NULL, 'j'},        {"prometheus", no_argument, NULL, 'p'},
-        {"processes", no_argument, NULL, 'a'},   {"histogram", no_argument, NULL, 'H'},
-        {"queue", required_argument, NULL, 'q'}, {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'V'},     {0},
+        {"json", no_argument, NULL, 'j'},
+        {"prometheus", no_argument, NULL, 'p'},
+        {"processes", no_argument, NULL, 'a'},
+        {"histogram", no_argument, NULL, 'H'},
+        {"dead", no_argument, NULL, 'd'},
+        {"queue", required_argument, NULL, 'q'},
+        {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'V'},
+        {0},
     };
     struct arguments a = {.list = argv};
     int code, status = -1;
@@ -131,6 +142,9 @@ static int read_command_line(struct request *r, int argc, char **argv)
         status = add_queue(r, a.list[i]);
     for (; status < 0 && optind < argc; optind++)
         status = add_queue(r, argv[optind]);
+    if (status < 0 && r->watch.want_dead && r->form != FORM_TABLE && r->form != FORM_JSON &&
+        r->form != FORM_PROMETHEUS)
+        return cli_usage(NULL, "--dead goes with --json and --prometheus, or alone");
     r->watch.all = r->watch.count == 0;
     r->watch.want_processes = r->form == FORM_JSON || r->form == FORM_PROCESSES;
     return status;
@@ -142,7 +156,10 @@ static void report(struct text *out, struct table *table, const struct request *
 {
     switch (r->form) {
     case FORM_TABLE:
-        report_table(out, table, &r->watch);
+        if (r->watch.want_dead)
+            stat_dead_table(out, &r->watch);
+        else
+            report_table(out, table, &r->watch);
         break;
     case FORM_JSON:
         report_json(out, &r->watch);

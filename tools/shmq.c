@@ -15,9 +15,28 @@ static const char help[] =
     "  shmq put NAME [MESSAGE]          append a message, or standard input\n"
     "  shmq get NAME [OPTION ...]       take messages and print them\n"
     "  shmq peek NAME [OPTION ...]      print messages without taking them\n"
+    "  shmq work NAME -- COMMAND ...    run a command for each message\n"
     "  shmq purge NAME                  remove all messages\n"
     "  shmq ls [-l | --json]            list the queues\n"
     "  shmq rm NAME ...                 remove queues\n"
+    "\n"
+    "Messages that are not finished:\n"
+    "  shmq browse NAME [OPTION ...]    show them, with all that they have\n"
+    "  shmq find NAME ID                print one\n"
+    "  shmq update NAME ID [MESSAGE]    replace its bytes\n"
+    "  shmq remove NAME ID ...          remove some\n"
+    "  shmq redrive NAME [--id ID]      put dead letters back\n"
+    "\n"
+    "Groups, and how they hand messages out:\n"
+    "  shmq subscribe NAME GROUP        make a group of a topic\n"
+    "  shmq unsubscribe NAME GROUP      remove it\n"
+    "  shmq groups NAME [--json]        list them with their figures\n"
+    "  shmq seek NAME GROUP PLACE       move one to another place\n"
+    "  shmq part NAME                   begin a new part of a topic\n"
+    "  shmq pause NAME [GROUP]          hand out nothing more\n"
+    "  shmq resume NAME [GROUP]         hand messages out again\n"
+    "  shmq policy NAME [GROUP]         show or change lease, retries, dead letters\n"
+    "\n"
     "  shmq help [COMMAND]              show this, or the help of a command\n"
     "  shmq --version                   show the version\n"
     "\n"
@@ -28,8 +47,27 @@ static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
 } commands[] = {
-    {"create", cmd_create}, {"put", cmd_put}, {"get", cmd_get}, {"peek", cmd_peek},
-    {"purge", cmd_purge},   {"ls", cmd_ls},   {"rm", cmd_rm},
+    {"create", cmd_create},
+    {"put", cmd_put},
+    {"get", cmd_get},
+    {"peek", cmd_peek},
+    {"purge", cmd_purge},
+    {"ls", cmd_ls},
+    {"rm", cmd_rm},
+    {"browse", cmd_browse},
+    {"find", cmd_find},
+    {"update", cmd_update},
+    {"remove", cmd_remove},
+    {"redrive", cmd_redrive},
+    {"subscribe", cmd_subscribe},
+    {"unsubscribe", cmd_unsubscribe},
+    {"groups", cmd_groups},
+    {"seek", cmd_seek},
+    {"part", cmd_part},
+    {"pause", cmd_pause},
+    {"resume", cmd_resume},
+    {"policy", cmd_policy},
+    {"work", cmd_work},
 };
 
 static int run_command(const char *name, int argc, char **argv)

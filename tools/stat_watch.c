@@ -84,8 +84,29 @@ static int read_processes(struct watched *one)
     return 0;
 }
 
+/* As read_processes(), of its groups. */
+static int read_groups(struct watched *one)
+{
+    int count = shmq_groups(one->q, NULL, 0);
+    struct shmq_group_stats *list;
+    unsigned room;
+
+    if (count < 0)
+        return count;
+    room = (unsigned)count + 2;
+    list = realloc(one->groups, room * sizeof(*list));
+    if (!list)
+        return -ENOMEM;
+    one->groups = list;
+    count = shmq_groups(one->q, list, room);
+    if (count < 0)
+        return count;
+    one->group_count = (unsigned)count < room ? (unsigned)count : room;
+    return 0;
+}
+
 /* Read one that is open.  -ESTALE: it has been removed. */
-static int read_open(struct watched *one, bool want_processes)
+static int read_open(const struct watch *w, struct watched *one)
 {
     int error;
 
@@ -94,8 +115,12 @@ static int read_open(struct watched *one, bool want_processes)
     one->now_ns = cli_now_ns();
     if (error == 0 && one->now.unlinked)
         error = -ESTALE;
-    if (error == 0 && want_processes)
+    if (error == 0)
+        error = read_groups(one);
+    if (error == 0 && w->want_processes)
         error = read_processes(one);
+    if (error == 0 && w->want_dead)
+        error = stat_dead_read(one);
     return error;
 }
 
@@ -107,7 +132,7 @@ static void sample_one(struct watch *w, struct watched *one)
         one->before = one->now;
         one->before_ns = one->now_ns;
         one->has_before = true;
-        error = read_open(one, w->want_processes);
+        error = read_open(w, one);
         if (error)
             let_go(one);
     }
@@ -116,7 +141,7 @@ static void sample_one(struct watch *w, struct watched *one)
         int reopen = shmq_open(&one->q, one->name, SHMQ_RDONLY, NULL);
 
         if (reopen == 0)
-            error = read_open(one, w->want_processes);
+            error = read_open(w, one);
         else if (error == 0 || reopen != -ENOENT)
             error = reopen;
         if (error && one->q)
@@ -135,6 +160,8 @@ static void free_one(struct watched *one)
     if (one->q)
         shmq_close(one->q);
     free(one->processes);
+    free(one->groups);
+    free(one->dead);
     free(one->name);
 }
 

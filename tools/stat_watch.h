@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "shmq.h"
+#include "stat_dead.h"
 
 /* One queue, from when it is first heard of until it is gone. */
 struct watched {
@@ -25,6 +26,10 @@ struct watched {
     int64_t before_ns;
     struct shmq_process *processes; /* attached; only where asked for */
     unsigned process_count;
+    struct shmq_group_stats *groups; /* as of `now` */
+    unsigned group_count;
+    struct dead_letters *dead; /* those in it; only where asked for */
+    unsigned dead_count;
 };
 
 struct watch {
@@ -32,6 +37,7 @@ struct watch {
     size_t count;
     bool all; /* every queue there is */
     bool want_processes;
+    bool want_dead;
     int status; /* enum cli_status: the worst so far */
 };
 

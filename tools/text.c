@@ -77,8 +77,9 @@ void text_free(struct text *t)
 int text_write(struct text *t, int fd)
 {
     size_t done = 0;
+    int error = 0;
 
-    while (done < t->length) {
+    while (done < t->length && !error) {
         ssize_t n = write(fd, t->data + done, t->length - done);
 
         if (n >= 0) {
@@ -88,11 +89,24 @@ int text_write(struct text *t, int fd)
 
             poll(&p, 1, -1);
         } else if (errno != EINTR) {
-            return -errno;
+            error = -errno;
         }
     }
-    t->length = 0;
-    return 0;
+    if (error)
+        memmove(t->data, t->data + done, t->length - done);
+    t->length -= done;
+    return error;
+}
+
+int text_print(struct text *t)
+{
+    int error = text_write(t, STDOUT_FILENO);
+
+    text_free(t);
+    if (!error)
+        return CLI_DONE;
+    cli_complain("standard output", strerror(-error), NULL, NULL);
+    return CLI_FAILURE;
 }
 
 /* --- JSON ------------------------------------------------------------------ */
@@ -185,40 +199,55 @@ static void base64(struct text *t, const void *bytes, size_t length)
     }
 }
 
-/* When a message was put, by the wall clock. */
-static void put_time(struct text *t, int64_t age_ns)
+void text_json_time(struct text *t, int64_t wall_ns)
 {
-    struct timespec now;
-    struct tm tm;
-    int64_t wall_ns;
-    time_t seconds;
+    time_t seconds = (time_t)(wall_ns / 1000000000);
     char buffer[40];
+    struct tm tm;
 
-    clock_gettime(CLOCK_REALTIME, &now);
-    wall_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec - age_ns;
-    seconds = (time_t)(wall_ns / 1000000000);
-    if (!gmtime_r(&seconds, &tm))
+    if (!gmtime_r(&seconds, &tm)) {
+        text_add(t, "null");
         return;
+    }
     strftime(buffer, sizeof(buffer), "%Y-%m-%dT%H:%M:%S", &tm);
-    text_format(t, ",\"put_time\":\"%s.%03dZ\"", buffer, (int)(wall_ns % 1000000000 / 1000000));
+    text_format(t, "\"%s.%03dZ\"", buffer, (int)(wall_ns % 1000000000 / 1000000));
 }
 
-void text_json_message(struct text *t, const void *payload, const struct shmq_info *info)
+void text_json_bytes(struct text *t, const char *name, const char *other, const void *bytes,
+                     size_t length)
 {
-    int64_t age_ns = cli_now_ns() - info->put_ns;
+    bool utf8 = text_is_utf8(bytes, length);
 
-    text_format(t, "{\"id\":%llu", (unsigned long long)info->id);
-    put_time(t, age_ns);
-    text_format(t, ",\"age_ns\":%lld,\"length\":%zu,", (long long)age_ns, info->length);
-    if (text_is_utf8(payload, info->length)) {
-        text_add(t, "\"message\":");
-        text_json_string(t, payload, info->length);
-    } else {
-        text_add(t, "\"base64\":\"");
-        base64(t, payload, info->length);
-        text_add(t, "\"");
+    text_format(t, ",\"%s\":", utf8 ? name : other);
+    if (utf8) {
+        text_json_string(t, bytes, length);
+        return;
     }
-    text_add(t, "}");
+    text_add(t, "\"");
+    base64(t, bytes, length);
+    text_add(t, "\"");
+}
+
+size_t text_excerpt(struct text *t, const void *bytes, size_t length, size_t width)
+{
+    const unsigned char *s = bytes;
+    size_t shown = 0;
+
+    for (size_t i = 0; i < length; shown++) {
+        size_t n = utf8_length(s + i, length - i);
+
+        if (shown == width) {
+            text_add(t, "...");
+            return shown + 3;
+        }
+        /* U+0080 to U+009F control a terminal as well. */
+        if (n == 0 || s[i] < 0x20 || s[i] == 0x7f || (s[i] == 0xc2 && s[i + 1] < 0xa0))
+            text_add(t, ".");
+        else
+            text_append(t, s + i, n);
+        i += n ? n : 1;
+    }
+    return shown;
 }
 
 /* --- figures --------------------------------------------------------------- */

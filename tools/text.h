@@ -26,10 +26,14 @@ void text_format(struct text *t, const char *format, ...) __attribute__((format(
 void text_free(struct text *t);
 
 /*
- * Write it all to `fd` and empty the buffer: 0 or a negative errno.  A signal
- * does not stop it: what is in the buffer may exist nowhere else.
+ * Write it all to `fd` and empty the buffer: 0 or a negative errno, and the buffer
+ * then has what was not written.  A signal does not stop it: what is in the buffer
+ * may exist nowhere else.
  */
 int text_write(struct text *t, int fd);
+
+/* Write it all to standard output, free it, and return an exit code. */
+int text_print(struct text *t);
 
 /* --- JSON ------------------------------------------------------------------ */
 
@@ -38,11 +42,21 @@ bool text_is_utf8(const void *bytes, size_t length);
 /* A JSON string; bytes that are not UTF-8 become U+FFFD. */
 void text_json_string(struct text *t, const void *bytes, size_t length);
 
+/* A point of time by CLOCK_REALTIME as a JSON string, in UTC, or null. */
+void text_json_time(struct text *t, int64_t wall_ns);
+
 /*
- * A message as one JSON object: id, put_time, age_ns, length, and the payload
- * as "message" when it is valid UTF-8 and as "base64" when it is not.
+ * A comma, and a member: `name` and the bytes as a string when they are valid UTF-8,
+ * `other` and base64 when they are not.
  */
-void text_json_message(struct text *t, const void *payload, const struct shmq_info *info);
+void text_json_bytes(struct text *t, const char *name, const char *other, const void *bytes,
+                     size_t length);
+
+/*
+ * The beginning of it for people: up to `width` characters, control characters and
+ * what is not UTF-8 as dots, and `...` if there is more.  How many characters it added.
+ */
+size_t text_excerpt(struct text *t, const void *bytes, size_t length, size_t width);
 
 /* --- figures of at most 7 characters or so --------------------------------- */
 

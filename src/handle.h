@@ -1,0 +1,38 @@
+/*
+ * handle.h - a received message's hold on its lease: what struct shmq_msg keeps in
+ * `lease`.
+ */
+#ifndef SQ_HANDLE_H
+#define SQ_HANDLE_H
+
+#include <stdlib.h>
+
+#include "group.h"
+
+enum { LEASE_ENTRY, LEASE_WORD, LEASE_ID, LEASE_MEMORY };
+
+static inline struct sq_lease sq_msg_lease(const struct shmq_msg *msg)
+{
+    return (struct sq_lease){(uint32_t)msg->lease[LEASE_ENTRY], msg->lease[LEASE_WORD],
+                             msg->lease[LEASE_ID]};
+}
+
+static inline void sq_msg_hold(struct shmq_msg *msg, const struct sq_lease *lease, void *memory)
+{
+    msg->lease[LEASE_ENTRY] = lease->entry;
+    msg->lease[LEASE_WORD] = lease->word;
+    msg->lease[LEASE_ID] = lease->id;
+    msg->lease[LEASE_MEMORY] = (uintptr_t)memory;
+}
+
+/* The lease is over, and so is the memory for a payload that was compressed. */
+static inline void sq_msg_forget(struct shmq_msg *msg)
+{
+    void *memory = (void *)(uintptr_t)msg->lease[LEASE_MEMORY];
+
+    if (memory != NULL)
+        free(memory);
+    msg->lease[LEASE_WORD] = msg->lease[LEASE_MEMORY] = 0;
+}
+
+#endif

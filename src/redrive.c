@@ -1,0 +1,136 @@
+/*
+ * redrive.c - dead letters put back where they came from.
+ *
+ * Those that are parked only change their state.  Those in a dead-letter queue are
+ * sent to the queue that their headers name, and then removed here; who dies in
+ * between has sent one that is here still.
+ */
+#include <stdlib.h>
+
+#include "consume.h"
+#include "error.h"
+
+enum { HEADERS_MOST = 1024 };
+
+static int64_t revive_parked(struct shmq *q, uint64_t id)
+{
+    struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(1));
+    int64_t rc = sq_enter(q, SQ_ROLE_CONSUMER, &deadline);
+
+    if (rc < 0)
+        return rc;
+    rc = sq_consume_check_group(q);
+    if (rc == 0)
+        rc = sq_group_revive(&q->segment.ring, id);
+    sq_leave(q, SQ_ROLE_CONSUMER);
+    sq_consume_wake(q, 0);
+    return rc;
+}
+
+/* Send a dead letter back, without what its death has added. */
+static int send_back(struct shmq_msg *msg)
+{
+    struct shmq_header *headers = malloc(HEADERS_MOST * sizeof(*headers));
+    const char *name = shmq_header_value(msg, "shmq-queue");
+    unsigned count = 0;
+    size_t place = 0;
+    shmq_t *to;
+
+    if (headers == NULL)
+        return sq_fail(-ENOMEM, "no memory for headers");
+    while (count < HEADERS_MOST && shmq_header_next(msg, &place, &headers[count]) == 1)
+        if (strncmp(headers[count].name, "shmq-", 5) != 0 ||
+            strcmp(headers[count].name, "shmq-reply-to") == 0)
+            count++;
+    int rc = shmq_open(&to, name, 0, NULL);
+    if (rc == 0) {
+        msg->headers = headers;
+        msg->header_count = count;
+        msg->delay_ns = msg->ttl_ns = 0;
+        rc = shmq_send(to, msg, SHMQ_SEC(1));
+        shmq_close(to);
+    }
+    free(headers);
+    return rc;
+}
+
+/* What a walk over a dead-letter queue needs. */
+struct search {
+    uint64_t place, id; /* id 0: all */
+    struct shmq_msg msg;
+    char *buffer;
+    size_t size;
+};
+
+/* The next dead letter that waits: 0, -EAGAIN none, ... */
+static int next_letter(struct shmq *q, struct search *s)
+{
+    for (;;) {
+        ssize_t rc =
+            shmq_inspect(q, SHMQ_WAITING | SHMQ_DELAYED, &s->place, &s->msg, s->buffer, s->size);
+        if (rc == -EMSGSIZE) {
+            size_t size = s->size * 4;
+            char *more = realloc(s->buffer, size);
+            if (more == NULL)
+                return sq_fail(-ENOMEM, "no memory for a message");
+            s->buffer = more;
+            s->size = size;
+            continue;
+        }
+        if (rc < 0)
+            return (int)rc;
+        if ((s->id == 0 || s->msg.id == s->id) &&
+            shmq_header_value(&s->msg, "shmq-queue") != NULL &&
+            shmq_header_value(&s->msg, "shmq-reason") != NULL)
+            return 0;
+    }
+}
+
+static int64_t redrive_letters(struct shmq *q, uint64_t id)
+{
+    struct search s = {.id = id, .msg = SHMQ_MSG_INIT, .size = 1 << 16};
+    int64_t moved = 0;
+    int rc = 0, lost = 0;
+
+    s.buffer = malloc(s.size);
+    if (s.buffer == NULL)
+        return sq_fail(-ENOMEM, "no memory for a message");
+    /* Ends at what is there now: what comes back again is for the next time. */
+    uint64_t left = sq_group_backlog(&q->segment.ring);
+    while (rc == 0 && left-- > 0) {
+        rc = next_letter(q, &s);
+        uint64_t own_id = s.msg.id;
+        if (rc == 0)
+            rc = send_back(&s.msg);
+        if (rc == -ENOENT || rc == -ESTALE || rc == -EEXIST || rc == -EMSGSIZE) {
+            lost = rc; /* its queue is no more, or does not take this one; others may go */
+            rc = 0;
+            continue;
+        }
+        if (rc == 0)
+            rc = shmq_remove(q, own_id);
+        /* Another was faster: it has sent it, or a consumer has it. */
+        if (rc == -ENOENT || rc == -EBUSY)
+            rc = 0;
+        else
+            moved += rc == 0;
+    }
+    free(s.buffer);
+    if (rc == 0 || rc == -EAGAIN)
+        rc = lost;
+    return rc < 0 && moved == 0 ? rc : moved;
+}
+
+int64_t shmq_redrive(shmq_t *q, uint64_t id)
+{
+    int64_t parked = revive_parked(q, id);
+
+    if (parked < 0)
+        return parked;
+    int64_t moved = redrive_letters(q, id);
+    if (moved < 0)
+        return parked > 0 ? parked : moved;
+    if (id != 0 && parked + moved == 0)
+        return sq_fail(-ENOENT, "message %llu is no dead letter here", (unsigned long long)id);
+    return parked + moved;
+}

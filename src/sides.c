@@ -1,0 +1,52 @@
+/*
+ * sides.c - see queue.h: having several groups' sides, and keeping groups as they are.
+ */
+#include "error.h"
+#include "queue.h"
+
+int sq_hold_groups(struct shmq *q, struct sq_deadline *deadline)
+{
+    struct sq_lock_shm *lock = &q->segment.control->groups_lock;
+    struct sq_patience patience = {0};
+    uint32_t owner;
+
+    while (sq_lock_try(lock, q->attachment.owner) != 0) {
+        /* A dead owner leaves nothing to repair: a group is there when its bit is. */
+        if (sq_patience_is_long(&patience) && (owner = sq_load(&lock->owner)) != 0 &&
+            !sq_attach_owner_lives(&q->segment, &q->attachment, owner) &&
+            sq_lock_take_over(lock, owner, q->attachment.owner) == 0)
+            return 0;
+        int rc = sq_patience_wait(&patience, deadline);
+        if (rc < 0)
+            return sq_fail(rc, "somebody else makes or removes a group, and does not end");
+    }
+    return 0;
+}
+
+void sq_release_groups(struct shmq *q)
+{
+    sq_lock_free(&q->segment.control->groups_lock);
+}
+
+int sq_enter_groups(struct shmq *q, uint64_t *entered, struct sq_deadline *deadline)
+{
+    uint64_t bits = sq_ring_groups(&q->segment.ring);
+
+    *entered = 0;
+    for (; bits != 0; bits &= bits - 1) {
+        uint32_t i = (uint32_t)__builtin_ctzll(bits);
+        int rc = sq_enter_group(q, i, deadline);
+        if (rc < 0) {
+            sq_leave_groups(q, *entered);
+            return rc;
+        }
+        *entered |= (uint64_t)1 << i;
+    }
+    return 0;
+}
+
+void sq_leave_groups(struct shmq *q, uint64_t entered)
+{
+    for (; entered != 0; entered &= entered - 1)
+        sq_leave_group(q, (uint32_t)__builtin_ctzll(entered));
+}

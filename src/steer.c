@@ -1,0 +1,71 @@
+/*
+ * steer.c - how a group treats its messages, and whether it hands out any.
+ */
+#include "consume.h"
+#include "error.h"
+
+/* Enter the group's side, which must still be the handle's. */
+static int enter_own(struct shmq *q)
+{
+    struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(1));
+    int rc = sq_enter(q, SQ_ROLE_CONSUMER, &deadline);
+
+    if (rc < 0)
+        return rc;
+    rc = sq_consume_check_group(q);
+    if (rc < 0)
+        sq_leave(q, SQ_ROLE_CONSUMER);
+    return rc;
+}
+
+int shmq_policy_of(shmq_t *q, struct shmq_policy *policy)
+{
+    if (q->groupless) {
+        *policy = q->segment.attr.policy;
+        return 0;
+    }
+    int rc = enter_own(q);
+    if (rc < 0)
+        return rc;
+    *policy = *sq_policy_of(q->segment.ring.group);
+    sq_leave(q, SQ_ROLE_CONSUMER);
+    return 0;
+}
+
+int shmq_policy_set(shmq_t *q, const struct shmq_policy *given)
+{
+    struct shmq_policy policy;
+    int rc = sq_segment_policy(given, &policy);
+
+    if (rc == 0)
+        rc = enter_own(q);
+    if (rc < 0)
+        return rc;
+    sq_group_set_policy(&q->segment.ring, &policy);
+    sq_leave(q, SQ_ROLE_CONSUMER);
+    return 0;
+}
+
+static int set_paused(struct shmq *q, bool paused)
+{
+    struct sq_group_shm *g = q->segment.ring.group;
+    int rc = enter_own(q);
+
+    if (rc < 0)
+        return rc;
+    uint32_t mode = sq_load(&g->mode) & ~(uint32_t)SQ_GROUP_PAUSED;
+    sq_store(&g->mode, paused ? mode | SQ_GROUP_PAUSED : mode);
+    sq_leave(q, SQ_ROLE_CONSUMER);
+    sq_wake(q, SQ_ROLE_CONSUMER, UINT32_MAX);
+    return 0;
+}
+
+int shmq_pause(shmq_t *q)
+{
+    return set_paused(q, true);
+}
+
+int shmq_resume(shmq_t *q)
+{
+    return set_paused(q, false);
+}

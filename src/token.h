@@ -1,0 +1,32 @@
+/*
+ * token.h - the pipes that say to poll() whether a group has something.
+ *
+ * A named pipe beside the queue, "/dev/shm/shmq.NAME%GROUP", holds a byte exactly
+ * while a receive from the group would succeed.  It is there once somebody has called
+ * shmq_fd(); from then on every process that puts or gets keeps it so, as part of
+ * waking (token.c).
+ */
+#ifndef SQ_TOKEN_H
+#define SQ_TOKEN_H
+
+#include "queue.h"
+
+/* Open the group's pipe, which is made with `make`.  Its descriptor or a negative errno. */
+int sq_token_open(struct shmq *q, uint32_t group, bool make);
+
+/* Without a side: see to the pipe of group number `group`, if anybody polls it. */
+void sq_token_sync_watched(struct shmq *q, uint32_t group);
+
+static inline void sq_token_sync(struct shmq *q, uint32_t group)
+{
+    if (sq_unlikely((sq_load(&q->segment.control->notices) & SQ_NOTICE_WATCHED) != 0))
+        sq_token_sync_watched(q, group);
+}
+
+/* Close what was opened. */
+void sq_token_close(struct shmq *q);
+
+/* Remove the pipes of a queue whose path this is. */
+void sq_token_unlink(const struct sq_path *path, uint32_t group_count);
+
+#endif

@@ -1,0 +1,451 @@
+/*
+ * test_order.c - in which order, and when, messages are handed out.
+ */
+#include "helper.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+static shmq_t *create(uint32_t order)
+{
+    struct shmq_attr attr = helper_attr(65536);
+
+    attr.order = order;
+    return helper_create(&attr);
+}
+
+static uint64_t send(shmq_t *q, const char *text, int32_t priority, int64_t delay_ns)
+{
+    struct shmq_msg msg = SHMQ_MSG_INIT;
+
+    msg.data = text;
+    msg.length = strlen(text);
+    msg.priority = priority;
+    msg.delay_ns = delay_ns;
+    assert_int_equal(shmq_send(q, &msg, SHMQ_NOWAIT), 0);
+    return msg.id;
+}
+
+static void send_all(shmq_t *q, const char *texts)
+{
+    for (; *texts != '\0'; texts++) {
+        char text[2] = {*texts, 0};
+        helper_send(q, text);
+    }
+}
+
+/* Receive one at a time until these one-letter texts have come. */
+static bool comes(shmq_t *q, const char *texts)
+{
+    bool good = true;
+
+    for (; *texts != '\0'; texts++) {
+        char text[2] = {*texts, 0};
+        struct shmq_msg msg = helper_receive(q);
+        good &= helper_is(&msg, text);
+        assert_int_equal(shmq_ack(q, &msg), 0);
+    }
+    return good && helper_takes(q, NULL);
+}
+
+static void first_in_first_out(void **state)
+{
+    shmq_t *q = create(SHMQ_FIFO);
+
+    (void)state;
+    send(q, "b", 9, SHMQ_MS(30));
+    send_all(q, "ac");
+    assert_true(helper_takes(q, "a"));
+    helper_pass(SHMQ_MS(40));
+    /* Its own place, now that its delay is over; priorities do not count. */
+    assert_true(comes(q, "bc"));
+    helper_finish(q);
+}
+
+static void last_in_first_out(void **state)
+{
+    shmq_t *q = create(SHMQ_LIFO);
+    char buffer[4];
+
+    (void)state;
+    send_all(q, "ab");
+    send(q, "d", 0, SHMQ_MS(30));
+    send_all(q, "ce");
+    assert_true(helper_takes(q, "e"));
+    assert_true(helper_takes(q, "c"));
+    helper_pass(SHMQ_MS(40));
+    assert_true(helper_takes(q, "d"));
+    send_all(q, "f");
+    assert_int_equal(shmq_get(q, buffer, 4, NULL, SHMQ_NOWAIT), 1); /* plain ones likewise */
+    assert_int_equal(buffer[0], 'f');
+    assert_true(comes(q, "ba"));
+    helper_finish(q);
+}
+
+static void by_priority(void **state)
+{
+    shmq_t *q = create(SHMQ_PRIORITY);
+
+    (void)state;
+    send(q, "e", 0, 0);
+    send(q, "c", 7, 0);
+    send(q, "b", 8, SHMQ_MS(30));
+    send(q, "d", 7, 0);
+    send(q, "a", INT32_MAX, 0);
+    send(q, "g", INT32_MIN, 0);
+    send(q, "f", -1, 0);
+    assert_int_equal(shmq_put(q, "z", 1, SHMQ_NOWAIT), 0); /* plain ones have 0 */
+    assert_true(helper_takes(q, "a"));
+    assert_true(helper_takes(q, "c"));
+    helper_pass(SHMQ_MS(40));
+    assert_true(comes(q, "bdezfg"));
+    helper_finish(q);
+}
+
+/* More than fit a level of the heap, and each leaves others behind. */
+static void priorities_of_many(void **state)
+{
+    shmq_t *q = create(SHMQ_PRIORITY);
+    struct helper_random random = helper_seed();
+    int last_priority = 9;
+    uint64_t last_id = 0;
+
+    (void)state;
+    for (int i = 0; i < 500; i++)
+        send(q, "x", (int32_t)(helper_random(&random) % 8), 0);
+    for (int i = 0; i < 500; i++) {
+        struct shmq_msg msg = helper_receive(q);
+        assert_true(msg.priority < last_priority ||
+                    (msg.priority == last_priority && msg.id > last_id));
+        last_priority = msg.priority;
+        last_id = msg.id;
+        assert_int_equal(shmq_ack(q, &msg), 0);
+    }
+    assert_true(helper_takes(q, NULL));
+    helper_finish(q);
+}
+
+/* --- back again ---------------------------------------------------------------- */
+
+static void back_in_its_own_place(void **state)
+{
+    static const char *const order[] = {"abc", "cba", "abc"};
+
+    (void)state;
+    for (uint32_t i = SHMQ_FIFO; i <= SHMQ_PRIORITY; i++) {
+        shmq_t *q = create(i);
+        send_all(q, "abc");
+        struct shmq_msg one = helper_receive(q), two = helper_receive(q);
+        assert_int_equal(shmq_nack(q, &two, 0, 0), 0);
+        assert_int_equal(shmq_nack(q, &one, 0, 0), 0);
+        one = helper_receive(q);
+        assert_int_equal(one.attempts, 2);
+        assert_int_equal(shmq_nack(q, &one, 0, 0), 0);
+        assert_true(comes(q, order[i]));
+        helper_finish(q);
+    }
+}
+
+static void back_behind_all(void **state)
+{
+    shmq_t *q = create(SHMQ_FIFO);
+
+    (void)state;
+    send_all(q, "abc");
+    struct shmq_msg a = helper_receive(q), b = helper_receive(q);
+    assert_int_equal(shmq_nack(q, &b, 0, SHMQ_TO_BACK), 0);
+    assert_int_equal(shmq_nack(q, &a, 0, SHMQ_TO_BACK), 0);
+    send_all(q, "d");
+    /* Behind all that waited then, in the order in which they went there. */
+    assert_true(comes(q, "cbad"));
+    helper_finish(q);
+    q = create(SHMQ_PRIORITY);
+    send_all(q, "ab");
+    send(q, "c", -1, 0);
+    a = helper_receive(q);
+    assert_int_equal(shmq_nack(q, &a, 0, SHMQ_TO_BACK), 0);
+    assert_true(comes(q, "bac")); /* of its own priority */
+    helper_finish(q);
+}
+
+/* It is a place, and stays it: a delay later, and after another nack. */
+static void behind_all_and_delayed(void **state)
+{
+    shmq_t *q = create(SHMQ_FIFO);
+
+    (void)state;
+    send_all(q, "ab");
+    struct shmq_msg a = helper_receive(q);
+    assert_int_equal(shmq_nack(q, &a, SHMQ_MS(20), SHMQ_TO_BACK), 0);
+    send_all(q, "c");
+    helper_pass(SHMQ_MS(30));
+    assert_true(helper_takes(q, "b"));
+    a = helper_receive(q);
+    assert_true(helper_is(&a, "a"));
+    assert_int_equal(shmq_nack(q, &a, 0, 0), 0);
+    assert_true(comes(q, "ac"));
+    helper_finish(q);
+}
+
+static void back_after_a_delay(void **state)
+{
+    shmq_t *q = create(SHMQ_FIFO);
+    int64_t begun_ns = helper_now_ns();
+
+    (void)state;
+    send_all(q, "ab");
+    struct shmq_msg a = helper_receive(q);
+    assert_int_equal(shmq_nack(q, &a, SHMQ_MS(60), 0), 0);
+    assert_int_equal(helper_group(q).delayed, 1);
+    assert_true(helper_takes(q, "b"));
+    assert_true(helper_takes(q, NULL));
+    assert_true(comes(q, "a")); /* whoever sleeps wakes for it */
+    assert_true(helper_now_ns() - begun_ns >= SHMQ_MS(60));
+    assert_true(helper_now_ns() - begun_ns < SHMQ_MS(500));
+    helper_finish(q);
+}
+
+/* --- by policy -------------------------------------------------------------------- */
+
+static void retried_by_policy(void **state)
+{
+    struct shmq_attr attr = helper_attr(65536);
+    int64_t gaps[3];
+
+    (void)state;
+    attr.policy.retry = SHMQ_RETRY_EXPONENTIAL;
+    attr.policy.retry_first_ns = SHMQ_MS(20);
+    attr.policy.max_attempts = 4;
+    shmq_t *q = helper_create(&attr);
+    send_all(q, "x");
+    struct shmq_msg msg = helper_receive(q);
+    for (int i = 0; i < 3; i++) {
+        int64_t begun_ns = helper_now_ns();
+        assert_int_equal(shmq_nack(q, &msg, SHMQ_BY_POLICY, 0), 0);
+        msg = helper_receive(q);
+        gaps[i] = helper_now_ns() - begun_ns;
+        assert_int_equal(msg.attempts, i + 2);
+    }
+    assert_true(gaps[0] >= SHMQ_MS(20) && gaps[1] >= SHMQ_MS(40) && gaps[2] >= SHMQ_MS(80));
+    assert_true(gaps[2] < SHMQ_MS(500));
+    /* Its last delivery: whatever the delay, it is dead. */
+    assert_int_equal(shmq_nack(q, &msg, 0, 0), 0);
+    assert_true(helper_takes(q, NULL));
+    struct shmq_group_stats st = helper_group(q);
+    assert_int_equal(st.dead, 1);
+    assert_int_equal(st.dead_by_reason[SHMQ_REASON_ATTEMPTS], 1);
+    assert_int_equal(st.delivered_count, 4);
+    assert_int_equal(st.redelivered_count, 3);
+    helper_finish(q);
+}
+
+static void fixed_delay(void **state)
+{
+    struct shmq_attr attr = helper_attr(65536);
+
+    (void)state;
+    attr.policy.retry_first_ns = SHMQ_MS(30);
+    shmq_t *q = helper_create(&attr);
+    send_all(q, "x");
+    for (int i = 0; i < 3; i++) {
+        struct shmq_msg msg = helper_receive(q);
+        assert_int_equal(shmq_nack(q, &msg, SHMQ_BY_POLICY, 0), 0);
+        struct shmq_group_stats st = helper_group(q);
+        assert_true(st.next_due_ns <= SHMQ_MS(30));
+        assert_int_equal(st.delayed, 1);
+    }
+    assert_true(comes(q, "x"));
+    helper_finish(q);
+}
+
+/* A lease that ends by itself is a try, too. */
+static void attempts_used_up_by_time(void **state)
+{
+    struct shmq_attr attr = helper_attr(65536);
+
+    (void)state;
+    attr.policy.lease_ns = SHMQ_MS(20);
+    attr.policy.max_attempts = 2;
+    shmq_t *q = helper_create(&attr);
+    send_all(q, "x");
+    helper_receive(q);
+    struct shmq_msg msg = helper_receive(q);
+    assert_int_equal(msg.attempts, 2);
+    assert_int_equal(shmq_receive(q, &msg, SHMQ_MS(60)), -ETIMEDOUT);
+    assert_int_equal(helper_group(q).dead_by_reason[SHMQ_REASON_ATTEMPTS], 1);
+    assert_int_equal(helper_group(q).lost_lease_count, 2);
+    helper_finish(q);
+}
+
+/* --- delays and times to live --------------------------------------------------------- */
+
+static void delayed(void **state)
+{
+    shmq_t *q = create(SHMQ_FIFO);
+    int64_t begun_ns = helper_now_ns();
+    char buffer[4];
+
+    (void)state;
+    send(q, "c", 0, SHMQ_MS(120));
+    send(q, "a", 0, SHMQ_MS(40));
+    send(q, "b", 0, SHMQ_MS(80));
+    assert_true(helper_takes(q, NULL));
+    assert_int_equal(helper_group(q).delayed, 3);
+    assert_int_equal(shmq_get(q, buffer, 4, NULL, SHMQ_SEC(5)), 1);
+    assert_int_equal(buffer[0], 'a');
+    assert_true(helper_now_ns() - begun_ns >= SHMQ_MS(40));
+    assert_true(comes(q, "bc"));
+    assert_true(helper_now_ns() - begun_ns >= SHMQ_MS(120));
+    assert_true(helper_now_ns() - begun_ns < SHMQ_MS(600));
+    helper_finish(q);
+}
+
+static int send_soon(void *q)
+{
+    struct shmq_msg msg = SHMQ_MSG_INIT;
+
+    msg.delay_ns = SHMQ_MS(30);
+    return shmq_send(q, &msg, SHMQ_NOWAIT) == 0 ? 0 : 1;
+}
+
+/* Who sleeps until something far learns of something near. */
+static void delayed_for_a_sleeper(void **state)
+{
+    shmq_t *q = create(SHMQ_FIFO);
+
+    (void)state;
+    send(q, "far", 0, SHMQ_MS(900));
+    int64_t begun_ns = helper_now_ns();
+    pid_t child = helper_fork(send_soon, q);
+    struct shmq_msg msg = helper_receive(q);
+    assert_int_equal(msg.length, 0);
+    assert_true(helper_now_ns() - begun_ns < SHMQ_MS(500));
+    assert_int_equal(helper_wait(child), 0);
+    assert_int_equal(shmq_ack(q, &msg), 0);
+    helper_finish(q);
+}
+
+static void due_at_a_time_of_day(void **state)
+{
+    shmq_t *q = create(SHMQ_FIFO);
+    struct shmq_msg msg = SHMQ_MSG_INIT;
+    struct timespec now;
+
+    (void)state;
+    clock_gettime(CLOCK_REALTIME, &now);
+    int64_t now_ns = SHMQ_SEC(now.tv_sec) + now.tv_nsec;
+    msg.due_ns = now_ns + SHMQ_MS(40);
+    assert_int_equal(shmq_send(q, &msg, SHMQ_NOWAIT), 0);
+    assert_true(helper_takes(q, NULL));
+    msg.due_ns = now_ns - SHMQ_SEC(1); /* gone by: at once */
+    assert_int_equal(shmq_send(q, &msg, SHMQ_NOWAIT), 0);
+    assert_true(helper_takes(q, ""));
+    struct shmq_msg late = helper_receive(q);
+    clock_gettime(CLOCK_REALTIME, &now);
+    assert_true(SHMQ_SEC(now.tv_sec) + now.tv_nsec >= now_ns + SHMQ_MS(40));
+    assert_int_equal(shmq_ack(q, &late), 0);
+    msg.delay_ns = 1;
+    assert_int_equal(shmq_send(q, &msg, SHMQ_NOWAIT), -EINVAL);
+    assert_true(helper_detail_names("delay_ns", "due_ns"));
+    helper_finish(q);
+}
+
+static void send_short_lived(shmq_t *q, const char *text, int64_t ttl_ns)
+{
+    struct shmq_msg msg = SHMQ_MSG_INIT;
+
+    msg.data = text;
+    msg.length = strlen(text);
+    msg.ttl_ns = ttl_ns;
+    assert_int_equal(shmq_send(q, &msg, SHMQ_NOWAIT), 0);
+}
+
+static void expired_into_nothing(void **state)
+{
+    (void)state;
+    for (uint32_t order = SHMQ_FIFO; order <= SHMQ_PRIORITY; order++) {
+        shmq_t *q = create(order);
+        send_short_lived(q, "a", SHMQ_MS(20));
+        send_short_lived(q, "b", SHMQ_SEC(100));
+        struct shmq_msg msg = helper_receive(q);
+        assert_int_equal(shmq_nack(q, &msg, 0, 0), 0); /* it is an entry now */
+        helper_pass(SHMQ_MS(40));
+        send_short_lived(q, "c", SHMQ_SEC(100));
+        msg = helper_receive(q);
+        assert_true(msg.ttl_ns > SHMQ_SEC(90) && msg.ttl_ns <= SHMQ_SEC(100));
+        assert_int_equal(shmq_ack(q, &msg), 0);
+        msg = helper_receive(q);
+        assert_int_equal(shmq_ack(q, &msg), 0);
+        assert_true(helper_takes(q, NULL));
+        assert_int_equal(helper_group(q).expired_count, 1);
+        assert_int_equal(helper_group(q).backlog, 0);
+        assert_int_equal(helper_group(q).dead, 0);
+        helper_finish(q);
+    }
+}
+
+/* What its consumer has in hand does not expire; what it gives back does. */
+static void expired_in_hand(void **state)
+{
+    shmq_t *q = create(SHMQ_FIFO);
+
+    (void)state;
+    send_short_lived(q, "a", SHMQ_MS(20));
+    send_short_lived(q, "b", SHMQ_MS(20));
+    struct shmq_msg a = helper_receive(q), b = helper_receive(q);
+    helper_pass(SHMQ_MS(40));
+    assert_int_equal(shmq_ack(q, &a), 0);
+    assert_int_equal(shmq_nack(q, &b, 0, 0), 0);
+    assert_true(helper_takes(q, NULL));
+    assert_int_equal(helper_group(q).expired_count, 1);
+    helper_finish(q);
+}
+
+static void expired_into_dead_letters(void **state)
+{
+    struct shmq_attr attr = helper_attr(65536);
+
+    (void)state;
+    attr.policy.dead_letter_expired = 1;
+    shmq_t *q = helper_create(&attr);
+    send_short_lived(q, "fresh", SHMQ_MS(20));
+    send_short_lived(q, "back", SHMQ_MS(20));
+    struct shmq_msg msg = helper_receive(q), other = helper_receive(q);
+    assert_int_equal(shmq_nack(q, &msg, 0, 0), 0);
+    assert_int_equal(shmq_ack(q, &other), 0);
+    send_short_lived(q, "fresh", SHMQ_MS(20));
+    helper_pass(SHMQ_MS(40));
+    assert_true(helper_takes(q, NULL));
+    struct shmq_group_stats st = helper_group(q);
+    assert_int_equal(st.dead, 2);
+    assert_int_equal(st.expired_count, 2);
+    assert_int_equal(st.dead_by_reason[SHMQ_REASON_EXPIRED], 2);
+    assert_int_equal(st.backlog, 0);
+    helper_finish(q);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        HELPER_TEST(first_in_first_out),
+        HELPER_TEST(last_in_first_out),
+        HELPER_TEST(by_priority),
+        HELPER_TEST(priorities_of_many),
+        HELPER_TEST(back_in_its_own_place),
+        HELPER_TEST(back_behind_all),
+        HELPER_TEST(behind_all_and_delayed),
+        HELPER_TEST(back_after_a_delay),
+        HELPER_TEST(retried_by_policy),
+        HELPER_TEST(fixed_delay),
+        HELPER_TEST(attempts_used_up_by_time),
+        HELPER_TEST(delayed),
+        HELPER_TEST(delayed_for_a_sleeper),
+        HELPER_TEST(due_at_a_time_of_day),
+        HELPER_TEST(expired_into_nothing),
+        HELPER_TEST(expired_in_hand),
+        HELPER_TEST(expired_into_dead_letters),
+    };
+
+    return cmocka_run_group_tests_name("order", tests, NULL, NULL);
+}

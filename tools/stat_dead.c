@@ -1,0 +1,214 @@
+/*
+ * stat_dead.c - the dead letters that a queue has, see stat_dead.h.
+ *
+ * A dead letter that was sent to the queue says in its headers why and when; one that
+ * is parked is in the state dead.
+ */
+#include "stat_dead.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+#include "group.h"
+#include "stat_watch.h"
+
+enum { BUFFER_BYTES = 64 * 1024, NAME_WIDTH = 16, REASON_WIDTH = 14 };
+
+static const char *const age_names[DEAD_AGES] = {"1h", "6h", "24h", "older"};
+
+/* --- reading --------------------------------------------------------------- */
+
+/* A buffer for messages. */
+struct space {
+    char *data;
+    size_t size;
+};
+
+static int grow(struct space *s, size_t needed)
+{
+    size_t size = s->size ? s->size * 2 : BUFFER_BYTES;
+    char *data;
+
+    size = needed > size ? needed : size;
+    data = realloc(s->data, size);
+    if (!data)
+        return -ENOMEM;
+    s->data = data;
+    s->size = size;
+    return 0;
+}
+
+static int age_of(int64_t age_ns)
+{
+    static const int64_t hours[] = {1, 6, 24};
+    int i = 0;
+
+    while (i < DEAD_AGES - 1 && age_ns >= hours[i] * 3600 * 1000000000)
+        i++;
+    return i;
+}
+
+/* The entry for a reason, which is made if it is not there. */
+static struct dead_letters *entry_of(struct watched *one, const char *reason)
+{
+    struct dead_letters *list;
+
+    for (unsigned i = 0; i < one->dead_count; i++)
+        if (strcmp(one->dead[i].reason, reason) == 0)
+            return &one->dead[i];
+    list = realloc(one->dead, (one->dead_count + 1) * sizeof(*list));
+    if (!list)
+        return NULL;
+    one->dead = list;
+    list[one->dead_count] = (struct dead_letters){.counts = {0}};
+    snprintf(list[one->dead_count].reason, sizeof(list->reason), "%s", reason);
+    return &list[one->dead_count++];
+}
+
+/* The reason by its name; a header has it as a number. */
+static void reason_of(const struct shmq_msg *msg, char *reason, size_t size)
+{
+    const char *value = shmq_header_value(msg, "shmq-reason");
+    uint64_t number;
+
+    if (!value)
+        snprintf(reason, size, "parked");
+    else if (cli_parse_count(value, &number) && number < GROUP_REASONS - 1)
+        snprintf(reason, size, "%s", group_reason((uint32_t)number));
+    else
+        snprintf(reason, size, "%s", value);
+    for (; *reason; reason++)
+        if ((unsigned char)*reason <= ' ' || *reason == '"' || *reason == '\\' ||
+            (unsigned char)*reason >= 0x7f)
+            *reason = '?';
+}
+
+static int count_one(struct watched *one, const struct shmq_msg *msg)
+{
+    const char *since = shmq_header_value(msg, "shmq-dead-at");
+    struct dead_letters *entry;
+    int64_t age_ns = cli_now_ns() - msg->put_ns;
+    char reason[sizeof(entry->reason)];
+    uint64_t at;
+
+    if (msg->state != SHMQ_DEAD && !shmq_header_value(msg, "shmq-reason"))
+        return 0;
+    if (since && cli_parse_count(since, &at))
+        age_ns = cli_wall_ns() - (int64_t)at;
+    reason_of(msg, reason, sizeof(reason));
+    entry = entry_of(one, reason);
+    if (!entry)
+        return -ENOMEM;
+    entry->counts[age_of(age_ns)]++;
+    return 0;
+}
+
+static int count_group(struct watched *one, shmq_t *g, struct space *s)
+{
+    unsigned states = SHMQ_WAITING | SHMQ_DELAYED | SHMQ_LEASED | SHMQ_DEAD;
+    uint64_t place = 0;
+    ssize_t n = 0;
+
+    while (n >= 0) {
+        struct shmq_msg msg = SHMQ_MSG_INIT;
+
+        n = shmq_inspect(g, states, &place, &msg, s->data, s->size);
+        if (n == -EMSGSIZE)
+            n = grow(s, msg.length);
+        else if (n >= 0)
+            n = count_one(one, &msg);
+    }
+    return n == -EAGAIN ? 0 : (int)n;
+}
+
+int stat_dead_read(struct watched *one)
+{
+    struct space s = {0};
+    shmq_t *q;
+    int error = shmq_open(&q, one->name, 0, NULL);
+
+    if (error)
+        return error;
+    one->dead_count = 0;
+    error = grow(&s, BUFFER_BYTES);
+    for (unsigned i = 0; !error && i < one->group_count; i++) {
+        const char *name = one->groups[i].name;
+        shmq_t *g = q;
+
+        if (name[0])
+            error = shmq_subscribe(q, name, NULL, &g);
+        if (error)
+            break;
+        error = count_group(one, g, &s);
+        if (g != q)
+            shmq_close(g);
+    }
+    free(s.data);
+    shmq_close(q);
+    return error;
+}
+
+/* --- printing -------------------------------------------------------------- */
+
+static uint64_t total_of(const struct dead_letters *d)
+{
+    uint64_t total = 0;
+
+    for (int i = 0; i < DEAD_AGES; i++)
+        total += d->counts[i];
+    return total;
+}
+
+void stat_dead_table(struct text *out, const struct watch *w)
+{
+    text_format(out, "%-*s %-*s %7s %7s %7s %7s %7s\n", NAME_WIDTH, "QUEUE", REASON_WIDTH, "REASON",
+                "TOTAL", "<1H", "<6H", "<24H", "OLDER");
+    for (size_t i = 0; i < w->count; i++) {
+        const struct watched *one = &w->list[i];
+
+        for (unsigned k = 0; one->fresh && k < one->dead_count; k++) {
+            const struct dead_letters *d = &one->dead[k];
+
+            text_format(out, "%-*s %-*s %7s", NAME_WIDTH, one->name, REASON_WIDTH, d->reason,
+                        figure_count((double)total_of(d)).s);
+            for (int age = 0; age < DEAD_AGES; age++)
+                text_format(out, " %7s", figure_count((double)d->counts[age]).s);
+            text_add(out, "\n");
+        }
+    }
+}
+
+void stat_dead_json(struct text *out, const struct watched *one)
+{
+    text_add(out, ",\"dead_letters\":[");
+    for (unsigned k = 0; k < one->dead_count; k++) {
+        const struct dead_letters *d = &one->dead[k];
+
+        text_format(out, "%s{\"reason\":", k ? "," : "");
+        text_json_string(out, d->reason, strlen(d->reason));
+        text_format(out, ",\"count\":%llu", (unsigned long long)total_of(d));
+        for (int age = 0; age < DEAD_AGES; age++)
+            text_format(out, ",\"%s%s\":%llu", age < DEAD_AGES - 1 ? "under_" : "", age_names[age],
+                        (unsigned long long)d->counts[age]);
+        text_add(out, "}");
+    }
+    text_add(out, "]");
+}
+
+void stat_dead_prometheus(struct text *out, const struct watch *w)
+{
+    text_add(out, "# HELP shmq_dead_letters Dead letters in the queue, by how long they are dead.\n"
+                  "# TYPE shmq_dead_letters gauge\n");
+    for (size_t i = 0; i < w->count; i++) {
+        const struct watched *one = &w->list[i];
+
+        for (unsigned k = 0; one->fresh && k < one->dead_count; k++)
+            for (int age = 0; age < DEAD_AGES; age++)
+                text_format(out, "shmq_dead_letters{queue=\"%s\",reason=\"%s\",age=\"%s\"} %llu\n",
+                            one->name, one->dead[k].reason, age_names[age],
+                            (unsigned long long)one->dead[k].counts[age]);
+    }
+}

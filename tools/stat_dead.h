@@ -1,0 +1,38 @@
+/*
+ * stat_dead.h - the dead letters that a queue has, by reason and age: those that were
+ * sent to it, and those that are parked in it.
+ */
+#ifndef SHMQ_TOOLS_STAT_DEAD_H
+#define SHMQ_TOOLS_STAT_DEAD_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "text.h"
+
+struct watch;
+struct watched;
+
+/* How long they have been dead: up to 1 h, 6 h, 24 h, and longer. */
+enum { DEAD_AGES = 4 };
+
+/* Those of one reason. */
+struct dead_letters {
+    char reason[32];
+    uint64_t counts[DEAD_AGES];
+};
+
+/*
+ * Count those of the queue that is open: 0 or a negative errno.  Unlike the other
+ * figures they are not had without a lock and without permission to write.
+ */
+int stat_dead_read(struct watched *one);
+
+void stat_dead_table(struct text *out, const struct watch *w);
+
+/* A member `dead_letters` of a JSON object, which is not its first one. */
+void stat_dead_json(struct text *out, const struct watched *one);
+
+void stat_dead_prometheus(struct text *out, const struct watch *w);
+
+#endif
