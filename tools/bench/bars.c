@@ -19,6 +19,8 @@ static const char *const boost_only[] = {"boost-mq", NULL};
 static const char *const bare_only[] = {"bare-ring", NULL};
 static const char *const line_only[] = {"cache-line", NULL};
 static const char *const mq_and_pipe[] = {"posix-mq", "pipe", NULL};
+static const char *const plain_only[] = {"shmq", NULL};
+static const char *const beanstalkd_only[] = {"beanstalkd", NULL};
 static const char *const every_peer[] = {
     "pipe",         "unix-seqpacket", "unix-stream",  "posix-mq", "sysv-mq",
     "boost-mq",     "zeromq",         "nng",          "libqb",    "rte-ring-sp/sc",
@@ -205,6 +207,41 @@ static void crowd_bars(struct sheet *sheet)
     }
 }
 
+/* A figure of shmq's against a limit that is no other figure. */
+static void bar_least(struct sheet *sheet, const char *what, const char *rule,
+                      const struct workload *workload, const char *transport, double limit)
+{
+    struct bar *bar = bar_add(sheet, what, 64, rule);
+    const struct result *r = result_find(sheet->all, workload, 64, transport);
+    if (!r)
+        return;
+    double value = median(r->value[FIGURES - 1], r->rounds);
+    snprintf(bar->figure, sizeof bar->figure, "%.3g %s", value, workload->unit);
+    bar->verdict = value >= limit ? "pass" : "short";
+}
+
+static void delivery_bars(struct sheet *sheet)
+{
+    struct comparison c = {&work_lease, 64, "shmq-lease", plain_only, 0, false};
+    bar_ratio(sheet, "receive and ack, shared", "at least 0.6 x plain put and get", &c, 0.6);
+    c.theirs = beanstalkd_only;
+    bar_ratio(sheet, "receive and ack, shared", "at least 50 x beanstalkd's put, reserve, delete",
+              &c, 50);
+    bar_least(sheet, "priority, 100,000 waiting", "at least 1.5 M pairs of put and get a second",
+              &work_priority, "shmq-priority", 1.5);
+    bar_least(sheet, "priority, 100,000 waiting, by turns",
+              "at least 1.5 M pairs of put and get a second", &work_priority, "shmq-prio-turns",
+              1.5);
+    struct bar *bar = bar_add(sheet, "a put to 8 groups", 64, "at most 2 x a put to one group");
+    const struct result *r = result_find(sheet->all, &work_topic, 64, "shmq-topic");
+    if (!r)
+        return;
+    double ratio = median_ratio(r->value[1], r->value[0], r->rounds);
+    snprintf(bar->figure, sizeof bar->figure, "%.3g x (%.4g to %.4g ns)", ratio,
+             median(r->value[1], r->rounds), median(r->value[0], r->rounds));
+    bar->verdict = ratio <= 2 ? "pass" : "short";
+}
+
 unsigned bars_judge(const struct results *all, struct bar bars[MAX_BARS])
 {
     struct sheet sheet = {.bars = bars, .all = all};
@@ -212,5 +249,6 @@ unsigned bars_judge(const struct results *all, struct bar bars[MAX_BARS])
     many_bars(&sheet);
     latency_bars(&sheet);
     crowd_bars(&sheet);
+    delivery_bars(&sheet);
     return sheet.count;
 }

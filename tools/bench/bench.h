@@ -23,6 +23,7 @@ enum {
     MAX_TRANSPORTS = 32,
     FIGURES = 3,          /* a round yields up to so many figures */
     BATCH = 32,           /* messages a batch */
+    MAX_GROUPS = 8,       /* of a topic */
     MAX_MESSAGE = 1 << 20 /* longest message that --size accepts */
 };
 
@@ -64,6 +65,7 @@ extern const struct transport *const transports[]; /* ends with NULL */
 extern const struct workload work_one_to_one, work_batch, work_many, work_producers;
 extern const struct workload work_pingpong, work_one_core, work_poll;
 extern const struct workload work_idle, work_attached;
+extern const struct workload work_lease, work_delay, work_priority, work_topic;
 
 /* All rounds of one workload over one transport with one size. */
 struct result {

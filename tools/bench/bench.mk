@@ -5,14 +5,16 @@
 BENCH_DIR  := tools/bench
 BENCH_BIN  := $(BUILD)/shmq-bench
 BENCH_SRC  := $(filter-out $(BENCH_DIR)/peer_%,$(wildcard $(BENCH_DIR)/*.c)) \
-              $(addprefix $(BENCH_DIR)/peer_,pipe.c socket.c mq.c sysv.c)
+              $(addprefix $(BENCH_DIR)/peer_,pipe.c socket.c mq.c sysv.c beanstalkd.c redis.c)
 BENCH_DEFS :=
 BENCH_LIBS := -lrt
 BENCH_LINK := $(CC)
 CXX        ?= c++
 
 ifneq ($(filter bench $(BENCH_BIN),$(MAKECMDGOALS)),)
-bench_header = $(shell echo '\#include <$(2)>' | $(1) $(3) -E - >/dev/null 2>&1 && echo yes)
+# A '#' in a function's argument: some makes want it escaped, others do not.
+BENCH_HASH := \#
+bench_header = $(shell echo '$(BENCH_HASH)include <$(2)>' | $(1) $(3) -E - >/dev/null 2>&1 && echo yes)
 bench_pkg    = $(shell pkg-config --exists $(1) 2>/dev/null && echo yes)
 bench_isys   = $(patsubst -I%,-isystem %,$(shell pkg-config --cflags $(1)))
 

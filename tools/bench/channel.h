@@ -30,7 +30,13 @@ enum trait {
     TRAIT_SPREAD = 1 << 6, /* no single order: what is sent last may come first.
                               receive() gives up after a while, -ETIMEDOUT */
     TRAIT_PEER = 1 << 7,   /* somebody else's: only with --peers */
-    TRAIT_FLOOR = 1 << 8   /* not a queue, but what the hardware allows */
+    TRAIT_FLOOR = 1 << 8,  /* not a queue, but what the hardware allows */
+    /* These take part in one workload each; plain shmq does too, to compare with. */
+    TRAIT_LEASE = 1 << 9,       /* what is received is acknowledged */
+    TRAIT_IN_BATCHES = 1 << 10, /* and that with the calls for batches */
+    TRAIT_WAITING = 1 << 11,    /* gets choose from many that wait */
+    TRAIT_TOPIC = 1 << 12,      /* each put is for several groups */
+    TRAIT_DELAY = 1 << 13       /* some of what is there is not due yet */
 };
 
 enum side { SIDE_PRODUCER, SIDE_CONSUMER };

@@ -61,6 +61,13 @@ double now_seconds(void)
     return (double)ts.tv_sec + (double)ts.tv_nsec * 1e-9;
 }
 
+double cpu_seconds(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
+    return (double)ts.tv_sec + (double)ts.tv_nsec * 1e-9;
+}
+
 uint64_t ticks(void)
 {
 #if defined(__x86_64__)
@@ -249,10 +256,11 @@ int channel_make(struct channel *channel, const struct transport *transport, siz
                  unsigned producers, unsigned consumers, struct channel *other)
 {
     static unsigned serial;
+    size_t capacity = channel->capacity_bytes;
     memset(channel, 0, sizeof *channel);
     channel->transport = transport;
     channel->size = size;
-    channel->capacity_bytes = size > 16384 ? 4u << 20 : 1u << 20;
+    channel->capacity_bytes = capacity ? capacity : size > 16384 ? 4u << 20 : 1u << 20;
     channel->producers = producers;
     channel->consumers = consumers;
     channel->other = other;

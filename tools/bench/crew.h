@@ -74,11 +74,14 @@ bool interrupted(void);
 void catch_signals(void);
 
 double now_seconds(void);
+/* How long this process has run: for one that never sleeps, on a shared machine. */
+double cpu_seconds(void);
 /* The cheapest clock there is, and how many of its ticks make a nanosecond. */
 uint64_t ticks(void);
 double ticks_per_ns(void);
 
-/* Fills in a channel and creates it; `other` as in struct channel. */
+/* Fills in a channel and creates it; `other` as in struct channel.  It is all 0
+   before, but for capacity_bytes, if that is to be another than usual. */
 int channel_make(struct channel *channel, const struct transport *transport, size_t size,
                  unsigned producers, unsigned consumers, struct channel *other);
 void channel_drop(struct channel *channel);

@@ -16,9 +16,14 @@
 #include "options.h"
 
 const struct workload *const workloads[] = {
-    &work_one_to_one, &work_batch, &work_many,     &work_pingpong,  &work_one_core,
-    &work_poll,       &work_idle,  &work_attached, &work_producers, NULL,
+    &work_one_to_one, &work_batch,    &work_many,      &work_pingpong, &work_one_core, &work_poll,
+    &work_idle,       &work_attached, &work_producers, &work_lease,    &work_priority, &work_topic,
+    &work_delay,      NULL,
 };
+
+/* What needs one of these has nothing to do with the peers that are not built. */
+static const unsigned not_for_peers =
+    TRAIT_CROWD | TRAIT_LEASE | TRAIT_WAITING | TRAIT_TOPIC | TRAIT_DELAY;
 
 /* A thousand processes and several seconds a time: once is enough when in haste. */
 static unsigned rounds_of(const struct options *options, const struct workload *workload)
@@ -50,7 +55,8 @@ static unsigned enter(struct results *all, const struct options *options,
     unsigned count = 0;
     for (const struct transport *const *t = transports; *t; t++) {
         bool able = ((*t)->traits & workload->needs) == workload->needs;
-        if (!wanted(options, *t) || (!able && !(*t)->missing))
+        bool absent = (*t)->missing && !(workload->needs & not_for_peers);
+        if (!wanted(options, *t) || (!able && !absent))
             continue;
         struct round round = {options, *t, size};
         struct result *result = result_add(all, &round, workload);

@@ -1,6 +1,6 @@
 /*
  * stream.c - the workloads that count messages a second: one to one, batches,
- * many to many, and a crowd of producers.
+ * many to many, a crowd of producers, with acknowledgements, with delayed ones.
  *
  * Producers send until they are told to stop.  Each payload is written whole:
  * its first word names the producer and counts its messages, its last word is
@@ -272,6 +272,11 @@ static int round_producers(const struct round *round, double figures[FIGURES])
     return error ? error : stream_run(round, MAX_SIDE, 4, false, &figures[1]);
 }
 
+static int round_lease(const struct round *round, double figures[FIGURES])
+{
+    return stream_run(round, 1, 1, round->transport->traits & TRAIT_IN_BATCHES, figures);
+}
+
 static const size_t all_sizes[] = {8, 64, 256, 1024, 4096, 65536, 0};
 static const size_t small[] = {64, 0};
 
@@ -290,7 +295,7 @@ const struct workload work_batch = {
     .title = "one producer, one consumer, a core each, batches of 32",
     .unit = "M messages/s",
     .figures = {"M/s"},
-    .needs = TRAIT_STREAM | TRAIT_BATCH,
+    .needs = TRAIT_BATCH,
     .sizes = small,
     .round = round_batch,
 };
@@ -313,4 +318,24 @@ const struct workload work_producers = {
     .needs = TRAIT_STREAM | TRAIT_CROWD,
     .sizes = small,
     .round = round_producers,
+};
+
+const struct workload work_lease = {
+    .name = "lease",
+    .title = "one to one, a core each, received on lease and acknowledged",
+    .unit = "M messages/s",
+    .figures = {"M/s"},
+    .needs = TRAIT_LEASE,
+    .sizes = small,
+    .round = round_lease,
+};
+
+const struct workload work_delay = {
+    .name = "delay",
+    .title = "one to one, a core each, past 1,000 delayed messages",
+    .unit = "M messages/s",
+    .figures = {"M/s"},
+    .needs = TRAIT_DELAY,
+    .sizes = small,
+    .round = round_one_to_one,
 };

@@ -6,21 +6,25 @@
 #include <errno.h>
 #include <string.h>
 
-#include "bench.h"
-#include "shmq.h"
+#include "transport_shmq.h"
 
-static int queue_create(struct channel *channel)
+int queue_create_as(struct channel *channel, int flags, struct shmq_attr *attr)
 {
-    struct shmq_attr attr = SHMQ_ATTR_INIT;
-    attr.capacity_bytes = channel->capacity_bytes;
+    attr->capacity_bytes = channel->capacity_bytes;
     shmq_t *queue;
-    int error = shmq_open(&queue, channel->name, SHMQ_CREATE | SHMQ_EXCL, &attr);
+    int error = shmq_open(&queue, channel->name, SHMQ_CREATE | SHMQ_EXCL | flags, attr);
     if (error)
         return error;
     return shmq_close(queue);
 }
 
-static int queue_open(struct channel *channel, enum side side)
+int queue_create(struct channel *channel)
+{
+    struct shmq_attr attr = SHMQ_ATTR_INIT;
+    return queue_create_as(channel, 0, &attr);
+}
+
+int queue_open(struct channel *channel, enum side side)
 {
     (void)side;
     shmq_t *queue;
@@ -29,7 +33,7 @@ static int queue_open(struct channel *channel, enum side side)
     return error;
 }
 
-static int queue_open_sole(struct channel *channel, enum side side)
+int queue_open_sole(struct channel *channel, enum side side)
 {
     shmq_t *queue;
     int flags = side == SIDE_PRODUCER ? SHMQ_SOLE_PRODUCER : SHMQ_SOLE_CONSUMER;
@@ -38,19 +42,19 @@ static int queue_open_sole(struct channel *channel, enum side side)
     return error;
 }
 
-static void queue_close(struct channel *channel, enum side side)
+void queue_close(struct channel *channel, enum side side)
 {
     (void)side;
     shmq_close(channel->state);
     channel->state = NULL;
 }
 
-static void queue_destroy(struct channel *channel)
+void queue_destroy(struct channel *channel)
 {
     shmq_unlink(channel->name);
 }
 
-static int queue_send(struct channel *channel, const void *message)
+int queue_send(struct channel *channel, const void *message)
 {
     return shmq_put(channel->state, message, channel->size, SHMQ_FOREVER);
 }
@@ -62,7 +66,7 @@ static int length_check(const struct channel *channel, ssize_t length)
     return (size_t)length == channel->size ? 0 : -EBADMSG;
 }
 
-static int queue_receive(struct channel *channel, void *message)
+int queue_receive(struct channel *channel, void *message)
 {
     return length_check(channel,
                         shmq_get(channel->state, message, channel->size, NULL, SHMQ_FOREVER));
@@ -102,7 +106,8 @@ static int queue_receive_batch(struct channel *channel, void *messages, unsigned
 
 const struct transport transport_shmq = {
     .name = "shmq",
-    .traits = TRAIT_STREAM | TRAIT_BLOCKS | TRAIT_POLLS | TRAIT_BATCH | TRAIT_MANY | TRAIT_CROWD,
+    .traits = TRAIT_STREAM | TRAIT_BLOCKS | TRAIT_POLLS | TRAIT_BATCH | TRAIT_MANY | TRAIT_CROWD |
+              TRAIT_LEASE | TRAIT_WAITING | TRAIT_DELAY,
     .version = shmq_version,
     .create = queue_create,
     .open = queue_open,
@@ -118,7 +123,7 @@ const struct transport transport_shmq = {
 
 const struct transport transport_shmq_sole = {
     .name = "shmq-sole",
-    .traits = TRAIT_STREAM | TRAIT_BLOCKS | TRAIT_POLLS | TRAIT_BATCH,
+    .traits = TRAIT_STREAM | TRAIT_BLOCKS | TRAIT_POLLS | TRAIT_BATCH | TRAIT_LEASE,
     .version = shmq_version,
     .create = queue_create,
     .open = queue_open_sole,

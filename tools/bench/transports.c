@@ -5,9 +5,15 @@
 #include "bench.h"
 
 extern const struct transport transport_shmq, transport_shmq_sole;
+extern const struct transport transport_lease, transport_lease_sole, transport_lease_many;
+extern const struct transport transport_priority, transport_priority_turns, transport_lifo;
+extern const struct transport transport_topic, transport_topic_drop;
+extern const struct transport transport_delayed, transport_falling_due;
 extern const struct transport transport_bare, transport_line;
 extern const struct transport transport_pipe, transport_seqpacket, transport_unix_stream;
 extern const struct transport transport_mq, transport_sysv;
+extern const struct transport transport_beanstalkd, transport_beanstalkd_piped;
+extern const struct transport transport_redis, transport_redis_piped;
 
 #ifdef HAVE_BOOST
 extern const struct transport transport_boost;
@@ -80,10 +86,36 @@ static const struct transport transport_ck_mpmc = {
 #endif
 
 const struct transport *const transports[] = {
-    &transport_shmq,        &transport_shmq_sole, &transport_bare,
-    &transport_line,        &transport_pipe,      &transport_seqpacket,
-    &transport_unix_stream, &transport_mq,        &transport_sysv,
-    &transport_boost,       &transport_zmq,       &transport_nng,
-    &transport_qb,          &transport_rte_sp,    &transport_rte_hts,
-    &transport_ck_spsc,     &transport_ck_mpmc,   NULL,
+    &transport_shmq,
+    &transport_shmq_sole,
+    &transport_lease,
+    &transport_lease_sole,
+    &transport_lease_many,
+    &transport_priority,
+    &transport_priority_turns,
+    &transport_lifo,
+    &transport_topic,
+    &transport_topic_drop,
+    &transport_delayed,
+    &transport_falling_due,
+    &transport_bare,
+    &transport_line,
+    &transport_pipe,
+    &transport_seqpacket,
+    &transport_unix_stream,
+    &transport_mq,
+    &transport_sysv,
+    &transport_boost,
+    &transport_zmq,
+    &transport_nng,
+    &transport_qb,
+    &transport_rte_sp,
+    &transport_rte_hts,
+    &transport_ck_spsc,
+    &transport_ck_mpmc,
+    &transport_beanstalkd,
+    &transport_beanstalkd_piped,
+    &transport_redis,
+    &transport_redis_piped,
+    NULL,
 };
