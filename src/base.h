@@ -15,6 +15,10 @@
 /* On the way of every message: worth its code at each place of use. */
 #define SQ_HOT static inline __attribute__((always_inline))
 
+/* Reads what others may be writing, and throws away what it has read if they were:
+ * nothing that a thread sanitizer should report. */
+#define SQ_RACY static __attribute__((noinline, no_sanitize("thread")))
+
 /* Keeps what two sides write apart: a line of 64 bytes, and its neighbour that
  * some processors fetch along with it. */
 #define SQ_SEPARATE 128

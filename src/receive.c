@@ -43,8 +43,7 @@ SQ_HOT void describe(struct shmq_msg *msg, const struct sq_view *view, uint32_t 
 SQ_HOT int receive_plainly(struct shmq *q, struct shmq_msg *msg, int64_t now_ns)
 {
     const struct sq_ring *ring = &q->segment.ring;
-    int64_t lease_ns = sq_policy_of(ring->group)->lease_ns;
-    int64_t until_ns = lease_ns > SQ_NEVER - 1 - now_ns ? SQ_NEVER - 1 : now_ns + lease_ns;
+    int64_t until_ns = sq_tick_end(now_ns, sq_policy_of(ring->group)->lease_ns);
     struct sq_shortcut taken;
 
     if (sq_unlikely(sq_consumer_is_stale(q) ||
@@ -82,8 +81,7 @@ static int receive_one(struct shmq *q, struct shmq_msg *msg, struct sq_pick *pic
         if (rc < 0)
             return rc;
     }
-    int64_t now_ns = sq_clock_tick_ns(), lease_ns = sq_policy_of(ring->group)->lease_ns;
-    int64_t until_ns = lease_ns > SQ_NEVER - 1 - now_ns ? SQ_NEVER - 1 : now_ns + lease_ns;
+    int64_t until_ns = sq_tick_end(sq_clock_tick_ns(), sq_policy_of(ring->group)->lease_ns);
     rc = sq_group_lease(ring, pick, q->attachment.owner, until_ns, &lease);
     if (rc < 0) {
         free(plain);

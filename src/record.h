@@ -52,7 +52,7 @@ int sq_record_next(const struct sq_ring *ring, struct sq_walk *walk, struct sq_v
 uint64_t sq_record_end(const struct sq_ring *ring, uint64_t pos, uint64_t end);
 
 /* The id that a record stands for by itself; 0: it has moved, or is a copy. */
-static inline uint64_t sq_record_own_id(const struct sq_record_shm *record)
+SQ_HOT uint64_t sq_record_own_id(const struct sq_record_shm *record)
 {
     uint64_t id = sq_load((_Atomic uint64_t *)(uintptr_t)&record->id);
     uint32_t tag = sq_load((_Atomic uint32_t *)(uintptr_t)&record->tag);
