@@ -778,6 +778,40 @@ SHMQ_API int shmq_worker_start(shmq_t *g, shmq_handler handler, const struct shm
  */
 SHMQ_API int shmq_worker_stop(shmq_worker_t *worker, int64_t timeout_ns);
 
+/* --- files --------------------------------------------------------------- */
+
+/*
+ * Write all that the queue holds to the file `path`, which is replaced: the file there
+ * is the old one or the whole new one, whoever dies, and on the disk when the call
+ * returns.  Messages with all that goes along, groups with their places, what is delayed,
+ * leased or parked, attempts, the next id.  Nobody is stopped: producers may have to wait
+ * for room that has not been written yet.  Each group is saved as it was at some moment of
+ * the call, and every message whose put had returned before.
+ *
+ * The file has mode 0600, and so has PATH.tmp beside it, which is where it is written
+ * first.  Blocks for as long as writing takes, and until another call that saves the same
+ * queue is done.  Needs memory for the groups' entries, and 1 MiB.
+ *
+ * Errors: -EEXIST a file that is not this queue's is there; -ELOOP a symbolic link is;
+ * -EBUSY somebody else writes there, or a sole consumer of another handle has messages in
+ * hand; -ENOSPC, -EROFS, -EACCES, -EIO and whatever writing files may say, when the old file
+ * is as it was; -EINTR; -ENOMEM.
+ */
+SHMQ_API int shmq_save(shmq_t *q, const char *path);
+
+/*
+ * Make a queue of such a file, with the attributes that it had; `name` may be another than
+ * it had, NULL: the same.  No process ever sees it half made.  Messages have their ids, and
+ * ids go on from there; what was leased waits again, with its attempts counted; delays and
+ * lives have gone on by CLOCK_REALTIME; a topic's groups are at their places.
+ * Blocks for as long as reading takes, and needs memory for the whole file.
+ *
+ * Errors: -EEXIST there is such a queue; -EPROTO no file of shmq's, or of another format;
+ * -EBADMSG it is damaged (the detail says where), and no queue was made; -ELOOP; -ENOENT,
+ * -EACCES and so on; -ENOSPC /dev/shm has no room; -ENOMEM.
+ */
+SHMQ_API int shmq_load(const char *name, const char *path);
+
 /* --- state ------------------------------------------------------------- */
 
 /* How many messages wait, as `waiting` in struct shmq_group_stats; of a topic's handle

@@ -32,7 +32,7 @@
 #include "shmq.h"
 
 #define SQ_MAGIC  "shmq\r\n\032"
-#define SQ_FORMAT 2
+#define SQ_FORMAT 3
 
 /*
  * Features a segment needs.  One that does not know a `compatible` bit may go
@@ -99,6 +99,11 @@ struct sq_control_shm {
     /* Which groups there are, a bit each: truth.  Whoever holds groups_lock. */
     _Atomic uint64_t groups;
     struct sq_lock_shm groups_lock; /* making and removing groups */
+    /* Who writes a snapshot; and what it has not read yet begins there, so that nothing
+     * may be written over it, nor slid (snapshot.c).  UINT64_MAX: nothing.  Whoever has
+     * `saver`, or takes it from the dead. */
+    struct sq_lock_shm saver;
+    _Atomic uint64_t pin_pos;
 };
 
 enum sq_notice {

@@ -177,6 +177,15 @@ void sq_release_groups(struct shmq *q);
 int sq_enter_groups(struct shmq *q, uint64_t *entered, struct sq_deadline *deadline);
 void sq_leave_groups(struct shmq *q, uint64_t entered);
 
+/* The queue's name. */
+static inline const char *sq_queue_name(const struct shmq *q)
+{
+    return q->forkable.path.text + sizeof(SQ_SHM_DIR "/shmq.") - 1;
+}
+
+/* If a saver died that held room back (control->pin_pos), let it go: true. */
+bool sq_lift_dead_pin(struct shmq *q);
+
 /* Where those sleep who wait on a side. */
 static inline struct sq_cond_shm *sq_side_cond(const struct shmq *q, enum sq_role role)
 {

@@ -133,6 +133,22 @@ static int least_low(const struct sq_ring *ring, uint64_t tail, uint64_t *low, u
     return 0;
 }
 
+int sq_ring_low(const struct sq_ring *ring, uint64_t *low)
+{
+    uint64_t depth, tail = sq_load_acquire(&ring->producer->tail_pos);
+
+    return least_low(ring, tail, low, &depth);
+}
+
+/* `low`, or the pin if that is lower. */
+static uint64_t pinned(const struct sq_ring *ring, uint64_t tail, uint64_t low)
+{
+    uint64_t pin = sq_ring_pin(ring);
+
+    return pin != UINT64_MAX && sq_ring_spans(ring, pin, tail) && tail - pin > tail - low ? pin
+                                                                                       : low;
+}
+
 /* P: where space ends now: where the groups are, or for a topic where its history is. */
 static int look_low(const struct sq_ring *ring)
 {
@@ -144,12 +160,15 @@ static int look_low(const struct sq_ring *ring)
         return -EBADMSG;
     p->low_id = sq_load(&p->next_id) - depth;
     p->least_pos = p->low_pos = low;
-    if ((ring->kind & SHMQ_TOPIC) == 0)
+    if ((ring->kind & SHMQ_TOPIC) == 0) {
+        p->low_pos = pinned(ring, tail, low);
         return 0;
+    }
     if (!sq_ring_spans(ring, p->history_pos, tail))
         p->history_pos = low; /* damaged: there is none any more that can be told */
     if (tail - p->history_pos > tail - low)
-        p->low_pos = p->history_pos;
+        low = p->history_pos;
+    p->low_pos = pinned(ring, tail, low);
     return 0;
 }
 
@@ -160,13 +179,15 @@ static void forget_history(const struct sq_ring *ring, uint64_t bytes)
     struct sq_producer_shm *p = ring->producer;
     uint64_t tail = sq_load(&p->tail_pos), ahead = ring->capacity_bytes / 16;
 
-    if (p->low_pos != p->history_pos)
+    uint64_t low = p->history_pos;
+
+    if ((ring->kind & SHMQ_TOPIC) == 0 || tail - low <= tail - p->least_pos)
         return;
-    while (p->low_pos != p->least_pos &&
-           bytes + ahead > ring->capacity_bytes - (tail - p->low_pos)) {
-        uint64_t next = sq_record_end(ring, p->low_pos, p->least_pos);
-        p->history_pos = p->low_pos = next == p->low_pos ? p->least_pos : next;
+    while (low != p->least_pos && bytes + ahead > ring->capacity_bytes - (tail - low)) {
+        uint64_t next = sq_record_end(ring, low, p->least_pos);
+        p->history_pos = low = next == low ? p->least_pos : next;
     }
+    p->low_pos = pinned(ring, tail, low);
 }
 
 int sq_ring_look_room(const struct sq_ring *ring, uint64_t bytes, uint64_t count)
@@ -196,6 +217,7 @@ bool sq_ring_seems_roomy(const struct sq_ring *ring, uint64_t bytes, uint64_t co
     tail = sq_load_acquire(&ring->producer->tail_pos);
     if (!sq_ring_spans(ring, low, tail))
         return true;
+    low = pinned(ring, tail, low);
     if (bytes > ring->capacity_bytes - (tail - low))
         return false;
     return ring->max_messages == 0 || depth + count <= ring->max_messages;

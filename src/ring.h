@@ -36,6 +36,7 @@ struct sq_ring {
     uint32_t key_count; /* a power of two, or 0 */
     struct sq_key_shm *keys;
     const _Atomic uint64_t *group_bits; /* which groups there are */
+    _Atomic uint64_t *pin_pos;          /* a saver wants what is from there on; NULL: never */
     struct sq_group_shm *groups;        /* all of them */
     unsigned char *tables;              /* their pending tables, ... */
     uint64_t table_bytes;               /* ... so many bytes each */
@@ -52,6 +53,12 @@ void sq_ring_read_as(struct sq_ring *ring, uint32_t index);
 static inline uint64_t sq_ring_groups(const struct sq_ring *ring)
 {
     return sq_load_acquire(ring->group_bits) & (UINT64_MAX >> (64 - ring->group_count));
+}
+
+/* Where a saver still reads, or UINT64_MAX. */
+static inline uint64_t sq_ring_pin(const struct sq_ring *ring)
+{
+    return ring->pin_pos == NULL ? UINT64_MAX : sq_load_acquire(ring->pin_pos);
 }
 
 /* The number of the group it reads as. */
@@ -153,6 +160,12 @@ SQ_HOT void *sq_ring_write_header(const struct sq_ring *ring, uint64_t pos, uint
     record->put_ns = now_ns;
     return sq_record_payload(record);
 }
+
+/*
+ * Anybody, without a lock: where what is not finished begins; of a topic without its
+ * history, which is P's.  0 or -EBADMSG.
+ */
+int sq_ring_low(const struct sq_ring *ring, uint64_t *low);
 
 /* P: see to the peak depth when it may have been passed. */
 void sq_ring_look_peak(const struct sq_ring *ring);

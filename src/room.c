@@ -169,6 +169,12 @@ int sq_put_make_room(struct shmq *q, struct sq_need need, struct sq_deadline *de
             return sq_fail(rc, "the positions of the ring are damaged");
         if (rc != -EAGAIN)
             return rc;
+        if (sq_lift_dead_pin(q)) {
+            rc = sq_enter(q, SQ_ROLE_PRODUCER, deadline);
+            if (rc < 0)
+                return rc;
+            continue;
+        }
         if (q->segment.attr.full == SHMQ_FULL_FAIL || deadline->timeout_ns == SHMQ_NOWAIT)
             return sq_fail_plainly(-EAGAIN);
         rc = sq_wait(q, SQ_ROLE_PRODUCER, need, deadline);

@@ -82,6 +82,7 @@ static void point(struct sq_segment *s, const struct sq_header_shm *h)
         .key_count = h->key_count,
         .keys = (struct sq_key_shm *)(void *)(s->base + h->keys_off),
         .group_bits = (h->kind & SHMQ_TOPIC) != 0 ? &s->control->groups : &only_group,
+        .pin_pos = &s->control->pin_pos,
         .groups = (struct sq_group_shm *)(void *)(s->base + h->groups_off),
         .tables = s->base + h->pending_off,
         .table_bytes = h->pending_bytes,
@@ -164,6 +165,7 @@ static int initialise(struct sq_segment *s, const struct sq_header_shm *h)
             rc = sq_cond_init(&view.group->keepers);
         sq_group_begin(&view, "", &h->policy);
     }
+    sq_store(&s->control->pin_pos, UINT64_MAX);
     sq_store(&p->next_id, 1);
     sq_store(&p->part_id, 1);
     p->low_id = 1;
@@ -199,10 +201,12 @@ static int link_name(int fd, const struct sq_path *path)
     return sq_fail(-errno, "cannot link %s", path->text);
 }
 
-static int create(struct sq_segment *s, const struct sq_path *path, const struct shmq_attr *attr)
+int sq_segment_create(struct sq_segment *s, const struct sq_path *path,
+                      const struct shmq_attr *attr, sq_segment_fill *fill, const void *arg)
 {
     struct sq_header_shm h;
 
+    *s = (struct sq_segment){.fd = -1};
     lay_out(&h, attr);
     s->fd = open(SQ_SHM_DIR, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (s->fd < 0)
@@ -214,6 +218,8 @@ static int create(struct sq_segment *s, const struct sq_path *path, const struct
         point(s, &h);
         rc = initialise(s, &h);
     }
+    if (rc == 0 && fill != NULL)
+        rc = fill(s, arg);
     /* fchmod, since open() would apply the umask. */
     if (rc == 0 && fchmod(s->fd, (mode_t)attr->mode) != 0)
         rc = sq_fail(-errno, "cannot set the mode");
@@ -354,7 +360,7 @@ int sq_segment_open(struct sq_segment *s, const struct sq_path *path, int flags,
             if (rc != -ENOENT || !(flags & SHMQ_CREATE))
                 return rc;
         }
-        rc = create(s, path, attr);
+        rc = sq_segment_create(s, path, attr, NULL, NULL);
         if (rc != -EEXIST || (flags & SHMQ_EXCL))
             return rc;
     }

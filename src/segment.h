@@ -51,6 +51,13 @@ int sq_segment_policy(const struct shmq_policy *given, struct shmq_policy *polic
 int sq_segment_open(struct sq_segment *segment, const struct sq_path *path, int flags,
                     const struct shmq_attr *attr);
 
+/* Puts something into a segment that nobody sees yet.  0 or a negative errno. */
+typedef int sq_segment_fill(struct sq_segment *segment, const void *arg);
+
+/* Make it, with what `fill` (or nobody: NULL) puts into it.  -EEXIST: the name is taken. */
+int sq_segment_create(struct sq_segment *segment, const struct sq_path *path,
+                      const struct shmq_attr *attr, sq_segment_fill *fill, const void *arg);
+
 /* Open the very object that `other` is, whatever its name is now. */
 int sq_segment_open_again(struct sq_segment *segment, const struct sq_segment *other,
                           const struct sq_path *path);

@@ -204,6 +204,8 @@ bool sq_space_wanted(const struct sq_ring *ring, int64_t now_ns)
         if (held != UINT64_MAX && tail - held > tail - low)
             low = held;
     }
+    if (sq_ring_pin(ring) != UINT64_MAX)
+        return false; /* a saver reads them where they are */
     uint64_t part = ring->capacity_bytes / 16, moved = limit - last->compacted_pos;
     changed += count > last->compacted_count ? count - last->compacted_count
                                              : last->compacted_count - count;
