@@ -37,7 +37,7 @@ static int make_queue(const char *name, const struct sq_image *image)
     rc = sq_segment_create(&segment, &path, &checked, sq_restore_fill, image);
     if (rc == 0)
         sq_segment_close(&segment);
-    return rc;
+    return rc == -EEXIST ? sq_fail(rc, "there is a queue %s", path.text) : rc;
 }
 
 int shmq_load(const char *name, const char *path)

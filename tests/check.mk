@@ -42,6 +42,7 @@ check-tools: all
 	bash tests/tools.sh $(BUILD)
 	bash tests/tools_delivery.sh $(BUILD)
 	bash tests/tools_work.sh $(BUILD)
+	bash tests/tools_files.sh $(BUILD)
 
 check-examples: all
 	BUILD=$(BUILD) CC="$(CC)" bash tests/examples.sh
