@@ -166,9 +166,14 @@ struct shmq_attr {
                                    without liblz4 */
     uint32_t kind;              /* set by shmq_attr_of(): SHMQ_TOPIC, SHMQ_UNIQUE; to
                                    open with, a flag of shmq_open() says so and this is 0 */
-    uint32_t reserved;          /* 0 */
+    uint32_t save_at_end;       /* 1: saved when the last handle is closed */
     struct shmq_policy policy;  /* of the queue's own group, and of groups that
                                    bring none */
+    const char *snapshot;       /* the file that keeps the contents (shmq_save()); NULL:
+                                   none.  A relative path is made absolute.  From
+                                   shmq_attr_of(): valid while the handle is open */
+    int64_t save_ns;            /* saved so often, if something has changed; 0: not */
+    uint64_t save_changes;      /* saved when so much was put and finished; 0: not */
 };
 
 #define SHMQ_ATTR_INIT                                                                             \
@@ -185,6 +190,13 @@ struct shmq_attr {
  * attributes hold and `attr`, which must make sense, is ignored; it is refused with -EACCES when it
  * belongs to a user who is neither the caller nor root (somebody may have
  * planted it; open without SHMQ_CREATE to use it knowingly).
+ *
+ * With attr->snapshot a queue that does not exist is made of that file, if there is one,
+ * with the attributes that the file has.  Where a queue exists, the file does not matter.
+ * With save_ns or save_changes each process has a thread (with all signals blocked) for each
+ * such handle; one of them saves, another takes over when it dies.  Trouble with the file
+ * then shows in shmq_file_stats(), and the queue goes on.  What is only to be saved by calls
+ * needs neither.  Besides the errors below: those of shmq_load().
  *
  * SHMQ_SOLE_PRODUCER and SHMQ_SOLE_CONSUMER claim their side at once, and for
  * the life of the handle; when the holder dies the next one can claim it.  A topic,
@@ -781,7 +793,8 @@ SHMQ_API int shmq_worker_stop(shmq_worker_t *worker, int64_t timeout_ns);
 /* --- files --------------------------------------------------------------- */
 
 /*
- * Write all that the queue holds to the file `path`, which is replaced: the file there
+ * Write all that the queue holds to the file `path` (NULL: the queue's own, which
+ * attr.snapshot names), which is replaced: the file there
  * is the old one or the whole new one, whoever dies, and on the disk when the call
  * returns.  Messages with all that goes along, groups with their places, what is delayed,
  * leased or parked, attempts, the next id.  Nobody is stopped: producers may have to wait
@@ -811,6 +824,21 @@ SHMQ_API int shmq_save(shmq_t *q, const char *path);
  * -EACCES and so on; -ENOSPC /dev/shm has no room; -ENOMEM.
  */
 SHMQ_API int shmq_load(const char *name, const char *path);
+
+/* How it is with the queue's own file. */
+struct shmq_file_stats {
+    size_t size;        /* sizeof(struct shmq_file_stats), set by the caller */
+    char path[1024];    /* "": it has none */
+    int64_t saved_ns;   /* when it was last saved, CLOCK_REALTIME; 0: not since it was made */
+    uint64_t saved_id;  /* messages with this id and later ones are not in the file */
+    uint64_t lag_count; /* what was put and finished since */
+    int64_t failed_ns;  /* since when saving fails, CLOCK_REALTIME; 0: it does not */
+    int error;          /* why, a negative errno value */
+    uint32_t kept;      /* 1: a thread that lives sees to it */
+};
+
+/* Takes no lock, never blocks. */
+SHMQ_API int shmq_file_stats(shmq_t *q, struct shmq_file_stats *stats);
 
 /* --- state ------------------------------------------------------------- */
 

@@ -59,8 +59,20 @@ static int copy_attr(const struct shmq_attr *given, struct shmq_attr *attr)
         memcpy(attr, given, given->size < sizeof(*attr) ? given->size : sizeof(*attr));
     }
     attr->size = sizeof(*attr);
-    if (attr->reserved != 0)
-        return sq_fail(-EINVAL, "attr.reserved is set");
+    return 0;
+}
+
+/* What has to do with a file, and where that is. */
+static int check_file(const struct shmq_attr *attr)
+{
+    if (attr->save_at_end > 1 || attr->save_ns < 0)
+        return sq_fail(-EINVAL, "save_at_end %u is not 0 or 1, or save_ns %lld is negative",
+                       attr->save_at_end, (long long)attr->save_ns);
+    if (attr->snapshot == NULL && (attr->save_at_end != 0 || attr->save_ns != 0 ||
+                                   attr->save_changes != 0))
+        return sq_fail(-EINVAL, "save_ns, save_changes and save_at_end want a snapshot");
+    if (attr->snapshot != NULL && attr->snapshot[0] == '\0')
+        return sq_fail(-EINVAL, "the snapshot's path is empty");
     return 0;
 }
 
@@ -154,6 +166,8 @@ int sq_segment_attr(const struct shmq_attr *given, int flags, struct shmq_attr *
 {
     int rc = copy_attr(given, attr);
 
+    if (rc == 0)
+        rc = check_file(attr);
     if (rc == 0)
         rc = check_sizes(attr);
     if (rc < 0)

@@ -41,7 +41,6 @@ int sq_capture_begin(struct shmq *q, struct sq_deadline *deadline)
 void sq_capture_end(struct shmq *q, struct sq_capture *c)
 {
     sq_capture_release(q, UINT64_MAX);
-    sq_lock_free(&q->segment.control->saver);
     for (uint32_t i = 0; i < SQ_GROUPS_MOST; i++) {
         free(c->groups[i].items);
         free(c->groups[i].held);

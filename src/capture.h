@@ -30,8 +30,10 @@ struct sq_capture {
     uint64_t history_pos; /* of a topic; or else end_pos */
 };
 
-/* Be the only one who saves; and be it no more, whatever was done. */
+/* Be the only one who saves, until control->saver is let go. */
 int sq_capture_begin(struct shmq *q, struct sq_deadline *deadline);
+
+/* The ring is pinned no more, whatever was done. */
 void sq_capture_end(struct shmq *q, struct sq_capture *capture);
 
 /*

@@ -253,3 +253,24 @@ void sq_file_abandon(struct sq_writer *w)
     close(w->folder);
     close(w->fd);
 }
+
+/* --- keeping others from it ------------------------------------------------------- */
+
+int sq_file_hold(const char *path)
+{
+    char beside[SQ_FILE_PATH_LONGEST + 8];
+
+    if (strlen(path) > SQ_FILE_PATH_LONGEST)
+        return sq_fail(-EINVAL, "a file's path has 1 to %d bytes", SQ_FILE_PATH_LONGEST);
+    snprintf(beside, sizeof(beside), "%s.tmp", path);
+    return open_beside(beside);
+}
+
+void sq_file_release(const char *path, int fd)
+{
+    char beside[SQ_FILE_PATH_LONGEST + 8];
+
+    snprintf(beside, sizeof(beside), "%s.tmp", path);
+    unlink(beside);
+    close(fd);
+}

@@ -43,6 +43,13 @@ int sq_file_end(struct sq_writer *writer);
 void sq_file_abandon(struct sq_writer *writer);
 
 /*
+ * Keep others from replacing `path`.  A descriptor for sq_file_release(); errors as
+ * sq_file_begin().
+ */
+int sq_file_hold(const char *path);
+void sq_file_release(const char *path, int fd);
+
+/*
  * Read a whole file into memory, to be freed.  Not mapped: who cuts it off meanwhile could
  * kill us.  0; -ELOOP; -EPROTO no regular file; and what open() and read() say.
  */

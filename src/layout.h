@@ -70,6 +70,7 @@ struct sq_header_shm {
     uint32_t reserved;
     uint64_t control_off;
     uint64_t producer_off;
+    uint64_t file_off;
     uint64_t slots_off;
     uint64_t groups_off;
     uint64_t pending_off; /* group_count tables of pending_bytes */
@@ -172,6 +173,23 @@ struct sq_producer_shm {
 
     alignas(SQ_SEPARATE) struct sq_cond_shm room; /* producers sleep here */
     alignas(SQ_LINE) struct sq_waits_shm waits;   /* of producers */
+};
+
+/* The file that keeps the contents, if there is one. */
+struct sq_file_shm {
+    alignas(SQ_SEPARATE) char path[1024]; /* absolute; "": none.  This and the next three: the
+                                             creator */
+    int64_t save_ns;                      /* save so often, if something changed; 0: not */
+    uint64_t save_changes;                /* save after so many changes; 0: not */
+    uint64_t save_at_end;                 /* 1: save when the last handle is closed */
+    struct sq_lock_shm keeper;            /* whose thread sees to that; whoever takes it */
+    struct sq_cond_shm keepers;           /* those threads sleep here */
+    /* What was saved, and how it went.  Whoever has control->saver. */
+    _Atomic uint64_t saved_changes; /* changes up to the last save */
+    _Atomic uint64_t saved_id;      /* no message with this id or a later one is in the file */
+    _Atomic int64_t saved_ns;       /* CLOCK_REALTIME; 0: never */
+    _Atomic int64_t failed_ns;      /* CLOCK_REALTIME of the first failure since; 0: none */
+    _Atomic int32_t error;          /* errno value of the last one */
 };
 
 enum sq_group_mode {
@@ -380,6 +398,7 @@ enum {
 
 static_assert(sizeof(struct sq_header_shm) <= SQ_CONTROL_OFF, "the header overlaps");
 static_assert(sizeof(struct sq_slot_shm) == SQ_LINE, "a slot is a line");
+static_assert(sizeof(((struct sq_file_shm *)0)->path) == 1024, "the path");
 static_assert(sizeof(struct sq_entry_shm) == SQ_LINE, "an entry is a line");
 static_assert(sizeof(struct sq_record_shm) == SQ_RECORD_HEADER_BYTES, "record header");
 static_assert(sizeof(struct sq_extension_shm) == SQ_EXTENSION_BYTES, "extension");

@@ -7,6 +7,7 @@
 #include "bury.h"
 #include "compress.h"
 #include "error.h"
+#include "keep.h"
 #include "notify.h"
 #include "token.h"
 
@@ -71,7 +72,7 @@ static int open_watched(struct shmq *q, const struct shmq_attr *attr)
 
     if (rc < 0)
         return rc;
-    rc = sq_segment_open(&q->segment, &q->forkable.path, (int)q->flags, attr);
+    rc = sq_keep_open(&q->segment, &q->forkable.path, (int)q->flags, attr);
     if (rc == 0)
         sq_fork_watch(&q->forkable);
     sq_fork_release();
@@ -119,6 +120,8 @@ static int open_queue(shmq_t **handle, const char *name, int flags, const struct
     }
     q->groupless = (q->segment.ring.kind & SHMQ_TOPIC) != 0;
     rc = enter_queue(q);
+    if (rc == 0)
+        rc = sq_keep_start(q);
     if (rc < 0) {
         shmq_close(q);
         return rc;
@@ -176,9 +179,12 @@ int shmq_close(shmq_t *q)
     else if (reserver != 0)
         return sq_fail(-EBUSY, "another thread has a reservation open on this handle");
     int cancel = sq_cancel_hold();
+    sq_keep_stop(q);
     sq_notify_close(q);
     sq_bury_close(q);
     sq_caller_close(q);
+    uint32_t owner = q->attachment.owner;
+    bool let_go = sq_keep_save_at_end(q);
     /* Everything is in order, so a successor need not repair.  The fence: who sees
      * the mark gone, and so makes no barrier for us, sees all we published. */
     atomic_thread_fence(memory_order_seq_cst);
@@ -187,6 +193,8 @@ int shmq_close(shmq_t *q)
     if (sq_alone(q, SQ_ROLE_CONSUMER))
         sq_store_release(&q->segment.ring.group->sole, 0);
     sq_detach(&q->segment, &q->attachment);
+    if (let_go)
+        sq_keep_let_go(q, owner);
     sq_fork_hold();
     sq_fork_unwatch(&q->forkable);
     sq_segment_close(&q->segment); /* with the descriptor go slot and roles */

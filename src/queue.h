@@ -63,6 +63,7 @@ struct shmq {
     uint32_t generation;                        /* of the group it reads as */
     struct sq_notifier *notifier;               /* shmq_fd(), or NULL (notify.c) */
     _Atomic int token_fd[SQ_GROUPS_MOST];       /* token.c; one more than the descriptor, 0: none */
+    struct sq_keeper *keeper;                   /* the thread that saves, or NULL (keep.c) */
     struct shmq *dead_letter;                   /* of bury.c; under claim_lock */
     _Atomic(struct sq_caller *) caller;         /* shmq_call(), shmq_reply(), or NULL (call.c) */
     _Atomic(struct sq_caller *) parents_caller; /* in a forked child: to be let go */

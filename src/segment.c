@@ -19,20 +19,9 @@
 #include <unistd.h>
 
 #include "error.h"
-#include "keys.h"
+#include "header.h"
 
 /* --- mapping ----------------------------------------------------------- */
-
-static uint64_t check_of(const struct sq_header_shm *header)
-{
-    /* FNV-1a: finds any one changed byte for certain. */
-    const unsigned char *bytes = (const unsigned char *)header;
-    uint64_t sum = 0xcbf29ce484222325u;
-
-    for (size_t i = 0; i < offsetof(struct sq_header_shm, check); i++)
-        sum = (sum ^ bytes[i]) * 0x100000001b3u;
-    return sum;
-}
 
 /* Map the object, and its ring a second time right behind. */
 static int map(struct sq_segment *s, uint64_t total, uint64_t ring_off, uint64_t capacity)
@@ -62,11 +51,26 @@ static int map(struct sq_segment *s, uint64_t total, uint64_t ring_off, uint64_t
 /* The groups of a queue that is no topic. */
 static const _Atomic uint64_t only_group = 1;
 
+/* The file's name, which damage may have spoilt, as our own copy. */
+static void point_file(struct sq_segment *s)
+{
+    memcpy(s->path, s->file->path, sizeof(s->path));
+    if (memchr(s->path, 0, sizeof(s->path)) == NULL || s->path[0] != '/') {
+        s->path[0] = '\0';
+        return;
+    }
+    s->attr.snapshot = s->path;
+    s->attr.save_ns = s->file->save_ns;
+    s->attr.save_changes = s->file->save_changes;
+    s->attr.save_at_end = s->file->save_at_end != 0;
+}
+
 /* Point at the parts, after `h`, which has been checked (or was just made). */
 static void point(struct sq_segment *s, const struct sq_header_shm *h)
 {
     s->header = (struct sq_header_shm *)(void *)s->base;
     s->control = (struct sq_control_shm *)(void *)(s->base + h->control_off);
+    s->file = (struct sq_file_shm *)(void *)(s->base + h->file_off);
     s->slots = (struct sq_slot_shm *)(void *)(s->base + h->slots_off);
     s->slot_count = h->slot_count;
     s->ring = (struct sq_ring){
@@ -104,56 +108,27 @@ static void point(struct sq_segment *s, const struct sq_header_shm *h)
         .policy = h->policy,
     };
     s->created_ns = h->created_ns;
+    point_file(s);
 }
 
 /* --- creating ---------------------------------------------------------- */
 
-static void lay_out(struct sq_header_shm *h, const struct shmq_attr *attr)
-{
-    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
-
-    *h = (struct sq_header_shm){
-        .magic = SQ_MAGIC,
-        .format = SQ_FORMAT,
-        .header_bytes = sizeof(*h),
-        .lock_stamp = SQ_LOCK_STAMP,
-        .cond_stamp = sq_cond_stamp(),
-        .full = attr->full,
-        .mode = attr->mode,
-        .slot_count = SQ_SLOT_COUNT,
-        .slot_bytes = sizeof(struct sq_slot_shm),
-        .group_count = attr->max_groups,
-        .group_bytes = sizeof(struct sq_group_shm),
-        .order = attr->order,
-        .kind = attr->kind,
-        .entry_count = attr->pending_count,
-        .compress_bytes = attr->compress_bytes,
-        .pending_bytes = sq_table_bytes(attr->pending_count),
-        .policy = attr->policy,
-        .control_off = SQ_CONTROL_OFF,
-        .producer_off = SQ_PRODUCER_OFF,
-        .capacity_bytes = attr->capacity_bytes,
-        .max_messages = attr->max_messages,
-        .max_message_bytes = attr->max_message_bytes,
-        .created_ns = sq_clock_read(CLOCK_REALTIME),
-    };
-    h->slots_off = sq_align_up(h->producer_off + sizeof(struct sq_producer_shm), SQ_SEPARATE);
-    h->groups_off = sq_align_up(h->slots_off + h->slot_count * h->slot_bytes, SQ_SEPARATE);
-    h->pending_off = sq_align_up(h->groups_off + h->group_count * h->group_bytes, SQ_SEPARATE);
-    h->keys_off = h->pending_off + h->group_count * h->pending_bytes;
-    if ((attr->kind & SHMQ_UNIQUE) != 0)
-        h->key_count =
-            sq_keys_count(h->capacity_bytes / (SQ_RECORD_HEADER_BYTES + SQ_EXTENSION_BYTES));
-    h->ring_off = sq_align_up(h->keys_off + h->key_count * sizeof(struct sq_key_shm), page);
-    h->total_bytes = h->ring_off + h->capacity_bytes;
-    h->check = check_of(h);
-}
-
 /* The memory of a new object is zero; write only what is not. */
-static int initialise(struct sq_segment *s, const struct sq_header_shm *h)
+static int initialise(struct sq_segment *s, const struct sq_header_shm *h,
+                      const struct shmq_attr *attr)
 {
     struct sq_producer_shm *p = s->ring.producer;
     int rc = sq_cond_init(&p->room);
+
+    if (rc == 0)
+        rc = sq_cond_init(&s->file->keepers);
+    if (attr->snapshot != NULL) {
+        strncpy(s->file->path, attr->snapshot, sizeof(s->file->path) - 1);
+        s->file->save_ns = attr->save_ns;
+        s->file->save_changes = attr->save_changes;
+        s->file->save_at_end = attr->save_at_end;
+        point_file(s);
+    }
 
     for (uint32_t i = 0; rc == 0 && i < h->group_count; i++) {
         struct sq_ring view = s->ring;
@@ -207,7 +182,7 @@ int sq_segment_create(struct sq_segment *s, const struct sq_path *path,
     struct sq_header_shm h;
 
     *s = (struct sq_segment){.fd = -1};
-    lay_out(&h, attr);
+    sq_header_lay_out(&h, attr);
     s->fd = open(SQ_SHM_DIR, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (s->fd < 0)
         return sq_fail(-errno, "cannot make a file in " SQ_SHM_DIR);
@@ -216,7 +191,7 @@ int sq_segment_create(struct sq_segment *s, const struct sq_path *path,
         rc = map(s, h.total_bytes, h.ring_off, h.capacity_bytes);
     if (rc == 0) {
         point(s, &h);
-        rc = initialise(s, &h);
+        rc = initialise(s, &h, attr);
     }
     if (rc == 0 && fill != NULL)
         rc = fill(s, arg);
@@ -231,54 +206,6 @@ int sq_segment_create(struct sq_segment *s, const struct sq_path *path,
 }
 
 /* --- attaching --------------------------------------------------------- */
-
-static bool part_fits(uint64_t off, uint64_t count, uint64_t bytes, uint64_t align, uint64_t end)
-{
-    return off % align == 0 && off <= end && bytes != 0 && count <= (end - off) / bytes;
-}
-
-/* Check a header against this library and the object's size. */
-static int check_header(const struct sq_header_shm *h, uint64_t object_bytes, bool read_only)
-{
-    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), ring = h->ring_off;
-
-    if (memcmp(h->magic, SQ_MAGIC, sizeof(h->magic)) != 0)
-        return sq_fail(-EPROTO, "not a shmq queue: wrong magic");
-    if (h->format != SQ_FORMAT)
-        return sq_fail(-EPROTO, "format %u; this library knows format %d", h->format, SQ_FORMAT);
-    if (h->check != check_of(h))
-        return sq_fail(-EBADMSG, "the header's check sum is wrong");
-    if ((h->incompatible & ~(uint32_t)SQ_INCOMPATIBLE_KNOWN) != 0 ||
-        (!read_only && (h->read_compatible & ~(uint32_t)SQ_READ_COMPATIBLE_KNOWN) != 0))
-        return sq_fail(-EPROTO, "the queue uses features this library does not know (%#x, %#x)",
-                       h->incompatible, h->read_compatible);
-    if (h->lock_stamp != SQ_LOCK_STAMP || h->cond_stamp != sq_cond_stamp())
-        return sq_fail(-EPROTO,
-                       "the queue was made by a library with another lock or SYNC "
-                       "(lock %#x, ours %#x; cond %u, ours %u)",
-                       h->lock_stamp, SQ_LOCK_STAMP, h->cond_stamp, sq_cond_stamp());
-    if (h->header_bytes != sizeof(*h) || h->slot_bytes != sizeof(struct sq_slot_shm) ||
-        h->group_bytes != sizeof(struct sq_group_shm) || h->slot_count == 0 ||
-        h->group_count == 0 || h->total_bytes != object_bytes || h->capacity_bytes < page ||
-        (h->capacity_bytes & (h->capacity_bytes - 1)) != 0 ||
-        h->capacity_bytes > SQ_CAPACITY_MOST || ring % page != 0 || ring > object_bytes ||
-        h->capacity_bytes != object_bytes - ring ||
-        h->max_message_bytes > h->capacity_bytes - SQ_RECORD_HEADER_BYTES ||
-        h->full > SHMQ_FULL_DROP || h->order > SHMQ_PRIORITY || h->group_count > SQ_GROUPS_MOST ||
-        h->entry_count == 0 || h->entry_count > SQ_PENDING_MOST ||
-        h->pending_bytes != sq_table_bytes(h->entry_count) ||
-        (h->key_count & (h->key_count - 1)) != 0 ||
-        (h->key_count != 0) != ((h->kind & SHMQ_UNIQUE) != 0) ||
-        !part_fits(h->control_off, 1, sizeof(struct sq_control_shm), SQ_SEPARATE, ring) ||
-        !part_fits(h->producer_off, 1, sizeof(struct sq_producer_shm), SQ_SEPARATE, ring) ||
-        !part_fits(h->slots_off, h->slot_count, h->slot_bytes, SQ_LINE, ring) ||
-        !part_fits(h->groups_off, h->group_count, h->group_bytes, SQ_SEPARATE, ring) ||
-        !part_fits(h->pending_off, h->group_count, h->pending_bytes, SQ_SEPARATE, ring) ||
-        !part_fits(h->keys_off, h->key_count, sizeof(struct sq_key_shm), SQ_LINE, ring))
-        return sq_fail(-EPROTO, "the parts of the queue do not fit its %" PRIu64 " bytes",
-                       object_bytes);
-    return 0;
-}
 
 /* Only a regular file; and when the caller might think that it creates the
  * queue, only one that nobody else can have planted in the shared directory. */
@@ -306,7 +233,7 @@ static int attach_fd(struct sq_segment *s, int flags)
     if (rc == 0) {
         /* Read, not mapped: the checks and what is made of them see one copy. */
         ssize_t n = pread(s->fd, &h, sizeof(h), 0);
-        rc = n == (ssize_t)sizeof(h) ? check_header(&h, (uint64_t)st.st_size, s->readable_only)
+        rc = n == (ssize_t)sizeof(h) ? sq_header_check(&h, (uint64_t)st.st_size, s->readable_only)
                                      : sq_fail(-EPROTO, "cannot read the header");
     }
     if (rc == 0)
@@ -319,10 +246,11 @@ static int attach_fd(struct sq_segment *s, int flags)
     return 0;
 }
 
-static int attach(struct sq_segment *s, const struct sq_path *path, int flags)
+int sq_segment_attach(struct sq_segment *s, const struct sq_path *path, int flags)
 {
     /* O_NOFOLLOW: a symlink in a world-writable directory is somebody's trap.
      * O_NONBLOCK: neither wait for the other end of a planted FIFO. */
+    *s = (struct sq_segment){.fd = -1, .readable_only = (flags & SHMQ_RDONLY) != 0};
     int access = (s->readable_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
 
     s->fd = open(path->text, access);
@@ -349,14 +277,14 @@ int sq_segment_open(struct sq_segment *s, const struct sq_path *path, int flags,
 {
     int rc = -ENOENT;
 
-    *s = (struct sq_segment){.fd = -1, .readable_only = (flags & SHMQ_RDONLY) != 0};
+    *s = (struct sq_segment){.fd = -1};
     if ((flags & SHMQ_EXCL) && faccessat(AT_FDCWD, path->text, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
         return sq_fail(-EEXIST, "%s exists", path->text);
     /* First without creating: most opens find the queue.  Then in turn, since
      * it may be removed between a failed link and the next look. */
     for (int tries = 0; tries < 100; tries++) {
         if (!(flags & SHMQ_EXCL)) {
-            rc = attach(s, path, flags);
+            rc = sq_segment_attach(s, path, flags);
             if (rc != -ENOENT || !(flags & SHMQ_CREATE))
                 return rc;
         }

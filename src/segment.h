@@ -23,6 +23,8 @@ struct sq_segment {
     size_t mapped_bytes;
     struct sq_header_shm *header;
     struct sq_control_shm *control;
+    struct sq_file_shm *file;
+    char path[1024]; /* of the queue's file; "": none */
     struct sq_slot_shm *slots;
     uint32_t slot_count;
     struct sq_ring ring;
@@ -57,6 +59,9 @@ typedef int sq_segment_fill(struct sq_segment *segment, const void *arg);
 /* Make it, with what `fill` (or nobody: NULL) puts into it.  -EEXIST: the name is taken. */
 int sq_segment_create(struct sq_segment *segment, const struct sq_path *path,
                       const struct shmq_attr *attr, sq_segment_fill *fill, const void *arg);
+
+/* Open what is there, as with the same flags sq_segment_open() would.  -ENOENT. */
+int sq_segment_attach(struct sq_segment *segment, const struct sq_path *path, int flags);
 
 /* Open the very object that `other` is, whatever its name is now. */
 int sq_segment_open_again(struct sq_segment *segment, const struct sq_segment *other,

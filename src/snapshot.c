@@ -248,7 +248,7 @@ static int save_contents(struct saving *s, struct sq_deadline *deadline)
     return rc < 0 ? rc : write_rest(s);
 }
 
-int sq_snapshot_write(struct shmq *q, const char *path, struct sq_deadline *deadline)
+int sq_snapshot_write_alone(struct shmq *q, const char *path, struct sq_deadline *deadline)
 {
     struct saving *s = calloc(1, sizeof(*s));
     int rc;
@@ -258,19 +258,27 @@ int sq_snapshot_write(struct shmq *q, const char *path, struct sq_deadline *dead
         return sq_fail(-ENOMEM, "no memory to save with");
     }
     s->q = q;
-    rc = sq_capture_begin(q, deadline);
+    rc = sq_file_begin(&s->writer, path, sq_queue_name(q));
     if (rc == 0) {
-        rc = sq_file_begin(&s->writer, path, sq_queue_name(q));
-        if (rc == 0) {
-            rc = save_contents(s, deadline);
-            if (rc == 0)
-                rc = sq_file_end(&s->writer);
-            else
-                sq_file_abandon(&s->writer);
-        }
+        rc = save_contents(s, deadline);
         sq_capture_end(q, &s->all);
+        if (rc == 0)
+            rc = sq_file_end(&s->writer);
+        else
+            sq_file_abandon(&s->writer);
     }
     free(s->buffer);
     free(s);
+    return rc;
+}
+
+int sq_snapshot_write(struct shmq *q, const char *path, struct sq_deadline *deadline)
+{
+    int rc = sq_capture_begin(q, deadline);
+
+    if (rc == 0) {
+        rc = sq_snapshot_write_alone(q, path, deadline);
+        sq_lock_free(&q->segment.control->saver);
+    }
     return rc;
 }

@@ -13,4 +13,7 @@
  */
 int sq_snapshot_write(struct shmq *q, const char *path, struct sq_deadline *deadline);
 
+/* The same for who has control->saver already. */
+int sq_snapshot_write_alone(struct shmq *q, const char *path, struct sq_deadline *deadline);
+
 #endif

@@ -12,10 +12,10 @@ cd "$(dirname "$0")/.." || exit 1
         layers[1] = "base error clock fault crc shmq policy"
         layers[2] = "futex lock cond cond_futex cond_posix layout"
         layers[3] = "frame image ring record browse heap pending rebuild keys group lease groupall shortcut space"
-        layers[4] = "file restore compress encode handle segment attr attach fork"
+        layers[4] = "file restore compress encode handle header segment attr attach fork"
         layers[5] = "queue sides wait room token"
         layers[6] = "capture snapshot bury consume groupstats notify"
-        layers[7] = "save put send get receive settle groups steer byid redrive look stats open"
+        layers[7] = "keep save put send get receive settle groups steer byid redrive look stats open"
         layers[8] = "caller call reply hand worker"
         for (n in layers) {
             count = split(layers[n], names, " ")
