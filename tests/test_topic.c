@@ -747,6 +747,11 @@ static int stream(void *arg)
     return shmq_close(sole) == 0 ? 0 : 3;
 }
 
+static bool has_sole_producer(void *q)
+{
+    return helper_stats(q).sole_producer;
+}
+
 /* Groups made while it puts begin somewhere, and miss nothing from there on. */
 static void made_while_it_puts(void **state)
 {
@@ -758,6 +763,8 @@ static void made_while_it_puts(void **state)
     (void)state;
     snprintf(name, sizeof(name), "%s", helper_name("a"));
     pid_t child = helper_fork(stream, name);
+    /* A group that is being made just then, on a busy machine for long, would refuse it. */
+    assert_true(helper_await(has_sole_producer, q));
     for (int i = 0; i < 50; i++) {
         shmq_t *g = join(q, "g");
         uint64_t next = 0;
