@@ -48,7 +48,8 @@ stage()
 }
 
 # beside NAME COMMAND... and join NAME: a stage that only computes, and is no matter of
-# time, runs while the stages in between leave a processor idle.
+# time, runs while the stages in between leave a processor idle.  Its own time is that
+# from its beginning to its end.
 beside()
 {
     name=$1
@@ -115,13 +116,14 @@ stage unit $MAKE check-unit
 [ -e tests/tools.sh ] && stage tools $MAKE check-tools
 stage examples $MAKE check-examples
 [ -e tests/crash.mk ] && stage crash $MAKE check-crash-quick
-[ -e tests/models/run.sh ] && join models
 stage asan $MAKE "$jobs" check-asan
 stage tsan $MAKE "$jobs" check-tsan
 stage posix $MAKE "$jobs" check-posix
 stage clang $MAKE "$jobs" check-clang
 stage musl $MAKE "$jobs" check-musl
 stage valgrind $MAKE "$jobs" check-valgrind
+# Before what measures.
+[ -e tests/models/run.sh ] && join models
 stage growth $MAKE check-growth
 stage symbols $MAKE check-symbols
 stage install $MAKE check-install
