@@ -69,6 +69,7 @@ stage unit $MAKE check-unit
 stage examples $MAKE check-examples
 [ -e tests/models/run.sh ] && stage models $MAKE check-models
 [ -e tests/crash.mk ] && stage crash $MAKE check-crash-quick
+[ -e tests/fuzz.mk ] && stage fuzz $MAKE check-fuzz
 stage asan $MAKE "$jobs" check-asan
 stage tsan $MAKE "$jobs" check-tsan
 stage posix $MAKE "$jobs" check-posix
