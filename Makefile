@@ -118,6 +118,7 @@ show-condhang: $(BUILD)/condhang
 	$<
 
 -include tests/crash.mk
+-include tests/fuzz.mk
 
 # --- install -------------------------------------------------------------
 

@@ -116,6 +116,7 @@ stage unit $MAKE check-unit
 [ -e tests/tools.sh ] && stage tools $MAKE check-tools
 stage examples $MAKE check-examples
 [ -e tests/crash.mk ] && stage crash $MAKE check-crash-quick
+[ -e tests/fuzz.mk ] && stage fuzz $MAKE check-fuzz
 stage asan $MAKE "$jobs" check-asan
 stage tsan $MAKE "$jobs" check-tsan
 stage posix $MAKE "$jobs" check-posix

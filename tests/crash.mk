@@ -1,5 +1,5 @@
 # Deaths: `make check-crash-quick` (a minute), `make check-crash` (every kill
-# point of every operation), `make soak` (that, and a storm of ten minutes).
+# point of every operation), `make soak` (that, a storm of ten minutes, and fuzzing).
 
 CRASH_BASE  := crash_main crash_step
 CRASH_OBJ   := $(addprefix $(BUILD)/tests/,$(addsuffix .o,$(CRASH_BASE) crash crash_scene \
@@ -39,3 +39,4 @@ check-crash: $(CRASH_TESTS)
 soak: check-crash
 	$(BUILD)/tests/storm $(SOAK_SECONDS)
 	$(BUILD)/tests/lease_storm $(SOAK_SECONDS)
+	$(MAKE) fuzz-file

@@ -26,7 +26,9 @@ int main(void) { return 0; }" | ${CC:-cc} -x c - -o /dev/null
 
 clang_sanitizes()
 {
-    echo 'int main(void) { return 0; }' | clang -fsanitize=address -x c - -o /dev/null
+    echo 'int main(void) { return 0; }' | clang -fsanitize=address -x c - -o /dev/null &&
+        echo 'int LLVMFuzzerTestOneInput(void); int LLVMFuzzerTestOneInput(void) { return 0; }' |
+        clang -fsanitize=fuzzer -x c - -o /dev/null
 }
 
 look()

@@ -317,6 +317,16 @@ static void test_torn_knows(void **state)
     f.bytes[second + 60]++;
     assert_int_equal(read_it(&f, &f).last, SQ_READ_BAD);
     made_free(&f);
+    /* As many frames as may have been in so many bytes: the shortest there are. */
+    made_begin(&f, 0);
+    first = made_base(&f);
+    made_base(&f);
+    made_base(&f);
+    f.synced_off = f.size;
+    made_base(&f);
+    memset(f.bytes + first, 0, 3 * sizeof(struct sq_frame));
+    assert_int_equal(read_it(&f, &f).last, SQ_READ_BAD);
+    made_free(&f);
 }
 
 /* A frame that says that just this place was not yet on the disk knows nothing of it. */

@@ -1,0 +1,171 @@
+/*
+ * fuzz_file.c - a libFuzzer target: any bytes as a file, read as the library reads it and
+ * as who salvages does.  Whatever they are nothing may crash, and what is read must be
+ * sound (`make check-fuzz`).
+ *
+ * The first two bytes say how the others are taken (enum fuzz_mode, and a frame's number).
+ * Without a right check at each frame a fuzzer would never get beyond the first one, so
+ * checks and numbers may be put right; then one frame may be spoiled again, for what
+ * comes after damage.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "crc.h"
+#include "image.h"
+
+enum fuzz_mode {
+    FUZZ_RIGHT = 1,   /* put the header's and the frames' checks right */
+    FUZZ_SHORT = 2,   /* the header is its struct alone; the frames follow it */
+    FUZZ_SPOILED = 4, /* spoil the frame whose number the second byte is */
+};
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define REQUIRE(what)                                                                              \
+    do {                                                                                           \
+        if (!(what))                                                                               \
+            abort();                                                                               \
+    } while (0)
+
+/* --- making a file of the input ---------------------------------------------------- */
+
+static void put_right(unsigned char *bytes, uint64_t size, unsigned spoiled)
+{
+    struct sq_file_header *header = (void *)bytes;
+    uint64_t off = SQ_FILE_HEADER_BYTES;
+
+    header->queue[sizeof(header->queue) - 1] = 0;
+    /* As much memory as that is may be asked for; it need not be here. */
+    if (header->entry_count > 1 << 16)
+        header->entry_count = 1 << 16;
+    sq_file_header_seal(header);
+    for (uint64_t number = 1; size - off >= sizeof(struct sq_frame); number++) {
+        struct sq_frame *frame = (void *)(bytes + off);
+        uint64_t left = size - off - sizeof(*frame);
+        if (sq_frame_total(frame->bytes) - sizeof(*frame) > left)
+            frame->bytes = (uint32_t)(left & ~(uint64_t)(SQ_FRAME_ALIGN - 1));
+        struct sq_piece piece = {frame + 1, frame->bytes};
+        sq_frame_make(frame, header->salt, frame->kind % SQ_FRAME_KINDS, number, frame->synced_off,
+                      &piece, 1);
+        if (number == spoiled)
+            frame->check++;
+        off += sq_frame_total(frame->bytes);
+    }
+}
+
+static unsigned char *make_file(const uint8_t *data, size_t length, unsigned mode, unsigned spoiled,
+                                uint64_t *size)
+{
+    const size_t head = sizeof(struct sq_file_header);
+    bool is_short = (mode & FUZZ_SHORT) != 0 && length >= head;
+
+    *size = is_short ? SQ_FILE_HEADER_BYTES + length - head : length;
+    unsigned char *bytes = calloc(1, *size > 0 ? *size : 1);
+    REQUIRE(bytes != NULL);
+    if (is_short) {
+        memcpy(bytes, data, head);
+        memcpy(bytes + SQ_FILE_HEADER_BYTES, data + head, length - head);
+    } else if (length > 0) {
+        memcpy(bytes, data, length);
+    }
+    if ((mode & FUZZ_RIGHT) != 0 && *size >= SQ_FILE_HEADER_BYTES)
+        put_right(bytes, *size, (mode & FUZZ_SPOILED) != 0 ? spoiled : 0);
+    return bytes;
+}
+
+/* --- reading it ------------------------------------------------------------------------ */
+
+/* Every byte of it is in the file, and is looked at. */
+static uint32_t look_at(const struct sq_record_shm *record, const unsigned char *bytes,
+                        uint64_t size)
+{
+    uint64_t off = (uint64_t)((const unsigned char *)record - bytes);
+
+    REQUIRE(off >= SQ_FILE_HEADER_BYTES && off < size && off % 8 == 0);
+    REQUIRE(sizeof(*record) + record->length <= size - off);
+    if ((record->tag & SQ_RECORD_EXTENDED) != 0) {
+        const struct sq_extension_shm *e = (const void *)(record + 1);
+        REQUIRE(record->length >= sizeof(*e) && e->bytes <= record->length);
+        REQUIRE(sizeof(*e) + e->key_bytes + (uint64_t)e->header_bytes <= e->bytes);
+    }
+    return sq_crc32c(0, record, sizeof(*record) + record->length);
+}
+
+/* What an image must be that was found to be whole. */
+static void must_be_sound(const struct sq_image *image, const unsigned char *bytes, uint64_t size)
+{
+    uint64_t before = 0;
+    uint32_t all = 0;
+
+    for (size_t i = 0; i < image->message_count; i++) {
+        const struct sq_image_message *m = &image->messages[i];
+        REQUIRE(m->id > before && m->id < image->queue.next_id);
+        REQUIRE(sq_image_find(image, m->id) == m);
+        before = m->id;
+        if (m->record != NULL) {
+            all ^= look_at(m->record, bytes, size);
+            all ^= (uint32_t)sq_image_realtime(image, m->record, m->record->put_ns);
+        }
+    }
+    for (uint32_t i = 0; i < SQ_GROUPS_MOST; i++) {
+        const struct sq_image_group *g = &image->groups[i];
+        if (!g->there)
+            continue;
+        REQUIRE(i < image->header->group_count && g->attr.group == i);
+        REQUIRE(g->attr.finished_id < image->queue.next_id);
+        REQUIRE(strlen(g->attr.name) < sizeof(g->attr.name));
+        for (uint32_t k = 0; k < g->item_count; k++) {
+            const struct sq_frame_item *item = &g->items[k];
+            if ((item->word & 0xff) == SQ_FREE)
+                continue;
+            REQUIRE(k < image->header->entry_count && item->entry == k);
+            const struct sq_image_message *m = sq_image_find(image, item->id);
+            REQUIRE(m != NULL && m->record != NULL && m->id <= g->attr.finished_id);
+        }
+    }
+    volatile uint32_t keep = all; /* or the looks might be left out */
+    (void)keep;
+}
+
+/* As who reads on after damage; it ends, and what it has is sound if it says so. */
+static void salvage(const unsigned char *bytes, uint64_t size)
+{
+    const struct sq_frame *frame;
+    struct sq_reader reader;
+    struct sq_image image;
+    uint64_t steps = 0;
+
+    if (sq_reader_begin(&reader, bytes, size) < 0)
+        return;
+    sq_image_begin(&image, sq_reader_header(&reader));
+    for (;;) {
+        enum sq_read read = sq_reader_next(&reader, &frame);
+        REQUIRE(++steps <= 2 * (size / sizeof(*frame)) + 2 && reader.off <= size);
+        if (read == SQ_READ_FRAME)
+            (void)sq_image_add(&image, frame);
+        else if (read == SQ_READ_END || !sq_reader_skip(&reader))
+            break;
+    }
+    image.has_base = true;
+    if (sq_image_check(&image) == 0)
+        must_be_sound(&image, bytes, size);
+    sq_image_free(&image);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length)
+{
+    struct sq_image image;
+    uint64_t size;
+
+    if (length < 2)
+        return 0;
+    unsigned char *bytes = make_file(data + 2, length - 2, data[0], data[1], &size);
+    int rc = sq_image_read(&image, bytes, size);
+    if (rc == 0)
+        must_be_sound(&image, bytes, size);
+    sq_image_free(&image);
+    salvage(bytes, size);
+    free(bytes);
+    return 0;
+}
