@@ -102,9 +102,9 @@ static void add_line(struct text *out, const struct shmq_msg *msg)
         add_bytes(out, "key", "key_base64", msg->key, msg->key_length);
     add_headers(out, msg);
     /* A number of more than 63 bits is more than most readers take. */
-    text_format(out, msg->correlation > INT64_MAX ? ",\"correlation\":\"%llu\"" :
-                                                    ",\"correlation\":%llu",
-                (unsigned long long)msg->correlation);
+    text_format(
+        out, msg->correlation > INT64_MAX ? ",\"correlation\":\"%llu\"" : ",\"correlation\":%llu",
+        (unsigned long long)msg->correlation);
     text_format(out, ",\"attempts\":%u", msg->attempts);
     if (msg->delay_ns > 0) {
         text_add(out, ",\"due_time\":");

@@ -191,8 +191,7 @@ int cmd_import(int argc, char **argv)
         else if (code != 't')
             return cli_bad_option("import", code, argv);
         else if (!cli_parse_duration(optarg, &m.timeout_ns))
-            return cli_usage("import", "--timeout '%s' is not a time such as 250ms or 10s",
-                             optarg);
+            return cli_usage("import", "--timeout '%s' is not a time such as 250ms or 10s", optarg);
     }
     if (argc - optind < 1 || argc - optind > 2)
         return cli_usage("import", "the name of a queue and at most one file are needed");

@@ -68,7 +68,8 @@ ssize_t input_read_some(struct input *in)
 
 int input_failure(const struct input *in, int error)
 {
-    cli_complain(in->name ? in->name : "standard input", error == -EINTR ? "interrupted" : strerror(-error), NULL, NULL);
+    cli_complain(in->name ? in->name : "standard input",
+                 error == -EINTR ? "interrupted" : strerror(-error), NULL, NULL);
     return error == -EINTR ? CLI_NOTHING : CLI_FAILURE;
 }
 

@@ -270,11 +270,11 @@ static const struct {
     const char *name;
     bool (*read)(struct json_line *l, const char *name, const json_t *value);
 } members[] = {
-    {"text", read_payload},     {"base64", read_payload},   {"key", read_key},
-    {"key_base64", read_key},   {"type", read_type},        {"priority", read_priority},
-    {"headers", read_headers},  {"ttl_ns", read_ttl},       {"correlation", read_correlation},
-    {"due_time", read_due_time}, {"delay_ns", read_delay},  {"id", pass_over},
-    {"state", pass_over},       {"put_time", pass_over},    {"attempts", pass_over},
+    {"text", read_payload},      {"base64", read_payload}, {"key", read_key},
+    {"key_base64", read_key},    {"type", read_type},      {"priority", read_priority},
+    {"headers", read_headers},   {"ttl_ns", read_ttl},     {"correlation", read_correlation},
+    {"due_time", read_due_time}, {"delay_ns", read_delay}, {"id", pass_over},
+    {"state", pass_over},        {"put_time", pass_over},  {"attempts", pass_over},
     {"reason", pass_over},
 };
 
@@ -292,8 +292,8 @@ bool json_line_read(struct json_line *l, const char *text, size_t length)
     json_t *root;
 
     *l = (struct json_line){.msg = SHMQ_MSG_INIT};
-    root = json_loadb(text, length, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY,
-                      &error);
+    root =
+        json_loadb(text, length, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY, &error);
     l->root = root;
     if (!root)
         return refuse(l, "not JSON, at column %d: %.100s", error.column, error.text);
