@@ -1,5 +1,6 @@
 # shmq: `make demo` shows it working, `make check` tests it, `make install`
-# installs it.  Variables: CC, CFLAGS, PREFIX, DESTDIR, SYNC=futex|posix, LZ4=yes|no.
+# installs it.  Variables: CC, CFLAGS, PREFIX, DESTDIR, SYNC=futex|posix, LZ4=yes|no,
+# JANSSON=yes|no.
 
 VERSION  := 0.1.0
 SONAME   := libshmq.so.0
@@ -17,6 +18,13 @@ LZ4        ?= $(shell $(PKG_CONFIG) --exists liblz4 2>/dev/null && echo yes || e
 ifeq ($(LZ4),yes)
 LZ4_CFLAGS := -DSQ_WITH_LZ4 $(shell $(PKG_CONFIG) --cflags liblz4)
 LZ4_LIBS   := $(shell $(PKG_CONFIG) --libs liblz4)
+endif
+
+# The command shmq reads JSON (import) where libjansson is to be had, likewise.
+JANSSON    ?= $(shell $(PKG_CONFIG) --exists jansson 2>/dev/null && echo yes || echo no)
+ifeq ($(JANSSON),yes)
+JANSSON_CFLAGS := -DSHMQ_WITH_JANSSON $(shell $(PKG_CONFIG) --cflags jansson)
+JANSSON_LIBS   := $(shell $(PKG_CONFIG) --libs jansson)
 endif
 
 CC       ?= cc
@@ -67,18 +75,23 @@ $(BUILD)/shmq.pc: src/shmq.pc.in Makefile
 
 $(BUILD)/tools/%.o: tools/%.c
 	@mkdir -p $(@D)
-	$(CC) $(BASE) $(CFLAGS) -c $< -o $@
+	$(CC) $(BASE) $(TOOL_CFLAGS) $(CFLAGS) -c $< -o $@
+
+$(BUILD)/tools/json_line.o: TOOL_CFLAGS = $(JANSSON_CFLAGS)
 
 # A tool is linked of its own file, those named here, and what all share.
-OBJ_shmq      := cmd_admin cmd_file cmd_get cmd_group cmd_look cmd_ls cmd_message cmd_peek cmd_policy cmd_put \
-                 cmd_work group input message policy reader target work_child
+OBJ_shmq      := cmd_admin cmd_export cmd_file cmd_get cmd_group cmd_import cmd_look cmd_ls cmd_message \
+                 cmd_peek cmd_policy cmd_put cmd_work group input json_line message policy reader target \
+                 work_child
 OBJ_shmq-stat := group stat_dead stat_group stat_report stat_watch
 OBJ_common    := cli cli_number text
 
 .SECONDEXPANSION:
 $(TOOLS): $(BUILD)/%: $(BUILD)/tools/%.o $$(addprefix $(BUILD)/tools/,$$(addsuffix .o,$$(OBJ_$$*))) \
     $(OBJ_common:%=$(BUILD)/tools/%.o) $(BUILD)/libshmq.a
-	$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
+	$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) $(LIBS_$*) -o $@
+
+LIBS_shmq := $(JANSSON_LIBS)
 
 .PHONY: demo
 demo: all $(BUILD)/demo

@@ -35,6 +35,7 @@ check-tools: all
 	bash tests/tools.sh $(BUILD)
 	bash tests/tools_delivery.sh $(BUILD)
 	bash tests/tools_work.sh $(BUILD)
+	bash tests/tools_export.sh $(BUILD)
 	bash tests/tools_files.sh $(BUILD)
 
 check-examples: all
@@ -63,9 +64,9 @@ check-clang:
 	$(MAKE) BUILD=build-clang CC=clang all tests
 	$(MAKE) BUILD=build-clang CC=clang ONLY="plain many ring" tests-run
 
-# Also the library without liblz4.
+# Also the library without liblz4, and the commands without jansson.
 check-musl: all
-	$(MAKE) BUILD=build-musl CC=musl-gcc LZ4=no all
+	$(MAKE) BUILD=build-musl CC=musl-gcc LZ4=no JANSSON=no all
 	sh tests/smoke.sh build-musl $(BUILD)
 
 check-valgrind:

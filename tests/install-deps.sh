@@ -37,6 +37,7 @@ look()
     need libcmocka-dev compiles cmocka.h
     need pkg-config command -v pkg-config
     need liblz4-dev compiles lz4.h
+    need libjansson-dev compiles jansson.h
     need valgrind command -v valgrind
     need clang command -v clang
     need musl-tools command -v musl-gcc

@@ -35,7 +35,8 @@ test_wrong() {
     expect 'no folder' 3 '' 'No such file' "$shmq" save "$q" "$dir/nowhere/file"
     expect 'no file' 3 '' 'No such file' "$shmq" load "$dir/nothing"
     expect 'no queue' 3 '' 'no such queue' "$shmq" save "$self.none" "$dir/file"
-    expect 'arguments' 2 '' 'FILE' "$shmq" save "$q"
+    expect 'arguments' 2 '' 'FILE' "$shmq" save
+    expect 'no file of its own' 2 '' 'no file of its own' "$shmq" save "$q"
     expect 'arguments' 2 '' 'FILE' "$shmq" load
     check 'save' "$shmq" save "$q" "$dir/file2"
     truncate -s 5000 "$dir/file2"
@@ -44,6 +45,24 @@ test_wrong() {
     expect 'so it made none' 3 '' 'no such queue' "$shmq" get "$q" --timeout 0
 }
 
+test_own_file() {
+    local q=$self.own
+
+    check 'create' "$shmq" create "$q" --snapshot "$dir/own" --save-at-end
+    check 'put' "$shmq" put "$q" kept
+    check 'saved by who left last' test -s "$dir/own"
+    check 'rm' "$shmq" rm "$q"
+    check 'create of its file' "$shmq" create "$q" --snapshot "$dir/own"
+    expect 'it is there' 0 'kept\n' '' "$shmq" get "$q"
+    check 'save to it' "$shmq" save "$q"
+    check 'rm' "$shmq" rm "$q"
+    check 'create of the new one' "$shmq" create "$q" --snapshot "$dir/own"
+    expect 'it is empty' 1 '' '' "$shmq" get "$q" --timeout 0
+    check 'rm' "$shmq" rm "$q"
+    expect 'no file' 2 '' 'want a snapshot' "$shmq" create "$q" --save-every 1s
+}
+
 test_round
 test_wrong
+test_own_file
 verdict

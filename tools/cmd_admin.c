@@ -33,6 +33,11 @@ static const char create_help[] =
     "                           that wait count (1024; capacity / 64)\n"
     "  --compress SIZE          compress what is sent and has so many bytes (never)\n"
     "  --mode MODE              permission bits, octal (0600)\n"
+    "  --snapshot FILE          the file that keeps the contents: if it is there, the queue\n"
+    "                           is made of it, as it was\n"
+    "  --save-every TIME        saved to that so often, if something changed\n"
+    "  --save-changes N         saved when N messages were put or finished\n"
+    "  --save-at-end            saved when the last process that uses the queue leaves\n"
     "  --exist-ok               an existing queue is fine, and stays as it is\n"
     "  --help                   show this\n"
     "\n" POLICY_HELP;
@@ -54,6 +59,10 @@ enum {
     OPT_PENDING,
     OPT_COMPRESS,
     OPT_MODE,
+    OPT_SNAPSHOT,
+    OPT_SAVE_EVERY,
+    OPT_SAVE_CHANGES,
+    OPT_SAVE_AT_END,
     OPT_EXIST_OK,
 };
 
@@ -132,6 +141,28 @@ static int size_option(struct shmq_attr *attr, int code, const char *value)
     return CLI_DONE;
 }
 
+/* An option about the queue's file: CLI_DONE or CLI_USAGE. */
+static int file_option(struct shmq_attr *attr, int code, const char *value)
+{
+    switch (code) {
+    case OPT_SNAPSHOT:
+        attr->snapshot = value;
+        break;
+    case OPT_SAVE_EVERY:
+        if (!cli_parse_duration(value, &attr->save_ns) || attr->save_ns <= 0)
+            return cli_usage("create", "--save-every '%s' is not a time such as 10s", value);
+        break;
+    case OPT_SAVE_CHANGES:
+        if (!cli_parse_count(value, &attr->save_changes) || attr->save_changes == 0)
+            return cli_usage("create", "--save-changes '%s' is not a whole number from 1", value);
+        break;
+    default:
+        attr->save_at_end = 1;
+        break;
+    }
+    return CLI_DONE;
+}
+
 /* One option that is understood: CLI_DONE or CLI_USAGE. */
 static int create_option(struct create_options *o, int code, const char *value)
 {
@@ -159,6 +190,11 @@ static int create_option(struct create_options *o, int code, const char *value)
     case OPT_EXIST_OK:
         o->flags &= ~SHMQ_EXCL;
         return CLI_DONE;
+    case OPT_SNAPSHOT:
+    case OPT_SAVE_EVERY:
+    case OPT_SAVE_CHANGES:
+    case OPT_SAVE_AT_END:
+        return file_option(&o->attr, code, value);
     default:
         return size_option(&o->attr, code, value);
     }
@@ -178,6 +214,10 @@ int cmd_create(int argc, char **argv)
         {"pending", required_argument, NULL, OPT_PENDING},
         {"compress", required_argument, NULL, OPT_COMPRESS},
         {"mode", required_argument, NULL, OPT_MODE},
+        {"snapshot", required_argument, NULL, OPT_SNAPSHOT},
+        {"save-every", required_argument, NULL, OPT_SAVE_EVERY},
+        {"save-changes", required_argument, NULL, OPT_SAVE_CHANGES},
+        {"save-at-end", no_argument, NULL, OPT_SAVE_AT_END},
         {"exist-ok", no_argument, NULL, OPT_EXIST_OK},
         {"help", no_argument, NULL, 'h'},
         POLICY_OPTIONS,

@@ -11,9 +11,9 @@
 #include "shmq_commands.h"
 
 static const char save_help[] =
-    "Usage: shmq save NAME FILE\n"
-    "Write all that the queue NAME holds to FILE, which is replaced if it is this\n"
-    "queue's.  Nobody who uses the queue is stopped.  'shmq load' makes a queue of it.\n"
+    "Usage: shmq save NAME [FILE]\n"
+    "Write all that the queue NAME holds to FILE, or to its own file ('shmq create\n"
+    "--snapshot'), which is replaced if it is this queue's.  Nobody who uses the queue is stopped.  'shmq load' makes a queue of it.\n"
     "\n"
     "      --help  show this\n";
 
@@ -45,14 +45,14 @@ int cmd_save(int argc, char **argv)
             return cli_print(save_help);
         return cli_bad_option("save", code, argv);
     }
-    if (argc - optind != 2)
-        return cli_usage("save", "NAME and FILE are needed");
-    const char *name = argv[optind], *file = argv[optind + 1];
+    if (argc - optind != 1 && argc - optind != 2)
+        return cli_usage("save", "NAME is needed, and perhaps FILE");
+    const char *name = argv[optind], *file = argv[optind + 1]; /* NULL ends them */
     int rc = shmq_open(&q, name, 0, NULL);
     if (rc < 0)
         return cli_failure(rc, "%s", name);
     rc = shmq_save(q, file);
-    int status = rc < 0 ? failure(rc, file) : CLI_DONE;
+    int status = rc < 0 ? failure(rc, file != NULL ? file : name) : CLI_DONE;
     shmq_close(q);
     return status;
 }

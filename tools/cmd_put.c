@@ -156,9 +156,9 @@ static int too_long(const struct putter *p)
 }
 
 /* Standard input could not be read: what was put by then matters here, too. */
-static int read_failure(const struct putter *p, int error)
+static int read_failure(const struct putter *p, const struct input *in, int error)
 {
-    return error == -EINTR ? put_failure(p, error) : input_failure(error);
+    return error == -EINTR ? put_failure(p, error) : input_failure(in, error);
 }
 
 static int put_whole_input(struct putter *p, struct input *in)
@@ -167,7 +167,7 @@ static int put_whole_input(struct putter *p, struct input *in)
         ssize_t n = input_read_some(in);
 
         if (n < 0)
-            return read_failure(p, (int)n);
+            return read_failure(p, in, (int)n);
         if (in->end > p->longest)
             return too_long(p);
         if (n == 0)
@@ -215,7 +215,7 @@ static int put_lines(struct putter *p, struct input *in)
         int status;
 
         if (n < 0)
-            return read_failure(p, (int)n);
+            return read_failure(p, in, (int)n);
         if (n == 0)
             return partial ? put_one(p, in->data + in->start, partial) : CLI_DONE;
         status = put_whole_lines(p, in, in->start + partial);

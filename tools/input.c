@@ -1,9 +1,10 @@
 /*
- * input.c - standard input, see input.h.
+ * input.c - standard input or a file, see input.h.
  */
 #include "input.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,17 +35,28 @@ static bool make_room(struct input *in)
     return true;
 }
 
+int input_open(struct input *in, const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    in->name = path;
+    if (fd < 0)
+        return -errno;
+    in->fd = fd;
+    return 0;
+}
+
 ssize_t input_read_some(struct input *in)
 {
     for (;;) {
-        int error = cli_wait_readable(STDIN_FILENO);
+        int error = cli_wait_readable(in->fd);
         ssize_t n;
 
         if (error)
             return error;
         if (!make_room(in))
             return -ENOMEM;
-        n = read(STDIN_FILENO, in->data + in->end, in->size - in->end);
+        n = read(in->fd, in->data + in->end, in->size - in->end);
         if (n >= 0)
             in->end += (size_t)n;
         if (n >= 0)
@@ -54,9 +66,10 @@ ssize_t input_read_some(struct input *in)
     }
 }
 
-int input_failure(int error)
+int input_failure(const struct input *in, int error)
 {
-    cli_complain("standard input", error == -EINTR ? "interrupted" : strerror(-error), NULL, NULL);
+    cli_complain(in->name ? in->name : "standard input",
+                 error == -EINTR ? "interrupted" : strerror(-error), NULL, NULL);
     return error == -EINTR ? CLI_NOTHING : CLI_FAILURE;
 }
 
@@ -67,11 +80,13 @@ int input_read_all(struct input *in, size_t most)
     do
         n = input_read_some(in);
     while (n > 0 && in->end <= most);
-    return n < 0 ? input_failure((int)n) : CLI_DONE;
+    return n < 0 ? input_failure(in, (int)n) : CLI_DONE;
 }
 
 void input_free(struct input *in)
 {
     free(in->data);
+    if (in->fd > 0)
+        close(in->fd);
     *in = (struct input){0};
 }

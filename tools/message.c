@@ -153,9 +153,8 @@ static void add_payload(struct text *out, const void *payload, size_t length)
     text_add(out, "}");
 }
 
-static void add_type(struct text *out, uint32_t type)
+void message_add_json_type(struct text *out, uint32_t type)
 {
-    text_add(out, ",\"type\":");
     if (type == SHMQ_TYPE_NONE)
         text_add(out, "null");
     else if (is_character(type))
@@ -186,7 +185,8 @@ void message_add_json(struct text *out, const struct shmq_msg *msg, unsigned for
     add_origin(out, msg->id, msg->put_ns);
     if (form & MESSAGE_STATE)
         text_format(out, ",\"state\":\"%s\"", message_state(msg->state));
-    add_type(out, msg->type);
+    text_add(out, ",\"type\":");
+    message_add_json_type(out, msg->type);
     text_format(out, ",\"priority\":%d", msg->priority);
     if (msg->key_length > 0)
         text_json_bytes(out, "key", "key_base64", msg->key, msg->key_length);

@@ -72,6 +72,9 @@ void message_add_json(struct text *out, const struct shmq_msg *msg, unsigned for
 /* The same of what shmq_get() and shmq_browse() say, which is less. */
 void message_add_json_plain(struct text *out, const void *payload, const struct shmq_info *info);
 
+/* A type as a JSON value: a string of a character, a number, or null. */
+void message_add_json_type(struct text *out, uint32_t type);
+
 /* The name of an enum shmq_state. */
 const char *message_state(uint32_t state);
 

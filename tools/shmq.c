@@ -19,8 +19,10 @@ static const char help[] =
     "  shmq purge NAME                  remove all messages\n"
     "  shmq ls [-l | --json]            list the queues\n"
     "  shmq rm NAME ...                 remove queues\n"
-    "  shmq save NAME FILE              write all that a queue holds to a file\n"
+    "  shmq save NAME [FILE]            write all that a queue holds to a file\n"
     "  shmq load FILE [--name NAME]     make a queue of it\n"
+    "  shmq export NAME                 print its messages as lines of JSON\n"
+    "  shmq import NAME [FILE]          put messages of such lines\n"
     "\n"
     "Messages that are not finished:\n"
     "  shmq browse NAME [OPTION ...]    show them, with all that they have\n"
@@ -58,6 +60,8 @@ static const struct {
     {"rm", cmd_rm},
     {"save", cmd_save},
     {"load", cmd_load},
+    {"export", cmd_export},
+    {"import", cmd_import},
     {"browse", cmd_browse},
     {"find", cmd_find},
     {"update", cmd_update},

@@ -14,6 +14,8 @@ int cmd_ls(int argc, char **argv);
 int cmd_rm(int argc, char **argv);
 int cmd_save(int argc, char **argv);
 int cmd_load(int argc, char **argv);
+int cmd_export(int argc, char **argv);
+int cmd_import(int argc, char **argv);
 int cmd_browse(int argc, char **argv);
 int cmd_find(int argc, char **argv);
 int cmd_update(int argc, char **argv);

@@ -179,11 +179,12 @@ void text_json_string(struct text *t, const void *bytes, size_t length)
     text_add(t, "\"");
 }
 
-static void base64(struct text *t, const void *bytes, size_t length)
+void text_json_base64(struct text *t, const void *bytes, size_t length)
 {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     const unsigned char *s = bytes;
 
+    text_add(t, "\"");
     for (size_t i = 0; i < length; i += 3) {
         size_t have = length - i < 3 ? length - i : 3;
         uint32_t group = (uint32_t)s[i] << 16;
@@ -197,6 +198,7 @@ static void base64(struct text *t, const void *bytes, size_t length)
             four[k] = k <= have ? digits[group >> (18 - 6 * k) & 63] : '=';
         text_append(t, four, sizeof(four));
     }
+    text_add(t, "\"");
 }
 
 void text_json_time(struct text *t, int64_t wall_ns)
@@ -219,13 +221,10 @@ void text_json_bytes(struct text *t, const char *name, const char *other, const 
     bool utf8 = text_is_utf8(bytes, length);
 
     text_format(t, ",\"%s\":", utf8 ? name : other);
-    if (utf8) {
+    if (utf8)
         text_json_string(t, bytes, length);
-        return;
-    }
-    text_add(t, "\"");
-    base64(t, bytes, length);
-    text_add(t, "\"");
+    else
+        text_json_base64(t, bytes, length);
 }
 
 size_t text_excerpt(struct text *t, const void *bytes, size_t length, size_t width)

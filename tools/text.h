@@ -42,6 +42,9 @@ bool text_is_utf8(const void *bytes, size_t length);
 /* A JSON string; bytes that are not UTF-8 become U+FFFD. */
 void text_json_string(struct text *t, const void *bytes, size_t length);
 
+/* The bytes in base64, as a JSON string. */
+void text_json_base64(struct text *t, const void *bytes, size_t length);
+
 /* A point of time by CLOCK_REALTIME as a JSON string, in UTC, or null. */
 void text_json_time(struct text *t, int64_t wall_ns);
 
