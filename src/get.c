@@ -349,8 +349,7 @@ static int64_t reset(struct shmq *q, struct sq_deadline *deadline)
         if (rc == -EBADMSG) {
             rc = sq_ring_reset(&q->segment.ring);
             sq_pending_reset(&q->segment.ring);
-            if (q->segment.ring.key_count != 0)
-                sq_keys_rebuild(&q->segment.ring);
+            sq_group_rebuild(&q->segment.ring); /* its mode too may be damaged */
         }
         sq_leave(q, SQ_ROLE_CONSUMER);
     }
