@@ -111,6 +111,9 @@ $(BUILD)/tests/%.o: tests/%.c
 $(BUILD)/tests/test_group: $(patsubst %,$(BUILD)/tests/%.o,group_scene group_check group_steps)
 $(BUILD)/tests/test_group: $(patsubst %,$(BUILD)/tests/%.o,reference shrink)
 
+# Those that make files of their own.
+$(BUILD)/tests/test_frame $(BUILD)/tests/test_image: $(BUILD)/tests/made_file.o
+
 $(TESTS): %: %.o $(BUILD)/tests/helper.o $(BUILD)/libshmq.a
 	$(CC) $(CFLAGS) $(LDFLAGS) $^ -lcmocka $(LDLIBS) -o $@
 
