@@ -135,8 +135,8 @@ static void note(int fd, enum disk_op op, uint64_t ino, const char *name, const 
 }
 
 /* The first `length` bytes of the parts were written at `off`. */
-static void note_data(int fd, enum disk_op op, uint64_t ino, uint64_t off, const struct iovec *parts,
-                      int count, size_t length)
+static void note_data(int fd, enum disk_op op, uint64_t ino, uint64_t off,
+                      const struct iovec *parts, int count, size_t length)
 {
     struct disk_entry e = {.op = op, .data_bytes = (uint32_t)length, .ino = ino, .off = off};
     int saved = errno;
