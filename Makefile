@@ -114,6 +114,13 @@ $(BUILD)/tests/test_group: $(patsubst %,$(BUILD)/tests/%.o,reference shrink)
 # Those that make files of their own.
 $(BUILD)/tests/test_frame $(BUILD)/tests/test_image: $(BUILD)/tests/made_file.o
 
+# What is left on a disk (tests/disk/states.h).
+$(BUILD)/tests/disk/record.so: tests/disk/record.c tests/disk/log.h
+	@mkdir -p $(@D)
+	$(CC) $(BASE) -fPIC -shared -O2 -g $< -o $@
+
+$(BUILD)/tests/test_disk: $(BUILD)/tests/disk/states.o | $(BUILD)/tests/disk/record.so
+
 $(TESTS): %: %.o $(BUILD)/tests/helper.o $(BUILD)/libshmq.a
 	$(CC) $(CFLAGS) $(LDFLAGS) $^ -lcmocka $(LDLIBS) -o $@
 
@@ -160,4 +167,4 @@ clean:
 include tests/check.mk
 include tools/bench/bench.mk
 
--include $(wildcard $(BUILD)/*/*.d)
+-include $(wildcard $(BUILD)/*/*.d $(BUILD)/*/*/*.d)

@@ -21,20 +21,28 @@ $(BUILD)/tests/storm: $(patsubst tests/%.c,$(BUILD)/tests/%.o,$(wildcard tests/s
 $(CRASH_TESTS): $(addprefix $(BUILD)/tests/,helper.o message.o) $(BUILD)/libshmq.a
 	$(CC) $(CFLAGS) $(LDFLAGS) -Wl,-z,now $(filter %.o,$^) $(filter %.a,$^) -lcmocka $(LDLIBS) -o $@
 
+# Power cuts: states of the disk, of which the library makes queues.
+FILE_STATES ?= 500
+$(BUILD)/tests/crash_files: $(BUILD)/tests/crash_files.o $(BUILD)/tests/disk/states.o \
+    $(BUILD)/libshmq.a | $(BUILD)/tests/disk/record.so
+	$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
 .PHONY: check-crash-quick check-crash soak
-check-crash-quick: $(CRASH_TESTS)
+check-crash-quick: $(CRASH_TESTS) $(BUILD)/tests/crash_files
 	$(BUILD)/tests/crash --sample $(CRASH_SAMPLE)
 	$(BUILD)/tests/crash_delivery --sample $(DELIVERY_SAMPLE)
 	$(BUILD)/tests/waiters 200
 	$(BUILD)/tests/storm 10
 	$(BUILD)/tests/lease_storm 10
+	$(BUILD)/tests/crash_files --states $(FILE_STATES) --saves 20
 
-check-crash: $(CRASH_TESTS)
+check-crash: $(CRASH_TESTS) $(BUILD)/tests/crash_files
 	# The one mostly waits, the other mostly steps.
 	$(BUILD)/tests/crash --op waking & waking=$$!; \
 	$(BUILD)/tests/crash --op other && $(BUILD)/tests/waiters 1000; other=$$?; \
 	wait $$waking && exit $$other
 	$(BUILD)/tests/crash_delivery
+	$(BUILD)/tests/crash_files
 
 soak: check-crash
 	$(BUILD)/tests/storm $(SOAK_SECONDS)
