@@ -32,7 +32,7 @@
 #include "shmq.h"
 
 #define SQ_MAGIC  "shmq\r\n\032"
-#define SQ_FORMAT 2
+#define SQ_FORMAT 3
 
 /*
  * Features a segment needs.  One that does not know a `compatible` bit may go
@@ -75,6 +75,7 @@ struct sq_header_shm {
     uint64_t pending_off; /* group_count tables of pending_bytes */
     uint64_t pending_bytes;
     uint64_t keys_off;
+    uint64_t file_off; /* struct sq_file_shm */
     uint64_t ring_off;
     uint64_t total_bytes;
     uint64_t capacity_bytes;
@@ -111,6 +112,49 @@ enum sq_notice {
     SQ_NOTICE_WATCHED = 4,
 };
 
+enum { SQ_FILE_PATH_BYTES = 1024 };
+
+#define SQ_NO_PIN UINT64_MAX
+
+/* How a queue is kept in a file.  Written by the creator; never afterwards. */
+enum sq_journal_mode {
+    SQ_JOURNAL_NONE = 0,     /* snapshots, or no file */
+    SQ_JOURNAL_INTERVAL = 1, /* a saver writes and syncs now and then */
+    SQ_JOURNAL_OS = 2,       /* each call writes; the kernel syncs when it likes */
+    SQ_JOURNAL_ALWAYS = 3,   /* each call writes, and waits until it is on the disk */
+};
+
+/*
+ * The queue's file (snapshot.h).  There is one if `path` is not empty.  "S" stands for
+ * whoever holds `saver`, "J" for whoever holds `lock`.  Both are leaves but for `saver`,
+ * which is taken before the producer's and the groups' sides.  Times are CLOCK_MONOTONIC.
+ */
+struct sq_file_shm {
+    /* Looked at by P when it looks anew where space ends: no record from here on is let
+     * go.  UINT64_MAX: none; what is no place in the ring: let go of nothing at all. */
+    alignas(SQ_SEPARATE) _Atomic uint64_t pin_pos; /* S */
+
+    alignas(SQ_SEPARATE) struct sq_lock_shm lock; /* J: appending to the journal */
+    struct sq_lock_shm saver;                     /* S: the pin, snapshots, compaction */
+    struct sq_lock_shm sync;                      /* fdatasync */
+    uint32_t journal_mode;                        /* enum sq_journal_mode; creator */
+    int64_t save_ns;                              /* creator; 0: not by time */
+    uint64_t save_changes;                        /* creator; 0: not by puts */
+    uint32_t save_at_end;                         /* creator */
+    _Atomic int32_t error;          /* errno of the last save or write; 0: all is well */
+    _Atomic int64_t failed_ns;      /* since when there is that error */
+    _Atomic uint64_t generation;    /* of the file, as in its header; J and S */
+    _Atomic uint64_t end_off;       /* J: the file's frames are true up to there */
+    _Atomic uint64_t synced_off;    /* holder of `sync`; on the disk up to there */
+    _Atomic uint64_t base_bytes;    /* S; what the base takes of the file */
+    _Atomic uint64_t journal_pos;   /* J; records up to there are in the file */
+    _Atomic uint64_t saved_id;      /* S; the last id in the file */
+    _Atomic int64_t saved_ns;       /* S; when it was last saved */
+    _Atomic uint64_t changes;       /* S; what sq_snapshot_changes() said then */
+    _Atomic uint64_t reserved[16];  /* 0 */
+    char path[SQ_FILE_PATH_BYTES];  /* absolute, ends with a zero; creator */
+};
+
 /* A handle's place in the attach table.  Its owner holds an OFD lock on the
  * slot's byte (attach.c); whoever gets that lock may clean or take the slot. */
 struct sq_slot_shm {
@@ -122,8 +166,8 @@ struct sq_slot_shm {
     _Atomic uint32_t sleeping_producers; /* threads of the owner asleep in a put */
     _Atomic uint32_t sleeping_consumers;
     char command[16];
-    uint32_t group; /* that it reads as */
-    uint32_t reserved;
+    uint32_t group;           /* that it reads as */
+    _Atomic uint32_t closing; /* 1: about to leave, and looks whether it is the last */
 };
 
 enum sq_slot_state {

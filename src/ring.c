@@ -133,6 +133,22 @@ static int least_low(const struct sq_ring *ring, uint64_t tail, uint64_t *low, u
     return 0;
 }
 
+/*
+ * The lower one of `low` and what a saver still has to read.  To be asked after the
+ * groups: who sees a place that a group came to after the saver had looked at it then sees
+ * the pin, too.
+ */
+static uint64_t pinned(const struct sq_ring *ring, uint64_t tail, uint64_t low)
+{
+    uint64_t pin = ring->pin == NULL ? SQ_NO_PIN : sq_load_acquire(ring->pin);
+
+    if (sq_likely(pin == SQ_NO_PIN))
+        return low;
+    if (!sq_ring_spans(ring, pin, tail))
+        pin = ring->producer->low_pos; /* nothing is let go yet */
+    return sq_ring_spans(ring, pin, tail) && tail - pin > tail - low ? pin : low;
+}
+
 /* P: where space ends now: where the groups are, or for a topic where its history is. */
 static int look_low(const struct sq_ring *ring)
 {
@@ -142,6 +158,7 @@ static int look_low(const struct sq_ring *ring)
 
     if (rc < 0 || sq_load(&p->next_id) >= SQ_ID_GREATEST)
         return -EBADMSG;
+    low = pinned(ring, tail, low);
     p->low_id = sq_load(&p->next_id) - depth;
     p->least_pos = p->low_pos = low;
     if ((ring->kind & SHMQ_TOPIC) == 0)
@@ -196,6 +213,13 @@ bool sq_ring_seems_roomy(const struct sq_ring *ring, uint64_t bytes, uint64_t co
     tail = sq_load_acquire(&ring->producer->tail_pos);
     if (!sq_ring_spans(ring, low, tail))
         return true;
+    if (sq_unlikely(sq_ring_is_pinned(ring))) {
+        uint64_t pin = sq_load(ring->pin);
+        if (pin != SQ_NO_PIN && !sq_ring_spans(ring, pin, tail))
+            return false; /* for a moment, and then we are woken */
+        if (pin != SQ_NO_PIN && tail - pin > tail - low)
+            low = pin;
+    }
     if (bytes > ring->capacity_bytes - (tail - low))
         return false;
     return ring->max_messages == 0 || depth + count <= ring->max_messages;
@@ -259,7 +283,8 @@ int64_t sq_ring_reset(const struct sq_ring *ring)
     g->known_tail_pos = tail;
     sq_store(&g->gone_count, 0);
     if (sq_ring_groups(ring) == (uint64_t)1 << sq_ring_group_index(ring)) {
-        p->low_pos = p->least_pos = p->history_pos = tail;
+        p->history_pos = tail;
+        p->low_pos = p->least_pos = pinned(ring, tail, tail);
         p->low_id = next_id;
     }
     return (int64_t)lost;

@@ -35,6 +35,7 @@ struct sq_ring {
     uint32_t entry_count;
     uint32_t key_count; /* a power of two, or 0 */
     struct sq_key_shm *keys;
+    const _Atomic uint64_t *pin;        /* sq_file_shm's, or NULL */
     const _Atomic uint64_t *group_bits; /* which groups there are */
     struct sq_group_shm *groups;        /* all of them */
     unsigned char *tables;              /* their pending tables, ... */
@@ -133,6 +134,12 @@ SQ_HOT bool sq_ring_has_room(const struct sq_ring *ring, uint64_t bytes, uint64_
     return sq_ring_spans(ring, low, tail) && bytes <= ring->capacity_bytes - (tail - low) &&
            (ring->max_messages == 0 ||
             sq_load(&p->next_id) + count - p->low_id <= ring->max_messages);
+}
+
+/* Whether a saver keeps records from being let go and moved. */
+static inline bool sq_ring_is_pinned(const struct sq_ring *ring)
+{
+    return ring->pin != NULL && sq_load_acquire(ring->pin) != SQ_NO_PIN;
 }
 
 /* Anybody: whether there seems to be room; -EBADMSG counts as room, so that the

@@ -68,6 +68,7 @@ static void point(struct sq_segment *s, const struct sq_header_shm *h)
     s->header = (struct sq_header_shm *)(void *)s->base;
     s->control = (struct sq_control_shm *)(void *)(s->base + h->control_off);
     s->slots = (struct sq_slot_shm *)(void *)(s->base + h->slots_off);
+    s->file = (struct sq_file_shm *)(void *)(s->base + h->file_off);
     s->slot_count = h->slot_count;
     s->ring = (struct sq_ring){
         .home = &s->ring,
@@ -81,6 +82,7 @@ static void point(struct sq_segment *s, const struct sq_header_shm *h)
         .entry_count = h->entry_count,
         .key_count = h->key_count,
         .keys = (struct sq_key_shm *)(void *)(s->base + h->keys_off),
+        .pin = &s->file->pin_pos,
         .group_bits = (h->kind & SHMQ_TOPIC) != 0 ? &s->control->groups : &only_group,
         .groups = (struct sq_group_shm *)(void *)(s->base + h->groups_off),
         .tables = s->base + h->pending_off,
@@ -143,7 +145,9 @@ static void lay_out(struct sq_header_shm *h, const struct shmq_attr *attr)
     if ((attr->kind & SHMQ_UNIQUE) != 0)
         h->key_count =
             sq_keys_count(h->capacity_bytes / (SQ_RECORD_HEADER_BYTES + SQ_EXTENSION_BYTES));
-    h->ring_off = sq_align_up(h->keys_off + h->key_count * sizeof(struct sq_key_shm), page);
+    h->file_off =
+        sq_align_up(h->keys_off + h->key_count * sizeof(struct sq_key_shm), SQ_SEPARATE);
+    h->ring_off = sq_align_up(h->file_off + sizeof(struct sq_file_shm), page);
     h->total_bytes = h->ring_off + h->capacity_bytes;
     h->check = check_of(h);
 }
@@ -164,6 +168,7 @@ static int initialise(struct sq_segment *s, const struct sq_header_shm *h)
             rc = sq_cond_init(&view.group->keepers);
         sq_group_begin(&view, "", &h->policy);
     }
+    sq_store(&s->file->pin_pos, SQ_NO_PIN);
     sq_store(&p->next_id, 1);
     sq_store(&p->part_id, 1);
     p->low_id = 1;
@@ -268,7 +273,8 @@ static int check_header(const struct sq_header_shm *h, uint64_t object_bytes, bo
         !part_fits(h->slots_off, h->slot_count, h->slot_bytes, SQ_LINE, ring) ||
         !part_fits(h->groups_off, h->group_count, h->group_bytes, SQ_SEPARATE, ring) ||
         !part_fits(h->pending_off, h->group_count, h->pending_bytes, SQ_SEPARATE, ring) ||
-        !part_fits(h->keys_off, h->key_count, sizeof(struct sq_key_shm), SQ_LINE, ring))
+        !part_fits(h->keys_off, h->key_count, sizeof(struct sq_key_shm), SQ_LINE, ring) ||
+        !part_fits(h->file_off, 1, sizeof(struct sq_file_shm), SQ_SEPARATE, ring))
         return sq_fail(-EPROTO, "the parts of the queue do not fit its %" PRIu64 " bytes",
                        object_bytes);
     return 0;

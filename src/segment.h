@@ -24,6 +24,7 @@ struct sq_segment {
     struct sq_header_shm *header;
     struct sq_control_shm *control;
     struct sq_slot_shm *slots;
+    struct sq_file_shm *file;
     uint32_t slot_count;
     struct sq_ring ring;
     struct shmq_attr attr; /* in force */
