@@ -36,6 +36,11 @@ int sq_segment_path(const char *name, struct sq_path *path)
     return 0;
 }
 
+const char *sq_segment_name(const struct sq_path *path)
+{
+    return path->text + sizeof(SQ_SHM_DIR "/shmq.") - 1;
+}
+
 static uint64_t round_capacity(uint64_t bytes)
 {
     uint64_t capacity = (uint64_t)sysconf(_SC_PAGESIZE);

@@ -8,6 +8,7 @@
 #include "room.h"
 
 #include "error.h"
+#include "pin.h"
 #include "space.h"
 #include "token.h"
 
@@ -154,6 +155,8 @@ int sq_put_make_room(struct shmq *q, struct sq_need need, struct sq_deadline *de
         int rc = sq_ring_look_room(ring, need.bytes, need.count);
         if (rc == -EBADMSG)
             rc = mend(q, need, deadline);
+        if (rc == -EAGAIN && sq_pin_lift_lost(q))
+            rc = sq_ring_look_room(ring, need.bytes, need.count);
         if (rc == -EAGAIN && (leases_seem_over(q) || sq_space_wanted(ring, sq_clock_tick_ns()))) {
             rc = compact(q, deadline);
             rc = rc < 0 ? rc : sq_ring_look_room(ring, need.bytes, need.count);

@@ -39,6 +39,9 @@ struct sq_path {
 /* Check a queue's name and build its path.  0 or -EINVAL. */
 int sq_segment_path(const char *name, struct sq_path *path);
 
+/* The queue's name, from its path. */
+const char *sq_segment_name(const struct sq_path *path);
+
 /* Check attributes and fill in the defaults.  0 or -EINVAL with both culprits named. */
 int sq_segment_attr(const struct shmq_attr *given, int flags, struct shmq_attr *attr);
 

@@ -11,12 +11,12 @@ cd "$(dirname "$0")/.." || exit 1
         # Lowest first; those in one line are equals.
         layers[1] = "base error clock fault crc shmq policy"
         layers[2] = "futex lock cond cond_futex cond_posix layout"
-        layers[3] = "frame image ring record browse heap pending rebuild keys group lease groupall shortcut space"
-        layers[4] = "compress encode handle segment attr attach fork"
-        layers[5] = "queue sides wait room token"
-        layers[6] = "bury consume groupstats notify"
-        layers[7] = "put send get receive settle groups steer byid redrive look stats open"
-        layers[8] = "caller call reply hand worker"
+        layers[3] = "ring record browse heap pending rebuild keys group lease groupall shortcut space frame image"
+        layers[4] = "compress encode handle file segment attr attach fork"
+        layers[5] = "queue sides pin restore wait room token"
+        layers[6] = "bury capture consume groupstats notify snapshot journal sync"
+        layers[7] = "put send get receive settle groups steer byid redrive look stats open save"
+        layers[8] = "caller call reply hand saver worker"
         for (n in layers) {
             count = split(layers[n], names, " ")
             for (i = 1; i <= count; i++)
