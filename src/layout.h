@@ -124,6 +124,26 @@ enum sq_journal_mode {
     SQ_JOURNAL_ALWAYS = 3,   /* each call writes, and waits until it is on the disk */
 };
 
+/* Up to where the file's frames are true, and the number of the last. */
+struct sq_journal_end {
+    uint64_t off;
+    uint64_t number;
+};
+
+/*
+ * The journal (journal.c), of the file's present generation.  In the order in which an
+ * append stores: journal_pos of sq_file_shm, the end that does not hold, which one holds.
+ */
+struct sq_journal_shm {
+    struct sq_journal_end ends[2];   /* J; one holds */
+    _Atomic uint32_t end_at;      /* J; which */
+    _Atomic uint32_t broken;      /* a sync failed: nothing more goes into this file; J, sync */
+    uint64_t zeroed_off;          /* J; zeros were written ahead up to there */
+    _Atomic uint64_t write_count; /* J; frames appended */
+    _Atomic uint64_t sync_count;  /* holder of `sync`; calls of fdatasync() */
+    struct sq_cond_shm synced;    /* those sleep here who wait for synced_off */
+};
+
 /*
  * The queue's file (snapshot.h).  There is one if `path` is not empty.  "S" stands for
  * whoever holds `saver`, "J" for whoever holds `lock`.  Both are leaves but for `saver`,
@@ -151,6 +171,7 @@ struct sq_file_shm {
     _Atomic uint64_t saved_id;      /* S; the last id in the file */
     _Atomic int64_t saved_ns;       /* S; when it was last saved */
     _Atomic uint64_t changes;       /* S; what sq_snapshot_changes() said then */
+    struct sq_journal_shm journal;
     _Atomic uint64_t reserved[16];  /* 0 */
     char path[SQ_FILE_PATH_BYTES];  /* absolute, ends with a zero; creator */
 };
@@ -221,6 +242,8 @@ enum sq_group_mode {
     SQ_GROUP_JOINED = 16,  /* somebody waits for it to be done */
     SQ_GROUP_KEYED = 32,   /* the queue is unique: finishing gives a key back */
     SQ_GROUP_NAMED = 64,   /* a topic's: it may be removed */
+    /* The queue has a journal: changes of entries are noted (dirty.h), and gets written. */
+    SQ_GROUP_JOURNALED = 128,
 };
 
 /*
@@ -293,6 +316,12 @@ struct sq_pending_shm {
     _Atomic uint32_t token;   /* enum sq_token: what the pipe for poll() holds (token.c) */
     _Atomic uint32_t watched; /* 1: somebody polls it.  Whoever does */
     _Atomic int64_t kept_ns;  /* until when its keepers of time sleep (notify.c).  They do */
+    /* With a journal: what of the group is not in the file as it is (dirty.h). */
+    uint32_t dirty_count;   /* of the list of changed entries */
+    uint32_t dirty_all;     /* 1: all count as changed */
+    uint32_t touched_ever;  /* entries from here on were never in the file */
+    uint32_t reserved;
+    uint64_t noted_id;      /* finished_id as it is in the file */
 };
 
 /* What a group is, and what it has done.  Written by C unless said otherwise. */

@@ -29,7 +29,7 @@ struct sq_ring {
     uint64_t max_messages;        /* 0: no limit */
     uint64_t max_message_bytes;   /* at most capacity_bytes - SQ_RECORD_HEADER_BYTES */
     uint32_t order;               /* enum shmq_order */
-    uint32_t kind;                /* SHMQ_TOPIC, SHMQ_UNIQUE */
+    uint32_t kind;                /* SHMQ_TOPIC, SHMQ_UNIQUE, SQ_KIND_WRITES */
     struct sq_entry_shm *entries; /* the group's pending table */
     struct sq_heap_item_shm *ready, *timed;
     uint32_t entry_count;
@@ -41,10 +41,18 @@ struct sq_ring {
     unsigned char *tables;              /* their pending tables, ... */
     uint64_t table_bytes;               /* ... so many bytes each */
     uint32_t group_count;               /* 1 to SQ_GROUPS_MOST */
+    uint32_t *dirty;                    /* with a journal: the group's changed entries, ... */
+    uint64_t *dirty_bits;               /* ... as bits, too.  Without: NULL */
 };
+
+/* In sq_ring.kind: calls write into a journal before they make anything true. */
+#define SQ_KIND_WRITES ((uint32_t)1 << 31)
 
 /* What a pending table of so many entries takes: the entries, then the heaps. */
 uint64_t sq_table_bytes(uint32_t entry_count);
+
+/* What is behind each table, where there is a journal: the changed entries, and bits. */
+uint64_t sq_table_dirty_bytes(uint32_t entry_count);
 
 /* Have `ring` read as group number `index`. */
 void sq_ring_read_as(struct sq_ring *ring, uint32_t index);

@@ -265,7 +265,9 @@ static int check_header(const struct sq_header_shm *h, uint64_t object_bytes, bo
         h->max_message_bytes > h->capacity_bytes - SQ_RECORD_HEADER_BYTES ||
         h->full > SHMQ_FULL_DROP || h->order > SHMQ_PRIORITY || h->group_count > SQ_GROUPS_MOST ||
         h->entry_count == 0 || h->entry_count > SQ_PENDING_MOST ||
-        h->pending_bytes != sq_table_bytes(h->entry_count) ||
+        (h->pending_bytes != sq_table_bytes(h->entry_count) &&
+         h->pending_bytes !=
+             sq_table_bytes(h->entry_count) + sq_table_dirty_bytes(h->entry_count)) ||
         (h->key_count & (h->key_count - 1)) != 0 ||
         (h->key_count != 0) != ((h->kind & SHMQ_UNIQUE) != 0) ||
         !part_fits(h->control_off, 1, sizeof(struct sq_control_shm), SQ_SEPARATE, ring) ||
