@@ -33,7 +33,7 @@ static int make_room(struct sq_captured *g, uint32_t count)
 }
 
 /* What the group is, and has done. */
-static void copy_about(const struct sq_ring *ring, struct sq_frame_group *about)
+void sq_capture_about(const struct sq_ring *ring, struct sq_frame_group *about)
 {
     const struct sq_group_shm *g = ring->group;
     const struct sq_delivery_shm *d = &g->delivery;
@@ -75,7 +75,7 @@ static int copy_group(const struct sq_ring *ring, struct sq_captured *g)
 
     if (end > g->room)
         return 1;
-    copy_about(ring, &g->about);
+    sq_capture_about(ring, &g->about);
     g->cursor_pos = sq_load(&ring->group->cursor_pos);
     g->count = 0;
     for (uint32_t e = 0; e < end; e++) {
@@ -109,7 +109,7 @@ static int copy_sole(const struct sq_ring *ring, struct sq_captured *g)
         return sq_fail(-EBUSY, "a sole consumer has messages in its hands");
     g->cursor_pos = walk.pos;
     g->count = 0;
-    copy_about(ring, &g->about);
+    sq_capture_about(ring, &g->about);
     walk.end = sq_load_acquire(&ring->producer->tail_pos);
     if (!sq_ring_spans(ring, walk.pos, walk.end))
         return sq_fail(-EBADMSG, "the positions of the ring are damaged");

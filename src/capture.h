@@ -42,6 +42,9 @@ int sq_capture_take(struct shmq *q, struct sq_capture *c, int (*each)(void *arg,
 /* The same of a queue that nobody else sees. */
 int sq_capture_still(const struct sq_ring *ring, struct sq_capture *c);
 
+/* C: what the group is, and has done; its entries apart. */
+void sq_capture_about(const struct sq_ring *ring, struct sq_frame_group *about);
+
 void sq_capture_free(struct sq_capture *c);
 
 /* A number that is another when anything has changed that a file should know. */

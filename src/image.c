@@ -145,7 +145,8 @@ static int add_group(struct sq_image *image, const struct sq_frame_group *attr)
 {
     struct sq_image_group *g = &image->groups[attr->group];
 
-    clear_group(g);
+    if (attr->keeps_entries == 0 || !g->there)
+        clear_group(g);
     g->there = true;
     g->attr = *attr;
     return 0;
@@ -212,6 +213,10 @@ int sq_image_add(struct sq_image *image, const struct sq_frame *frame)
         return add_session(image, content);
     case SQ_FRAME_QUEUE:
         memcpy(&image->queue, content, sizeof(image->queue));
+        /* Those that somebody had written, who died before they were put. */
+        while (image->message_count > 0 &&
+               image->messages[image->message_count - 1].id >= image->queue.next_id)
+            image->message_count--;
         return 0;
     case SQ_FRAME_GROUP:
         return add_group(image, content);

@@ -40,6 +40,13 @@ struct sq_reservation {
     bool listed;       /* in the list of the thread that made it */
 };
 
+/* What a handle appends to its queue's journal with (journal.c).  Whoever has the journal's
+ * lock, which keeps threads of one handle apart, too. */
+struct sq_journal_file {
+    int fd_plus_one; /* 0: none */
+    uint64_t generation, salt;
+};
+
 /* How far a handle is; the last two by role, to be shifted left by it. */
 enum sq_handle_state {
     SQ_ATTACHED = 1,
@@ -63,6 +70,7 @@ struct shmq {
     uint32_t generation;                        /* of the group it reads as */
     struct sq_notifier *notifier;               /* shmq_fd(), or NULL (notify.c) */
     _Atomic int token_fd[SQ_GROUPS_MOST];       /* token.c; one more than the descriptor, 0: none */
+    struct sq_journal_file journal;
     struct shmq *dead_letter;                   /* of bury.c; under claim_lock */
     _Atomic(struct sq_caller *) caller;         /* shmq_call(), shmq_reply(), or NULL (call.c) */
     _Atomic(struct sq_caller *) parents_caller; /* in a forked child: to be let go */

@@ -14,7 +14,7 @@ cd "$(dirname "$0")/.." || exit 1
         layers[3] = "ring dirty record browse heap pending rebuild keys group lease groupall shortcut space frame image"
         layers[4] = "compress encode handle file segment attr attach fork"
         layers[5] = "queue sides pin restore wait room token"
-        layers[6] = "bury capture consume groupstats notify snapshot journal sync"
+        layers[6] = "bury capture consume groupstats notify snapshot append journal sync compact"
         layers[7] = "put send get receive settle groups steer byid redrive look stats open save"
         layers[8] = "caller call reply hand saver worker"
         for (n in layers) {
