@@ -64,7 +64,7 @@ static int copy_attr(const struct shmq_attr *given, struct shmq_attr *attr)
         memcpy(attr, given, given->size < sizeof(*attr) ? given->size : sizeof(*attr));
     }
     attr->size = sizeof(*attr);
-    if (attr->reserved != 0)
+    if (attr->reserved != 0 || attr->reserved2 != 0)
         return sq_fail(-EINVAL, "attr.reserved is set");
     return 0;
 }
@@ -155,6 +155,22 @@ int sq_segment_policy(const struct shmq_policy *given, struct shmq_policy *polic
     return rc;
 }
 
+static int check_file(const struct shmq_attr *attr)
+{
+    if (attr->snapshot == NULL &&
+        (attr->save_ns != 0 || attr->save_changes != 0 || attr->save_at_end != 0))
+        return sq_fail(-EINVAL, "%s says when to save, and snapshot is NULL",
+                       attr->save_ns != 0        ? "save_ns"
+                       : attr->save_changes != 0 ? "save_changes"
+                                                 : "save_at_end");
+    if (attr->save_ns < 0 || (attr->save_ns != 0 && attr->save_ns < SHMQ_MS(1)))
+        return sq_fail(-EINVAL, "save_ns %lld is less than a millisecond",
+                       (long long)attr->save_ns);
+    if (attr->save_at_end > 1)
+        return sq_fail(-EINVAL, "save_at_end is %u, neither 0 nor 1", attr->save_at_end);
+    return 0;
+}
+
 int sq_segment_attr(const struct shmq_attr *given, int flags, struct shmq_attr *attr)
 {
     int rc = copy_attr(given, attr);
@@ -171,7 +187,9 @@ int sq_segment_attr(const struct shmq_attr *given, int flags, struct shmq_attr *
         return sq_fail(-EINVAL,
                        "mode %#o must be permission bits with read and write for the owner",
                        attr->mode);
-    rc = check_kind(flags, attr);
+    rc = check_file(attr);
+    if (rc == 0)
+        rc = check_kind(flags, attr);
     if (rc == 0)
         rc = check_pending(attr);
     if (rc == 0)
