@@ -525,6 +525,20 @@ SHMQ_API int shmq_send_many(shmq_t *q, struct shmq_msg *msgs, unsigned count, in
 SHMQ_API int shmq_receive(shmq_t *q, struct shmq_msg *msg, int64_t timeout_ns);
 
 /*
+ * Acknowledge `msg`, and receive the next message into it: shmq_ack() and then
+ * shmq_receive(), at half the cost.  A `msg` that holds nothing (SHMQ_MSG_INIT, or
+ * nothing came the last time) is only received into.  So a consumer's loop is
+ *
+ *     while ((rc = shmq_next(q, &msg, SHMQ_FOREVER)) == 0)
+ *         work(&msg);
+ *
+ * and whoever wants another end for a message calls that, shmq_nack() say, before.
+ * Errors: those of shmq_ack(), when nothing was received (-ECANCELED: call again for the
+ * next); those of shmq_receive(), when the acknowledgement holds and msg holds nothing.
+ */
+SHMQ_API int shmq_next(shmq_t *q, struct shmq_msg *msg, int64_t timeout_ns);
+
+/*
  * Receive up to `count` messages: waits up to `timeout_ns` for the first, then up
  * to `linger_ns` more for the rest.  How many, or why there is none.
  */

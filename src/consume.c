@@ -100,3 +100,12 @@ void sq_consume_wake_them(struct shmq *q, unsigned finished)
         sq_cond_wake(&g->done, UINT32_MAX);
     sq_wake_consumer(q);
 }
+
+int sq_consume_ended(int rc)
+{
+    if (rc == -ECANCELED)
+        return sq_fail(rc, "the lease had ended, and the message is handed out again");
+    if (rc == -EBADMSG)
+        return sq_fail(rc, "the group's pending table is damaged");
+    return rc;
+}

@@ -5,7 +5,26 @@
 #ifndef SQ_CONSUME_H
 #define SQ_CONSUME_H
 
+#include "error.h"
+#include "handle.h"
 #include "queue.h"
+
+/* The lease that a message stands for, if it is this handle's and goes on. */
+SQ_HOT int sq_consume_lease_of(const struct shmq *q, const struct shmq_msg *msg,
+                               struct sq_lease *lease)
+{
+    if (sq_unlikely(msg->size < sizeof(*msg)))
+        return sq_fail(-EINVAL, "msg->size is %zu; use SHMQ_MSG_INIT", msg->size);
+    *lease = sq_msg_lease(msg);
+    if (sq_unlikely(lease->word == 0))
+        return sq_fail(-EINVAL, "the message is not leased, or its lease was ended before");
+    if (sq_unlikely(sq_word_owner(lease->word) != q->attachment.owner))
+        return sq_fail(-EINVAL, "the message was not received by this handle");
+    return 0;
+}
+
+/* What the end of a lease said, explained. */
+int sq_consume_ended(int rc);
 
 /* C: as sq_group_pick(), with leases returned whose owners left.  What the pick
  * dooms is this handle's to bury.  -ESTALE: the group is no more. */

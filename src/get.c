@@ -339,7 +339,7 @@ int shmq_get_many(shmq_t *q, void *buffer, size_t size, struct shmq_info *infos,
 /* Both sides, to empty a damaged ring. */
 static int64_t reset(struct shmq *q, struct sq_deadline *deadline)
 {
-    int64_t rc = sq_enter(q, SQ_ROLE_PRODUCER, deadline);
+    int64_t rc = sq_visit(q, SQ_ROLE_PRODUCER, deadline);
 
     if (rc < 0)
         return rc;
@@ -354,7 +354,7 @@ static int64_t reset(struct shmq *q, struct sq_deadline *deadline)
         }
         sq_leave(q, SQ_ROLE_CONSUMER);
     }
-    sq_leave(q, SQ_ROLE_PRODUCER);
+    sq_end_visit(q, SQ_ROLE_PRODUCER);
     return rc;
 }
 

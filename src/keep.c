@@ -10,6 +10,7 @@
 #include "keep.h"
 
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -68,7 +69,7 @@ static void note_saved(struct sq_file_shm *f, const struct sq_saved *saved, int6
 /* What a new queue is made of. */
 struct source {
     struct shmq *q;
-    struct sq_restore *restore;
+    const struct sq_image *image;
     uint64_t bytes; /* of the file */
     int fd;         /* of a new file */
 };
@@ -76,8 +77,8 @@ struct source {
 static int fill_restored(struct sq_segment *segment, void *arg)
 {
     const struct source *source = arg;
-    const struct sq_file_header *header = source->restore->header;
-    int rc = sq_restore_fill(segment, source->restore);
+    const struct sq_file_header *header = source->image->header;
+    int rc = sq_restore_fill(segment, source->image);
 
     if (rc < 0)
         return rc;
@@ -109,10 +110,13 @@ static int fill_anew(struct sq_segment *segment, void *arg)
 }
 
 /* The attributes of a restored queue: the file's, and how it is saved the caller's. */
-static int restored_attr(const struct sq_restore *restore, const struct shmq_attr *given,
+static int restored_attr(const struct sq_image *image, const struct shmq_attr *given,
                          struct shmq_attr *attr)
 {
-    *attr = restore->attr;
+    int rc = sq_restore_attr(image, attr);
+
+    if (rc < 0)
+        return rc;
     if (given != NULL) {
         attr->snapshot = given->snapshot;
         attr->save_ns = given->save_ns;
@@ -122,30 +126,49 @@ static int restored_attr(const struct sq_restore *restore, const struct shmq_att
     return attr->compress_bytes != 0 ? sq_compress_supported() : 0;
 }
 
+/* Create the queue from what a file says. */
+static int create_image(struct sq_segment *segment, const struct sq_path *path,
+                        const struct sq_image *image, uint64_t bytes, const struct shmq_attr *given)
+{
+    struct source source = {.image = image, .bytes = bytes};
+    struct sq_origin origin = {fill_restored, &source};
+    struct shmq_attr attr;
+    int rc = restored_attr(image, given, &attr);
+
+    if (rc == 0)
+        rc = sq_segment_create(segment, path, &attr, &origin);
+    /* Messages that were updated while the ring was being saved may take more than it has. */
+    while (rc == -ENOBUFS && attr.capacity_bytes <= SQ_CAPACITY_MOST / 2) {
+        attr.capacity_bytes *= 2;
+        rc = sq_segment_create(segment, path, &attr, &origin);
+    }
+    return rc == -ENOBUFS ? sq_fail(-EBADMSG, "no queue holds what the file holds") : rc;
+}
+
 /* Create the queue from the file `fd`.  `name`: what it must be of, or NULL. */
 static int create_from(struct sq_segment *segment, const struct sq_path *path, int fd,
                        const char *name, const struct shmq_attr *given)
 {
-    struct sq_file_bytes bytes;
-    struct sq_restore restore;
-    struct shmq_attr attr;
-    int rc = sq_file_read(fd, &bytes);
+    struct sq_image *image = calloc(1, sizeof(*image));
+    struct sq_file_bytes bytes = {0};
+    struct sq_path own;
+    int rc = image == NULL ? sq_fail(-ENOMEM, "no memory to read a file")
+                           : sq_file_read(fd, &bytes);
 
-    if (rc < 0)
-        return rc;
-    rc = sq_restore_read(&restore, bytes.bytes, bytes.size);
     if (rc == 0) {
-        struct source source = {.restore = &restore, .bytes = bytes.size};
-        struct sq_origin origin = {fill_restored, &source};
-        if (name != NULL && strcmp(name, restore.header->queue) != 0)
-            rc = sq_fail(-EBUSY, "the file is that of queue %s", restore.header->queue);
+        rc = sq_image_read(image, bytes.bytes, bytes.size);
+        if (rc == 0 && name != NULL && strcmp(name, image->header->queue) != 0)
+            rc = sq_fail(-EBUSY, "the file is that of queue %s", image->header->queue);
+        if (rc == 0 && path == NULL) {
+            rc = sq_segment_path(image->header->queue, &own);
+            path = &own;
+        }
         if (rc == 0)
-            rc = restored_attr(&restore, given, &attr);
-        if (rc == 0)
-            rc = sq_segment_create(segment, path, &attr, &origin);
-        sq_restore_free(&restore);
+            rc = create_image(segment, path, image, bytes.size, given);
+        sq_image_free(image);
     }
     sq_file_free(&bytes);
+    free(image);
     return rc;
 }
 
@@ -231,7 +254,6 @@ int sq_keep_load(const struct sq_path *path, const char *given)
 {
     struct sq_segment segment = {.fd = -1};
     struct sq_file_path file;
-    struct sq_path own;
     int rc = sq_file_path(&file, given);
 
     if (rc < 0)
@@ -239,18 +261,7 @@ int sq_keep_load(const struct sq_path *path, const char *given)
     int fd = sq_file_open(&file, SQ_FILE_SHARED);
     if (fd < 0)
         return fd == -EAGAIN ? -EBUSY : fd;
-    if (path == NULL) {
-        struct sq_file_header header;
-        ssize_t n = pread(fd, &header, sizeof(header), 0);
-        if (n != (ssize_t)sizeof(header) ||
-            memchr(header.queue, '\0', sizeof(header.queue)) == NULL)
-            rc = sq_fail(-EPROTO, "no file of a queue: %s", file.text);
-        else if (sq_segment_path(header.queue, &own) < 0)
-            rc = sq_fail(-EPROTO, "no file of a queue: %s", file.text);
-        path = &own;
-    }
-    if (rc == 0)
-        rc = create_from(&segment, path, fd, NULL, NULL);
+    rc = create_from(&segment, path, fd, NULL, NULL);
     if (rc == 0)
         sq_segment_close(&segment);
     close(fd);

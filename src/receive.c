@@ -6,8 +6,6 @@
  */
 #include "compress.h"
 #include "consume.h"
-#include "error.h"
-#include "handle.h"
 #include "shortcut.h"
 
 /* Tell the caller of a leased message.  Field by field: clearing it first would take
@@ -39,31 +37,48 @@ SQ_HOT void describe(struct shmq_msg *msg, const struct sq_view *view, uint32_t 
     msg->since_ns = 0;
 }
 
+/* C: whether the group has nothing to do before the common way. */
+SQ_HOT bool may_go_plainly(const struct shmq *q)
+{
+    return sq_likely(!sq_consumer_is_stale(q) &&
+                     q->segment.ring.group->pending.departures_seen ==
+                         sq_load_acquire(&q->segment.control->departures));
+}
+
+SQ_HOT int64_t lease_end(const struct sq_ring *ring, int64_t now_ns)
+{
+    return sq_tick_end(now_ns, sq_policy_of(ring->group)->lease_ns);
+}
+
+/* C: tell the caller of what was leased the common way. */
+SQ_HOT void hand_over(const struct sq_ring *ring, struct shmq_msg *msg,
+                      const struct sq_shortcut *taken)
+{
+    const struct sq_view view = {
+        .id = taken->lease.id,
+        .put_ns = taken->record->put_ns,
+        .payload = sq_record_payload(taken->record),
+        .payload_bytes = taken->length,
+    };
+
+    describe(msg, &view, 1);
+    sq_msg_hold(msg, &taken->lease, NULL);
+    if (sq_unlikely((taken->record->tag & SQ_RECORD_SAMPLED) != 0))
+        sq_ring_sample(ring, sq_elapsed_ns(sq_clock_ns(), msg->put_ns));
+}
+
 /* C: receive one the common way.  0, -EAGAIN, SQ_LONG_WAY. */
 SQ_HOT int receive_plainly(struct shmq *q, struct shmq_msg *msg, int64_t now_ns)
 {
     const struct sq_ring *ring = &q->segment.ring;
-    int64_t until_ns = sq_tick_end(now_ns, sq_policy_of(ring->group)->lease_ns);
     struct sq_shortcut taken;
 
-    if (sq_unlikely(sq_consumer_is_stale(q) ||
-                    ring->group->pending.departures_seen !=
-                        sq_load_acquire(&q->segment.control->departures)))
+    if (!may_go_plainly(q))
         return SQ_LONG_WAY;
-    int rc = sq_shortcut_lease(ring, now_ns, until_ns, q->attachment.owner, &taken);
-    if (sq_unlikely(rc != 0))
-        return rc;
-    const struct sq_view view = {
-        .id = taken.lease.id,
-        .put_ns = taken.record->put_ns,
-        .payload = sq_record_payload(taken.record),
-        .payload_bytes = taken.length,
-    };
-    describe(msg, &view, 1);
-    sq_msg_hold(msg, &taken.lease, NULL);
-    if (sq_unlikely((taken.record->tag & SQ_RECORD_SAMPLED) != 0))
-        sq_ring_sample(ring, sq_elapsed_ns(sq_clock_ns(), msg->put_ns));
-    return 0;
+    int rc = sq_shortcut_lease(ring, now_ns, lease_end(ring, now_ns), q->attachment.owner, &taken);
+    if (sq_likely(rc == 0))
+        hand_over(ring, msg, &taken);
+    return rc;
 }
 
 /* C: receive one.  0, -EAGAIN, SQ_PICK_DOOMED, -ENOMEM, -ENOTSUP, -EBADMSG, -ESTALE. */
@@ -81,7 +96,7 @@ static int receive_one(struct shmq *q, struct shmq_msg *msg, struct sq_pick *pic
         if (rc < 0)
             return rc;
     }
-    int64_t until_ns = sq_tick_end(sq_clock_tick_ns(), sq_policy_of(ring->group)->lease_ns);
+    int64_t until_ns = lease_end(ring, sq_clock_tick_ns());
     rc = sq_group_lease(ring, pick, q->attachment.owner, until_ns, &lease);
     if (rc < 0) {
         free(plain);
@@ -96,6 +111,13 @@ static int receive_one(struct shmq *q, struct shmq_msg *msg, struct sq_pick *pic
     if ((pick->view.tag & SQ_RECORD_SAMPLED) != 0 && pick->attempts == 0)
         sq_ring_sample(ring, sq_elapsed_ns(sq_clock_ns(), pick->view.put_ns));
     return 0;
+}
+
+/* A consumer that never sleeps looks for the dead, too. */
+SQ_HOT void look_for_dead(struct shmq *q, int64_t now_ns)
+{
+    if (sq_unlikely(sq_attach_sweep_due(&q->segment, now_ns, SQ_SWEEP_EVERY_NS)))
+        sq_attach_sweep(&q->segment, &q->attachment, now_ns, SQ_SWEEP_EVERY_NS);
 }
 
 /* One round: as many as are there, up to `count`.  How many, or why none; 0: a dead
@@ -123,9 +145,7 @@ static int receive_round(struct shmq *q, struct shmq_msg *msgs, unsigned count,
     sq_leave(q, SQ_ROLE_CONSUMER);
     if (sq_unlikely(bury))
         sq_consume_bury(q, &pick);
-    /* A consumer that never sleeps looks for the dead, too. */
-    if (sq_unlikely(sq_attach_sweep_due(&q->segment, now_ns, SQ_SWEEP_EVERY_NS)))
-        sq_attach_sweep(&q->segment, &q->attachment, now_ns, SQ_SWEEP_EVERY_NS);
+    look_for_dead(q, now_ns);
     return received > 0 ? (int)received : rc == SQ_PICK_DOOMED ? 0 : rc;
 }
 
@@ -198,4 +218,53 @@ int shmq_receive(shmq_t *q, struct shmq_msg *msg, int64_t timeout_ns)
     /* Not at once: wait, or say why not. */
     rc = receive_rounds(q, msg, 1, SHMQ_NOWAIT, &deadline, rc);
     return rc < 0 ? rc : 0;
+}
+
+/* --- the next, for one that is finished ---------------------------------------- */
+
+/* Acknowledge `lease`, which is msg's, and receive another if one is there.  0: received;
+ * 1: acknowledged, and nothing was there; or why it was not acknowledged. */
+static int exchange(struct shmq *q, struct shmq_msg *msg, const struct sq_lease *lease)
+{
+    const struct sq_ring *ring = &q->segment.ring;
+    struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(1));
+    int64_t now_ns = sq_clock_tick_ns();
+    struct sq_shortcut taken;
+    int rc = sq_enter(q, SQ_ROLE_CONSUMER, &deadline);
+
+    if (sq_unlikely(rc < 0))
+        return rc;
+    rc = may_go_plainly(q) && msg->lease[LEASE_MEMORY] == 0
+             ? sq_shortcut_next(ring, lease, now_ns, lease_end(ring, now_ns), q->attachment.owner,
+                                &taken)
+             : SQ_LONG_WAY;
+    bool received = rc == 0;
+    if (sq_likely(received)) {
+        hand_over(ring, msg, &taken);
+    } else {
+        rc = sq_consume_check_group(q);
+        if (rc == 0)
+            rc = sq_group_ack(ring, lease);
+        if (rc == 0 || rc == -ECANCELED)
+            sq_msg_forget(msg);
+    }
+    sq_consume_make_room(q);
+    sq_leave(q, SQ_ROLE_CONSUMER);
+    sq_consume_wake(q, rc == 0);
+    look_for_dead(q, now_ns);
+    return received ? 0 : rc < 0 ? sq_consume_ended(rc) : 1;
+}
+
+int shmq_next(shmq_t *q, struct shmq_msg *msg, int64_t timeout_ns)
+{
+    struct sq_lease lease;
+
+    if (sq_unlikely(timeout_ns < SHMQ_FOREVER))
+        return sq_check_timeout(timeout_ns);
+    if (msg->size < sizeof(*msg) || msg->lease[LEASE_WORD] == 0)
+        return shmq_receive(q, msg, timeout_ns);
+    int rc = sq_consume_lease_of(q, msg, &lease);
+    if (sq_likely(rc == 0))
+        rc = exchange(q, msg, &lease);
+    return rc > 0 ? shmq_receive(q, msg, timeout_ns) : rc;
 }

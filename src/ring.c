@@ -228,17 +228,16 @@ bool sq_ring_seems_roomy(const struct sq_ring *ring, uint64_t bytes, uint64_t co
 /*
  * next_id - low_id has passed the peak, but low_id may be old.  Looking costs
  * two lines of the consumer's; when that was in vain twice within a few puts
- * (the consumer keeps up), do without for a while.  So the peak may miss 32.
+ * (the consumer keeps up), it is done without for a while (sq_ring_publish()).  So the peak
+ * may miss 32.
  */
 void sq_ring_look_peak(const struct sq_ring *ring)
 {
-    enum { OFTEN = 8, PAUSE = 32 };
+    enum { OFTEN = 8 };
     struct sq_producer_shm *p = ring->producer;
     uint64_t next_id = sq_load(&p->next_id);
 
-    if (next_id - p->peak_futile_id > PAUSE)
-        p->peak_pause = 0;
-    if (p->peak_pause != 0 || look_low(ring) < 0)
+    if (look_low(ring) < 0)
         return;
     if (next_id - p->low_id > sq_load(&p->peak_depth)) {
         sq_store(&p->peak_depth, next_id - p->low_id);

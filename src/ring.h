@@ -168,13 +168,15 @@ void sq_ring_look_peak(const struct sq_ring *ring);
 SQ_HOT void sq_ring_publish(const struct sq_ring *ring, uint64_t tail, uint64_t next_id,
                             uint64_t payload_bytes)
 {
+    enum { PEAK_PAUSE = 32 };
     struct sq_producer_shm *p = ring->producer;
 
     sq_store(&p->put_bytes, sq_load(&p->put_bytes) + payload_bytes);
     sq_store_release(&p->tail_pos, tail);
     sq_program_order(); /* next_id may lag behind the truth, never run ahead of it */
     sq_store(&p->next_id, next_id);
-    if (sq_unlikely(next_id - p->low_id > sq_load(&p->peak_depth)))
+    if (sq_unlikely(next_id - p->low_id > sq_load(&p->peak_depth)) &&
+        (p->peak_pause == 0 || next_id - p->peak_futile_id > PEAK_PAUSE))
         sq_ring_look_peak(ring->home);
 }
 

@@ -8,38 +8,14 @@
 
 #include "bury.h"
 #include "consume.h"
-#include "error.h"
-#include "handle.h"
 #include "policy.h"
 #include "shortcut.h"
-
-/* The lease that a message stands for, if it is this handle's and goes on. */
-SQ_HOT int lease_of(const struct shmq *q, const struct shmq_msg *msg, struct sq_lease *lease)
-{
-    if (msg->size < sizeof(*msg))
-        return sq_fail(-EINVAL, "msg->size is %zu; use SHMQ_MSG_INIT", msg->size);
-    *lease = sq_msg_lease(msg);
-    if (lease->word == 0)
-        return sq_fail(-EINVAL, "the message is not leased, or its lease was ended before");
-    if (sq_word_owner(lease->word) != q->attachment.owner)
-        return sq_fail(-EINVAL, "the message was not received by this handle");
-    return 0;
-}
-
-static int ended(int rc)
-{
-    if (rc == -ECANCELED)
-        return sq_fail(rc, "the lease had ended, and the message is handed out again");
-    if (rc == -EBADMSG)
-        return sq_fail(rc, "the group's pending table is damaged");
-    return rc;
-}
 
 /* Enter with a message's lease in hand. */
 SQ_HOT int begin(struct shmq *q, struct shmq_msg *msg, struct sq_lease *lease)
 {
     struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(1));
-    int rc = lease_of(q, msg, lease);
+    int rc = sq_consume_lease_of(q, msg, lease);
 
     if (rc == 0)
         rc = sq_enter(q, SQ_ROLE_CONSUMER, &deadline);
@@ -60,7 +36,7 @@ SQ_HOT int end(struct shmq *q, struct shmq_msg *msg, int rc, unsigned finished)
     if (rc >= 0 || rc == -ECANCELED)
         sq_msg_forget(msg);
     sq_consume_wake(q, finished);
-    return ended(rc);
+    return sq_consume_ended(rc);
 }
 
 int shmq_ack(shmq_t *q, struct shmq_msg *msg)
@@ -89,7 +65,7 @@ int shmq_ack_many(shmq_t *q, struct shmq_msg *msgs, unsigned count)
         return rc;
     rc = sq_consume_check_group(q);
     for (unsigned i = 0; rc == 0 && i < count; i++) {
-        int one = lease_of(q, &msgs[i], &lease);
+        int one = sq_consume_lease_of(q, &msgs[i], &lease);
         if (one == 0) {
             one = sq_shortcut_ack(&q->segment.ring, &lease);
             if (one == SQ_LONG_WAY)
@@ -104,7 +80,7 @@ int shmq_ack_many(shmq_t *q, struct shmq_msg *msgs, unsigned count)
     sq_consume_make_room(q);
     sq_leave(q, SQ_ROLE_CONSUMER);
     sq_consume_wake(q, (unsigned)acked);
-    return rc < 0 ? rc : acked > 0 ? acked : ended(first_error);
+    return rc < 0 ? rc : acked > 0 ? acked : sq_consume_ended(first_error);
 }
 
 /* Acknowledge up to `most` of this handle's leases with ids up to `id`. */
@@ -127,7 +103,7 @@ static int ack_owned(struct shmq *q, uint64_t id, int most)
     sq_consume_make_room(q);
     sq_leave(q, SQ_ROLE_CONSUMER);
     sq_consume_wake(q, (unsigned)acked);
-    return rc == 0 || rc == -ENOENT ? acked : ended(rc);
+    return rc == 0 || rc == -ENOENT ? acked : sq_consume_ended(rc);
 }
 
 int shmq_ack_upto(shmq_t *q, uint64_t id)
@@ -159,7 +135,7 @@ static int die(struct shmq *q, struct shmq_msg *msg, struct sq_lease *lease, uin
     rc = sq_bury(q, lease, sq_word_owner(lease->word), text);
     sq_msg_forget(msg);
     sq_consume_wake(q, 1);
-    return ended(rc);
+    return sq_consume_ended(rc);
 }
 
 int shmq_nack(shmq_t *q, struct shmq_msg *msg, int64_t delay_ns, int flags)
@@ -213,7 +189,7 @@ int shmq_touch(shmq_t *q, struct shmq_msg *msg, int64_t lease_ns)
     /* Even of a lease that is lost the payload's memory stays: another thread may be
      * reading there, for which this one renews the lease. */
     sq_consume_wake(q, 0);
-    return ended(rc);
+    return sq_consume_ended(rc);
 }
 
 /* --- waiting for the end ------------------------------------------------------- */

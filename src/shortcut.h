@@ -53,6 +53,21 @@ SQ_HOT bool sq_shortcut_comes_last(const struct sq_ring *ring, uint64_t pos, int
            (p->lease_last < ring->entry_count && ring->entries[p->lease_last].at_ns <= until_ns);
 }
 
+/* The entry's own part of a lease.  What else the state wants is there before its word. */
+SQ_HOT void sq_shortcut_fill(struct sq_entry_shm *entry, const struct sq_lease *lease, uint64_t pos,
+                             int64_t until_ns)
+{
+    entry->pos = pos;
+    entry->id = lease->id;
+    entry->at_ns = until_ns;
+    entry->seq = sq_seq(lease->id);
+    entry->priority = 0;
+    entry->reason = 0;
+    sq_program_order();
+    sq_store_release(&entry->word, lease->word);
+    sq_program_order();
+}
+
 /* Lease the next.  0, -EAGAIN nothing is there, or SQ_LONG_WAY and nothing was done. */
 SQ_HOT int sq_shortcut_lease(const struct sq_ring *ring, int64_t now_ns, int64_t until_ns,
                              uint32_t owner, struct sq_shortcut *taken)
@@ -78,18 +93,10 @@ SQ_HOT int sq_shortcut_lease(const struct sq_ring *ring, int64_t now_ns, int64_t
     uint32_t pos_prev = p->pos_last, time_prev = p->lease_last;
     taken->lease = (struct sq_lease){e, sq_word(SQ_LEASED, 1, owner), id};
     p->free_first = entry->time_next;
-    entry->pos = pos;
-    entry->id = id;
-    entry->at_ns = until_ns;
-    entry->seq = sq_seq(id);
-    entry->priority = 0;
-    entry->reason = 0;
     entry->pos_prev = pos_prev;
     entry->pos_next = entry->time_next = SQ_NONE;
     entry->time_prev = time_prev;
-    sq_program_order(); /* what the state wants is there */
-    sq_store_release(&entry->word, taken->lease.word);
-    sq_program_order();
+    sq_shortcut_fill(entry, &taken->lease, pos, until_ns);
     p->pos_last = p->lease_last = e;
     *(pos_prev == SQ_NONE ? &p->pos_first : &ring->entries[pos_prev].pos_next) = e;
     *(time_prev == SQ_NONE ? &p->lease_first : &ring->entries[time_prev].time_next) = e;
@@ -160,6 +167,48 @@ SQ_HOT int sq_shortcut_ack(const struct sq_ring *ring, const struct sq_lease *le
         sq_pending_note_due(ring);
     if (sq_unlikely(sq_load(&p->stalled_pos) != UINT64_MAX))
         sq_store(&p->stalled_pos, UINT64_MAX);
+    return 0;
+}
+
+/*
+ * Acknowledge the only message that the group holds, and lease the next in its entry:
+ * the lists stay as they are.  0, -EAGAIN nothing is there, or SQ_LONG_WAY; then nothing
+ * was done.
+ */
+SQ_HOT int sq_shortcut_next(const struct sq_ring *ring, const struct sq_lease *lease,
+                            int64_t now_ns, int64_t until_ns, uint32_t owner,
+                            struct sq_shortcut *taken)
+{
+    struct sq_group_shm *g = ring->group;
+    struct sq_pending_shm *p = &g->pending;
+    uint32_t e = lease->entry;
+    struct sq_walk walk;
+
+    if (sq_unlikely(e >= ring->entry_count || sq_load(&ring->entries[e].word) != lease->word ||
+                    ring->entries[e].id != lease->id || !sq_shortcut_is_common(g) ||
+                    (p->ready_count | p->timed_count | sq_load(&p->waiting)) != 0 ||
+                    p->pos_first != e || p->pos_last != e || p->lease_first != e ||
+                    p->lease_last != e || sq_load(&p->next_due_ns) <= now_ns ||
+                    sq_load(&p->stalled_pos) != UINT64_MAX))
+        return SQ_LONG_WAY;
+    int rc = sq_ring_begin_take(ring, &walk);
+    if (rc < 0)
+        return rc == -EAGAIN ? rc : SQ_LONG_WAY;
+    uint64_t pos = walk.pos;
+    taken->lease = (struct sq_lease){e, sq_word(SQ_LEASED, 1, owner), walk.id};
+    taken->record = sq_walk_step(ring, &walk, &taken->length);
+    if (sq_unlikely(taken->record == NULL))
+        return SQ_LONG_WAY;
+
+    sq_store(&g->delivery.acked_count, sq_load(&g->delivery.acked_count) + 1);
+    sq_program_order();
+    sq_store_release(&ring->entries[e].word, 0);
+    sq_program_order();
+    sq_shortcut_fill(&ring->entries[e], &taken->lease, pos, until_ns);
+    sq_store_release(&g->held_pos, pos);
+    sq_store(&p->next_due_ns, until_ns);
+    sq_store(&g->delivery.delivered_count, sq_load(&g->delivery.delivered_count) + 1);
+    sq_ring_end_take(ring, &walk, taken->length);
     return 0;
 }
 

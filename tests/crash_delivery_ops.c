@@ -93,6 +93,11 @@ static void act_ack(struct delivery_scene *s)
     s->page->rc = shmq_ack(s->own.group[0], &s->leased[0]);
 }
 
+static void act_next(struct delivery_scene *s)
+{
+    s->page->rc = shmq_next(s->own.group[0], &s->leased[0], SHMQ_NOWAIT);
+}
+
 static void act_ack_many(struct delivery_scene *s)
 {
     s->page->rc = shmq_ack_many(s->own.group[0], s->leased, s->leased_count);
@@ -330,6 +335,9 @@ const struct delivery_op delivery_ops[] = {
     {"ack-last", act_ack, 0, {"L"}, {"."}, .traits = 0},
     {"ack-group", act_ack, 0, {"LFF", "SLF"}, {".FF", "SLF"}, .traits = 0},
     {"ack-unique", act_ack, 0, {"LRF"}, {".RF"}, .traits = UNIQUE},
+    {"next", act_next, 0, {"LFF"}, {".LF"}, .traits = BY_EACH},
+    {"next-held", act_next, 0, {"LRF"}, {".LF"}, .traits = BY_EACH},
+    {"next-group", act_next, 0, {"LFF", "SLF"}, {".LF", "SLF"}, .traits = BY_EACH},
     {"ack-many", act_ack_many, 3, {"LLLF"}, {"...F"}, .traits = BY_EACH},
     {"ack-upto", act_ack_upto, 2, {"LLLF"}, {"..LF"}, .traits = BY_EACH},
     {"task-done", act_task_done, 0, {"SLLF"}, {"S.LF"}, .traits = 0},

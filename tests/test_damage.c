@@ -391,6 +391,26 @@ static void several_words(void **state)
     unmake_target();
 }
 
+/* Who purges enters the producer's side as well, and does not stay there. */
+static void purging_claims_nothing(void **state)
+{
+    shmq_t *sole;
+
+    (void)state;
+    make_target();
+    const struct sq_header_shm *h = (const void *)target.image;
+    struct sq_record_shm *third = (void *)(target.object + h->ring_off + 32);
+    shmq_t *q = helper_open(target.name, 0, NULL);
+    third->length = 100000;
+    assert_true(shmq_purge(q) > 0);
+    assert_int_equal(shmq_open(&sole, target.name, SHMQ_SOLE_PRODUCER, NULL), 0);
+    assert_int_equal(shmq_put(q, "x", 1, SHMQ_NOWAIT), -EBUSY);
+    assert_int_equal(shmq_put(sole, "x", 1, SHMQ_NOWAIT), 0);
+    assert_int_equal(shmq_close(sole), 0);
+    assert_int_equal(shmq_close(q), 0);
+    unmake_target();
+}
+
 /* The messages before the damage can be seen, and the rest is purged. */
 static void what_is_left_can_be_read(void **state)
 {
@@ -430,6 +450,7 @@ int main(void)
         HELPER_TEST(every_word_under_a_handle),
         HELPER_TEST(several_words),
         HELPER_TEST(what_is_left_can_be_read),
+        HELPER_TEST(purging_claims_nothing),
     };
 
     return cmocka_run_group_tests_name("damage", tests, NULL, NULL);

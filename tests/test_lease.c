@@ -2,6 +2,7 @@
  * test_lease.c - leases: how they end, by whose hand, and what waits for it.
  */
 #include "helper.h"
+#include "queue.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -148,6 +149,65 @@ static void several_at_once(void **state)
     assert_int_equal(shmq_ack(q, &msgs[5]), 0);
     assert_int_equal(shmq_task_done(q), -EINVAL);
     assert_int_equal(shmq_ack_upto(q, UINT64_MAX), 0);
+    helper_finish(q);
+}
+
+static void next_for_one_finished(void **state)
+{
+    shmq_t *q = create(0, 0);
+    struct shmq_msg msg = SHMQ_MSG_INIT, other = SHMQ_MSG_INIT;
+
+    (void)state;
+    assert_int_equal(shmq_next(q, &msg, -2), -EINVAL);
+    assert_int_equal(shmq_next(q, &msg, SHMQ_NOWAIT), -EAGAIN);
+    for (int i = 0; i < 5; i++) {
+        char text[2] = {(char)('0' + i), 0};
+        helper_send(q, text);
+    }
+    for (uint64_t id = 1; id <= 3; id++) {
+        assert_int_equal(shmq_next(q, &msg, SHMQ_NOWAIT), 0);
+        assert_int_equal(msg.id, id);
+        assert_int_equal(msg.attempts, 1);
+        assert_int_equal(*(const char *)msg.data, '0' + (int)id - 1);
+        struct shmq_group_stats st = helper_group(q);
+        assert_int_equal(st.acked_count, id - 1);
+        assert_int_equal(st.delivered_count, id);
+        assert_int_equal(st.leased, 1);
+        assert_int_equal(st.backlog, 6 - id);
+        assert_null(sq_pending_valid(&q->segment.ring));
+    }
+    /* Beside another lease, and after one that came back. */
+    assert_int_equal(shmq_receive(q, &other, SHMQ_NOWAIT), 0);
+    assert_int_equal(shmq_nack(q, &msg, 0, 0), 0);
+    assert_int_equal(shmq_next(q, &other, SHMQ_NOWAIT), 0);
+    assert_int_equal(other.id, 3);
+    assert_int_equal(other.attempts, 2);
+    assert_int_equal(shmq_next(q, &other, SHMQ_NOWAIT), 0);
+    assert_int_equal(other.id, 5);
+    /* Nothing more: the acknowledgement holds, and the next call only receives. */
+    assert_int_equal(shmq_next(q, &other, SHMQ_NOWAIT), -EAGAIN);
+    assert_int_equal(helper_group(q).backlog, 0);
+    assert_int_equal(shmq_ack(q, &other), -EINVAL);
+    assert_int_equal(shmq_next(q, &other, SHMQ_MS(1)), -ETIMEDOUT);
+    assert_int_equal(helper_group(q).acked_count, 5);
+    helper_finish(q);
+}
+
+static void next_for_a_lost_one(void **state)
+{
+    shmq_t *q = create(SHMQ_MS(5), 0);
+    struct shmq_msg msg = SHMQ_MSG_INIT, again = SHMQ_MSG_INIT;
+
+    (void)state;
+    helper_send(q, "a");
+    assert_int_equal(shmq_next(q, &msg, SHMQ_NOWAIT), 0);
+    assert_int_equal(shmq_receive(q, &again, SHMQ_SEC(9)), 0);
+    assert_int_equal(again.id, 1);
+    /* Nothing is received, and nothing of the other's is acknowledged. */
+    assert_int_equal(shmq_next(q, &msg, SHMQ_NOWAIT), -ECANCELED);
+    assert_int_equal(helper_group(q).backlog, 1);
+    assert_int_equal(shmq_next(q, &msg, SHMQ_SEC(9)), 0);
+    assert_int_equal(msg.id, 1);
     helper_finish(q);
 }
 
@@ -646,6 +706,8 @@ int main(void)
         HELPER_TEST(given_back_and_rejected),
         HELPER_TEST(another_thread_acknowledges),
         HELPER_TEST(several_at_once),
+        HELPER_TEST(next_for_one_finished),
+        HELPER_TEST(next_for_a_lost_one),
         HELPER_TEST(ended_by_time),
         HELPER_TEST(touched),
         HELPER_TEST(late_and_not_missed),

@@ -1,6 +1,7 @@
 /*
  * transport_lease.c - shmq as a work queue: each message is received on lease and
- * acknowledged when it has been read; one by one, or 32 with each call.
+ * acknowledged when it has been read; one by one, with two calls or with one, or 32 with
+ * each call.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -63,6 +64,19 @@ static int lease_receive(struct channel *channel, void *message)
     return shmq_ack(lease->queue, &lease->msgs[0]);
 }
 
+/* The one read before is acknowledged with the call that brings the next. */
+static int lease_next(struct channel *channel, void *message)
+{
+    struct lease *lease = channel->state;
+    int error = shmq_next(lease->queue, &lease->msgs[0], SHMQ_FOREVER);
+    if (error)
+        return error;
+    if (lease->msgs[0].length != channel->size)
+        return -EBADMSG;
+    memcpy(message, lease->msgs[0].data, channel->size);
+    return 0;
+}
+
 static int lease_send_batch(struct channel *channel, const void *messages, unsigned count)
 {
     const struct lease *lease = channel->state;
@@ -99,6 +113,18 @@ const struct transport transport_lease = {
     .destroy = queue_destroy,
     .send = lease_send,
     .receive = lease_receive,
+};
+
+const struct transport transport_next = {
+    .name = "shmq-next",
+    .traits = TRAIT_LEASE,
+    .version = shmq_version,
+    .create = queue_create,
+    .open = lease_open,
+    .close = lease_close,
+    .destroy = queue_destroy,
+    .send = lease_send,
+    .receive = lease_next,
 };
 
 const struct transport transport_lease_sole = {

@@ -5,7 +5,8 @@
 #include "bench.h"
 
 extern const struct transport transport_shmq, transport_shmq_sole;
-extern const struct transport transport_lease, transport_lease_sole, transport_lease_many;
+extern const struct transport transport_lease, transport_lease_sole, transport_lease_many,
+    transport_next;
 extern const struct transport transport_priority, transport_priority_turns, transport_lifo;
 extern const struct transport transport_topic, transport_topic_drop;
 extern const struct transport transport_delayed, transport_falling_due;
@@ -89,6 +90,7 @@ const struct transport *const transports[] = {
     &transport_shmq,
     &transport_shmq_sole,
     &transport_lease,
+    &transport_next,
     &transport_lease_sole,
     &transport_lease_many,
     &transport_priority,

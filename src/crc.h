@@ -1,0 +1,13 @@
+/*
+ * crc.h - CRC-32C (Castagnoli), as in RFC 3720, for what is in files.
+ */
+#ifndef SQ_CRC_H
+#define SQ_CRC_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* The check of what `crc` is of and `bytes` bytes more; 0 to begin with. */
+uint32_t sq_crc32c(uint32_t crc, const void *data, size_t bytes);
+
+#endif

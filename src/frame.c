@@ -1,0 +1,239 @@
+/*
+ * frame.c - see frame.h: making frames, reading them, telling a torn end from damage.
+ */
+#include "frame.h"
+
+#include <string.h>
+
+#include "crc.h"
+#include "error.h"
+
+/* --- writing --------------------------------------------------------------- */
+
+/* Over the salt, and the frame's header behind `check`. */
+static uint32_t check_head(const struct sq_frame *frame, uint64_t salt)
+{
+    uint32_t crc = sq_crc32c(0, &salt, sizeof(salt));
+
+    return sq_crc32c(crc, &frame->kind, sizeof(*frame) - offsetof(struct sq_frame, kind));
+}
+
+void sq_frame_make(struct sq_frame *frame, uint64_t salt, enum sq_frame_kind kind, uint64_t number,
+                   uint64_t synced_off, const struct sq_piece *pieces, unsigned count)
+{
+    size_t bytes = 0;
+
+    for (unsigned i = 0; i < count; i++)
+        bytes += pieces[i].bytes;
+    *frame = (struct sq_frame){
+        .kind = kind, .bytes = (uint32_t)bytes, .number = number, .synced_off = synced_off};
+    frame->check = check_head(frame, salt);
+    for (unsigned i = 0; i < count; i++)
+        frame->check = sq_crc32c(frame->check, pieces[i].data, pieces[i].bytes);
+}
+
+void sq_file_header_seal(struct sq_file_header *header)
+{
+    memcpy(header->magic, SQ_FILE_MAGIC, sizeof(header->magic));
+    header->order = SQ_FILE_ORDER;
+    header->format = SQ_FILE_FORMAT;
+    header->header_bytes = SQ_FILE_HEADER_BYTES;
+    header->check = sq_crc32c(0, header, offsetof(struct sq_file_header, check));
+}
+
+/* --- the header ------------------------------------------------------------ */
+
+/* What would lead the reader astray.  NULL, or what it is. */
+static const char *header_valid(const struct sq_file_header *h)
+{
+    if (memchr(h->queue, 0, sizeof(h->queue)) == NULL || h->queue[0] == 0)
+        return "the queue's name";
+    if (h->capacity_bytes == 0 || (h->capacity_bytes & (h->capacity_bytes - 1)) != 0)
+        return "the capacity";
+    if (h->group_count == 0 || h->group_count > SQ_GROUPS_MOST)
+        return "the number of groups";
+    if (h->queue_order > SHMQ_PRIORITY || h->full > SHMQ_FULL_DROP)
+        return "the order or full policy";
+    if ((h->kind & ~(uint32_t)(SHMQ_TOPIC | SHMQ_UNIQUE)) != 0)
+        return "the kind";
+    return NULL;
+}
+
+int sq_reader_begin(struct sq_reader *reader, const void *bytes, uint64_t size)
+{
+    const struct sq_file_header *h = bytes;
+
+    *reader = (struct sq_reader){.bytes = bytes, .size = size, .off = SQ_FILE_HEADER_BYTES};
+    if (size < sizeof(h->magic) || memcmp(h->magic, SQ_FILE_MAGIC, sizeof(h->magic)) != 0)
+        return sq_fail(-EPROTO, "not a file of shmq's");
+    if (size < SQ_FILE_HEADER_BYTES)
+        return sq_fail(-EBADMSG, "the file has %llu bytes, less than its header",
+                       (unsigned long long)size);
+    if (h->order != SQ_FILE_ORDER)
+        return sq_fail(-EPROTO, "the file was written by a machine of another byte order");
+    if (h->format != SQ_FILE_FORMAT || h->incompatible != 0)
+        return sq_fail(-EPROTO, "the file has format %u, features %#x; this library knows %u",
+                       h->format, h->incompatible, SQ_FILE_FORMAT);
+    if (h->check != sq_crc32c(0, h, offsetof(struct sq_file_header, check)) ||
+        h->header_bytes != SQ_FILE_HEADER_BYTES)
+        return sq_fail(-EBADMSG, "the file's header is damaged (offset 0)");
+    const char *wrong = header_valid(h);
+    if (wrong != NULL)
+        return sq_fail(-EBADMSG, "the file's header is damaged: %s (offset 0)", wrong);
+    reader->salt = h->salt;
+    return 0;
+}
+
+/* --- frames ---------------------------------------------------------------- */
+
+static bool is_zero(const unsigned char *bytes, uint64_t n)
+{
+    while (n > 0 && *bytes == 0) {
+        bytes++;
+        n--;
+    }
+    return n == 0;
+}
+
+/* The frame at `off`, if there is a whole and right one. */
+static const struct sq_frame *frame_at(const struct sq_reader *reader, uint64_t off)
+{
+    const struct sq_frame *frame = (const void *)(reader->bytes + off);
+
+    if (off > reader->size || reader->size - off < sizeof(*frame))
+        return NULL;
+    if (frame->kind == 0 || frame->number == 0 || sq_frame_total(frame->bytes) > reader->size - off)
+        return NULL;
+    uint32_t check = sq_crc32c(check_head(frame, reader->salt), frame + 1, frame->bytes);
+    return frame->check == check ? frame : NULL;
+}
+
+/*
+ * Whether the place `off` was on the disk: a frame further on says so.  Most bytes are
+ * told to be none by their number, which is greater than the last one's and not by much.
+ */
+static const struct sq_frame *later_frame(const struct sq_reader *reader, uint64_t from,
+                                          bool that_knows, uint64_t off)
+{
+    for (uint64_t at = from; at < reader->size && reader->size - at >= sizeof(struct sq_frame);
+         at += SQ_FRAME_ALIGN) {
+        const struct sq_frame *frame = (const void *)(reader->bytes + at);
+        if (frame->number <= reader->number ||
+            frame->number - reader->number > (at - reader->off) / sizeof(struct sq_frame) + 1 ||
+            frame->kind >= SQ_FRAME_KINDS || frame->reserved != 0 || frame->synced_off > at ||
+            (that_knows && frame->synced_off <= off))
+            continue;
+        if (frame_at(reader, at) != NULL)
+            return frame;
+    }
+    return NULL;
+}
+
+enum sq_read sq_reader_next(struct sq_reader *reader, const struct sq_frame **frame)
+{
+    if (reader->off >= reader->size)
+        return SQ_READ_END;
+    *frame = frame_at(reader, reader->off);
+    if (*frame != NULL && (*frame)->number == reader->number + 1) {
+        reader->number++;
+        reader->off += sq_frame_total((*frame)->bytes);
+        return SQ_READ_FRAME;
+    }
+    if (later_frame(reader, reader->off, true, reader->off) != NULL)
+        return SQ_READ_BAD;
+    return is_zero(reader->bytes + reader->off, reader->size - reader->off) ? SQ_READ_END
+                                                                           : SQ_READ_TORN;
+}
+
+bool sq_reader_skip(struct sq_reader *reader)
+{
+    const struct sq_frame *frame =
+        later_frame(reader, reader->off + SQ_FRAME_ALIGN, false, reader->off);
+
+    if (frame == NULL)
+        return false;
+    reader->off = (uint64_t)((const unsigned char *)frame - reader->bytes);
+    reader->number = frame->number - 1;
+    return true;
+}
+
+/* --- their content ---------------------------------------------------------- */
+
+static const char *records_valid(const struct sq_file_header *header, const void *content,
+                                 uint32_t bytes)
+{
+    const unsigned char *at = content, *end = at + bytes;
+
+    while (at < end) {
+        const struct sq_record_shm *record = (const void *)at;
+        if ((size_t)(end - at) < SQ_RECORD_HEADER_BYTES)
+            return "a record is cut";
+        uint64_t total = ((uint64_t)record->length + SQ_RECORD_HEADER_BYTES + SQ_RECORD_ALIGN - 1) &
+                         ~(uint64_t)(SQ_RECORD_ALIGN - 1);
+        if (total > (size_t)(end - at) || total > header->capacity_bytes)
+            return "a record's length";
+        if ((record->tag & ~(uint32_t)SQ_RECORD_TAG_KNOWN) != 0)
+            return "a record's tag";
+        at += total;
+    }
+    return NULL;
+}
+
+static const char *group_valid(const struct sq_file_header *header, const void *content,
+                               uint32_t bytes)
+{
+    const struct sq_frame_group *g = content;
+
+    if (bytes != sizeof(*g))
+        return "a group's length";
+    if (g->group >= header->group_count)
+        return "a group's number";
+    if (memchr(g->name, 0, sizeof(g->name)) == NULL ||
+        memchr(g->filter_key, 0, sizeof(g->filter_key)) == NULL ||
+        memchr(g->filter_header, 0, sizeof(g->filter_header)) == NULL ||
+        memchr(g->filter_value, 0, sizeof(g->filter_value)) == NULL)
+        return "a group's name or filter";
+    return NULL;
+}
+
+static const char *entries_valid(const struct sq_file_header *header, const void *content,
+                                 uint32_t bytes)
+{
+    const struct sq_frame_entries *e = content;
+    const struct sq_frame_item *items = (const void *)(e + 1);
+
+    if (bytes < sizeof(*e) || e->group >= header->group_count ||
+        (bytes - sizeof(*e)) / sizeof(*items) != e->count ||
+        (bytes - sizeof(*e)) % sizeof(*items) != 0)
+        return "the number of entries, or of their group";
+    for (uint32_t i = 0; i < e->count; i++)
+        if (items[i].entry >= header->entry_count || (items[i].word & 0xff) >= SQ_ENTRY_STATES)
+            return "an entry's number or state";
+    return NULL;
+}
+
+const char *sq_frame_valid(const struct sq_file_header *header, const struct sq_frame *frame)
+{
+    const void *content = sq_frame_content(frame);
+
+    switch ((enum sq_frame_kind)frame->kind) {
+    case SQ_FRAME_SESSION:
+        return frame->bytes == sizeof(struct sq_frame_session) ? NULL : "a session's length";
+    case SQ_FRAME_QUEUE:
+        return frame->bytes == sizeof(struct sq_frame_queue) ? NULL : "the queue's length";
+    case SQ_FRAME_GROUP:
+        return group_valid(header, content, frame->bytes);
+    case SQ_FRAME_ENTRIES:
+    case SQ_FRAME_UNGROUP:
+        return entries_valid(header, content, frame->bytes);
+    case SQ_FRAME_RECORDS:
+        return records_valid(header, content, frame->bytes);
+    case SQ_FRAME_MARK:
+        return frame->bytes == sizeof(struct sq_frame_mark) ? NULL : "a mark's length";
+    case SQ_FRAME_BASE:
+        return frame->bytes == 0 ? NULL : "the base's end";
+    case SQ_FRAME_KINDS:
+        break;
+    }
+    return "an unknown kind of frame";
+}

@@ -1,0 +1,311 @@
+/*
+ * image.c - see image.h: frames, applied one after another.
+ *
+ * A journal may say some things twice: a compaction copies the frames that were appended
+ * while it wrote the base.  So a message that is there already is passed over, and
+ * entries and places are what they are, not what changed in them.
+ */
+#include "image.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "error.h"
+
+/* Room for one more in an array.  0 or -ENOMEM. */
+static int make_room(void **array, size_t *room, size_t count, size_t size)
+{
+    if (count < *room)
+        return 0;
+    size_t more = *room == 0 ? 64 : *room + *room / 2;
+    void *grown = more > SIZE_MAX / size ? NULL : realloc(*array, more * size);
+    if (grown == NULL)
+        return sq_fail(-ENOMEM, "no memory for %zu messages", more);
+    *array = grown;
+    *room = more;
+    return 0;
+}
+
+struct sq_image_message *sq_image_find(const struct sq_image *image, uint64_t id)
+{
+    size_t low = 0, high = image->message_count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (image->messages[middle].id < id)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < image->message_count && image->messages[low].id == id ? &image->messages[low]
+                                                                       : NULL;
+}
+
+static int64_t add_times(int64_t a, int64_t b)
+{
+    int64_t sum;
+
+    return __builtin_add_overflow(a, b, &sum) ? (b > 0 ? INT64_MAX : INT64_MIN) : sum;
+}
+
+int64_t sq_image_realtime(const struct sq_image *image, const void *record, int64_t ns)
+{
+    const struct sq_image_session *s = image->sessions;
+    size_t i = image->session_count;
+
+    while (i > 0 && (const unsigned char *)record < s[i - 1].from)
+        i--;
+    return i == 0 ? ns : add_times(ns, s[i - 1].realtime_ns);
+}
+
+/* --- kinds of frames --------------------------------------------------------- */
+
+static int add_session(struct sq_image *image, const struct sq_frame_session *session)
+{
+    int rc = make_room((void **)&image->sessions, &image->session_room, image->session_count,
+                       sizeof(*image->sessions));
+
+    if (rc == 0)
+        image->sessions[image->session_count++] =
+            (struct sq_image_session){(const void *)session, session->realtime_ns};
+    return rc;
+}
+
+static int add_message(struct sq_image *image, const struct sq_record_shm *record)
+{
+    uint64_t id = record->id;
+    bool gone = (id & SQ_ID_GONE) != 0;
+
+    id &= SQ_ID_REST;
+    if ((record->id & SQ_ID_MOVED) != 0 || id == 0 || id >= SQ_ID_GREATEST)
+        return sq_fail(-EBADMSG, "a record's id");
+    if (image->message_count > 0 && id <= image->messages[image->message_count - 1].id)
+        return 0; /* there already, or was finished when the base was written */
+    int rc = make_room((void **)&image->messages, &image->message_room, image->message_count,
+                       sizeof(*image->messages));
+    if (rc == 0)
+        image->messages[image->message_count++] =
+            (struct sq_image_message){id, gone ? NULL : record};
+    return rc;
+}
+
+static int add_copy(struct sq_image *image, const struct sq_record_shm *record)
+{
+    int rc = make_room((void **)&image->copies, &image->copy_room, image->copy_count,
+                       sizeof(*image->copies));
+
+    if (rc == 0)
+        image->copies[image->copy_count++] =
+            (struct sq_image_message){record->id & SQ_ID_REST, record};
+    return rc;
+}
+
+static int add_records(struct sq_image *image, const struct sq_frame *frame)
+{
+    const unsigned char *at = sq_frame_content(frame), *end = at + frame->bytes;
+    int rc = 0;
+
+    while (rc == 0 && at < end) {
+        const struct sq_record_shm *record = (const void *)at;
+        rc = (record->tag & SQ_RECORD_COPY) != 0 ? add_copy(image, record)
+                                                 : add_message(image, record);
+        at += ((uint64_t)record->length + SQ_RECORD_HEADER_BYTES + SQ_RECORD_ALIGN - 1) &
+              ~(uint64_t)(SQ_RECORD_ALIGN - 1);
+    }
+    return rc;
+}
+
+static int add_mark(struct sq_image *image, const struct sq_frame_mark *mark)
+{
+    struct sq_image_message *message = sq_image_find(image, mark->id);
+
+    if (mark->what != SQ_MARK_GONE && mark->what != SQ_MARK_UPDATED)
+        return sq_fail(-EBADMSG, "an unknown mark");
+    if (message == NULL)
+        return 0; /* it was finished when the base was written */
+    if (mark->what == SQ_MARK_GONE) {
+        message->record = NULL;
+        return 0;
+    }
+    for (size_t i = image->copy_count; i > 0; i--)
+        if (image->copies[i - 1].id == mark->id) {
+            message->record = image->copies[i - 1].record;
+            return 0;
+        }
+    return sq_fail(-EBADMSG, "a mark of an update that is not there");
+}
+
+static void clear_group(struct sq_image_group *g)
+{
+    free(g->items);
+    *g = (struct sq_image_group){0};
+}
+
+static int add_group(struct sq_image *image, const struct sq_frame_group *attr)
+{
+    struct sq_image_group *g = &image->groups[attr->group];
+
+    clear_group(g);
+    g->there = true;
+    g->attr = *attr;
+    return 0;
+}
+
+static int have_items(struct sq_image_group *g, uint32_t count)
+{
+    if (count <= g->item_count)
+        return 0;
+    uint32_t room = g->item_count == 0 ? 64 : g->item_count + g->item_count / 2;
+    if (room < count)
+        room = count;
+    struct sq_frame_item *grown = realloc(g->items, (size_t)room * sizeof(*grown));
+    if (grown == NULL)
+        return sq_fail(-ENOMEM, "no memory for %u entries", room);
+    memset(grown + g->item_count, 0, (size_t)(room - g->item_count) * sizeof(*grown));
+    g->items = grown;
+    g->item_count = room;
+    return 0;
+}
+
+static int add_entries(struct sq_image *image, const struct sq_frame_entries *e)
+{
+    const struct sq_frame_item *items = (const void *)(e + 1);
+    struct sq_image_group *g = &image->groups[e->group];
+    int rc = 0;
+
+    if (!g->there)
+        return sq_fail(-EBADMSG, "entries of a group that is not there");
+    for (uint32_t i = 0; rc == 0 && i < e->count; i++) {
+        rc = have_items(g, items[i].entry + 1);
+        if (rc < 0)
+            break;
+        struct sq_frame_item *item = &g->items[items[i].entry];
+        *item = items[i];
+        item->at_ns = sq_image_realtime(image, e, item->at_ns);
+    }
+    if (rc < 0)
+        return rc;
+    g->attr.finished_id = e->finished_id;
+    g->attr.back_seq = e->back_seq;
+    g->attr.acked_count = e->acked_count;
+    g->attr.got_bytes = e->got_bytes;
+    return 0;
+}
+
+/* --- all of them ---------------------------------------------------------------- */
+
+void sq_image_begin(struct sq_image *image, const struct sq_file_header *header)
+{
+    *image = (struct sq_image){.header = header, .queue = {.next_id = 1, .part_id = 1}};
+}
+
+int sq_image_add(struct sq_image *image, const struct sq_frame *frame)
+{
+    const void *content = sq_frame_content(frame);
+    const char *wrong = sq_frame_valid(image->header, frame);
+
+    if (wrong != NULL)
+        return sq_fail(-EBADMSG, "%s", wrong);
+    image->frame_count++;
+    switch ((enum sq_frame_kind)frame->kind) {
+    case SQ_FRAME_SESSION:
+        return add_session(image, content);
+    case SQ_FRAME_QUEUE:
+        memcpy(&image->queue, content, sizeof(image->queue));
+        return 0;
+    case SQ_FRAME_GROUP:
+        return add_group(image, content);
+    case SQ_FRAME_ENTRIES:
+        return add_entries(image, content);
+    case SQ_FRAME_UNGROUP:
+        clear_group(&image->groups[((const struct sq_frame_entries *)content)->group]);
+        return 0;
+    case SQ_FRAME_RECORDS:
+        return add_records(image, frame);
+    case SQ_FRAME_MARK:
+        return add_mark(image, content);
+    case SQ_FRAME_BASE:
+        image->has_base = true;
+        return 0;
+    case SQ_FRAME_KINDS:
+        break;
+    }
+    return 0;
+}
+
+static int check_group(const struct sq_image *image, struct sq_image_group *g, uint32_t number)
+{
+    if (g->attr.finished_id >= image->queue.next_id)
+        return sq_fail(-EBADMSG, "group %u is past all messages", number);
+    for (uint32_t i = 0; i < g->item_count; i++) {
+        struct sq_frame_item *item = &g->items[i];
+        if ((item->word & 0xff) == SQ_FREE)
+            continue;
+        const struct sq_image_message *message = sq_image_find(image, item->id);
+        if (message == NULL)
+            return sq_fail(-EBADMSG, "group %u holds message %llu, which is not there", number,
+                           (unsigned long long)item->id);
+        if (message->record == NULL)
+            item->word = 0; /* removed, which the group had not come to see */
+    }
+    return 0;
+}
+
+int sq_image_check(struct sq_image *image)
+{
+    int rc = 0;
+
+    if (!image->has_base)
+        return sq_fail(-EBADMSG, "the file ends before its base is complete (offset %llu)",
+                       (unsigned long long)image->end_off);
+    if (image->message_count > 0) {
+        uint64_t last = image->messages[image->message_count - 1].id;
+        if (image->queue.next_id <= last)
+            image->queue.next_id = last + 1;
+    }
+    if (image->queue.next_id == 0 || image->queue.next_id >= SQ_ID_GREATEST)
+        return sq_fail(-EBADMSG, "the next message's id is %llu",
+                       (unsigned long long)image->queue.next_id);
+    for (uint32_t i = 0; rc == 0 && i < SQ_GROUPS_MOST; i++)
+        if (image->groups[i].there)
+            rc = check_group(image, &image->groups[i], i);
+    return rc;
+}
+
+int sq_image_read(struct sq_image *image, const void *bytes, uint64_t size)
+{
+    const struct sq_frame *frame;
+    struct sq_reader reader;
+    enum sq_read read;
+    int rc = sq_reader_begin(&reader, bytes, size);
+
+    sq_image_begin(image, bytes);
+    if (rc < 0)
+        return rc;
+    for (;;) {
+        image->end_off = reader.off;
+        read = sq_reader_next(&reader, &frame);
+        if (read != SQ_READ_FRAME)
+            break;
+        rc = sq_image_add(image, frame);
+        if (rc == -EBADMSG)
+            return sq_fail(rc, "the file is damaged at offset %llu: the frame makes no sense",
+                           (unsigned long long)image->end_off);
+        if (rc < 0)
+            return rc;
+    }
+    if (read == SQ_READ_BAD)
+        return sq_fail(-EBADMSG, "the file is damaged at offset %llu",
+                       (unsigned long long)reader.off);
+    image->is_torn = read == SQ_READ_TORN;
+    return sq_image_check(image);
+}
+
+void sq_image_free(struct sq_image *image)
+{
+    for (uint32_t i = 0; i < SQ_GROUPS_MOST; i++)
+        free(image->groups[i].items);
+    free(image->messages);
+    free(image->copies);
+    free(image->sessions);
+}
