@@ -115,6 +115,15 @@ enum shmq_lag {
     SHMQ_LAG_DROP = 2,    /* it loses its oldest messages; they are counted */
 };
 
+/* What a call writes to the queue's file (attr.snapshot) before it returns, see "files". */
+enum shmq_journal {
+    SHMQ_JOURNAL_NONE = 0,     /* nothing: the file is a snapshot */
+    SHMQ_JOURNAL_OS = 1,       /* what it did: that outlives all processes, not the machine */
+    SHMQ_JOURNAL_INTERVAL = 2, /* nothing: every save_ns what is new is written, and synced */
+    SHMQ_JOURNAL_ALWAYS = 3,   /* what it did, and waits until it is on the disk: it outlives
+                                  a crash of the machine, too */
+};
+
 #define SHMQ_NAME_LONGEST  200 /* of a queue */
 #define SHMQ_GROUP_LONGEST 63  /* of a group */
 
@@ -169,6 +178,14 @@ struct shmq_attr {
     uint32_t reserved;          /* 0 */
     struct shmq_policy policy;  /* of the queue's own group, and of groups that
                                    bring none */
+    const char *snapshot;       /* path of the queue's file, see "files" below; NULL:
+                                   none.  From shmq_attr_of() it is valid as long as
+                                   the handle is open */
+    int64_t save_ns;            /* save so often, if anything has changed; 0: not by time;
+                                   at least 1 ms */
+    uint64_t save_changes;      /* save after so many puts; 0: not by number */
+    uint32_t save_at_end;       /* 1: save when the last handle closes */
+    uint32_t journal;           /* enum shmq_journal */
 };
 
 #define SHMQ_ATTR_INIT                                                                             \
@@ -217,6 +234,104 @@ SHMQ_API int shmq_unlink(const char *name);
 
 /* The attributes in force, rounded as they were; attr->size must be set. */
 SHMQ_API int shmq_attr_of(shmq_t *q, struct shmq_attr *attr);
+
+/* --- files ------------------------------------------------------------- */
+
+/*
+ * A queue lives in memory, and with attr.snapshot in a file as well, which brings it back
+ * after the machine went down: all messages that were not finished, with their ids, times,
+ * keys, headers and deliveries; the groups, where they stood; what was leased waits again.
+ * Delays and times to live go on meanwhile.
+ *
+ * shmq_open() with SHMQ_CREATE and attr.snapshot: if there is the queue, it holds (and its
+ * own file, if any).  If there is none, but the file, the queue is made from that, with the
+ * attributes that it had, but for how it is saved, which `attr` says.  If there is neither,
+ * both are made.  Of processes that come at once one does it.  A relative path is taken
+ * from the caller's working directory, once.  Besides shmq_open()'s errors: -EPROTO the
+ * path leads to something else (a symbolic link, a folder, a file that is not shmq's or of
+ * another format); -EBADMSG the file is damaged; -EBUSY it is another queue's, or
+ * others still have this queue open, which was removed; -EACCES it is another
+ * user's; and what writing says: -ENOSPC, -EROFS, -ENAMETOOLONG, ...  Nothing is touched then.
+ *
+ * Nobody waits while the queue is saved, but producers may find less room for a moment:
+ * what is being copied is not written over.  A file is replaced whole, by one that was put
+ * on the disk before; a crash leaves the old one or the new one.  What comes in while it is
+ * written may be in it or not; a message that was put before the call is, unless it
+ * was finished meanwhile.
+ *
+ * If the file cannot be written later on (disk full, folder gone, ...), the queue goes on
+ * in memory and the file stays as it was; shmq_file_stats() tells.  A process that cannot
+ * open the file uses the queue without it.  A queue is only saved by processes of the user
+ * that made it, or if root did.
+ *
+ * With attr.journal the file is a journal: what is new is appended to it, and it is
+ * rewritten whole only once most of it is about messages that are finished.  In modes OS
+ * and ALWAYS a message that was put is in the file when the put returns, and what was
+ * handed out by shmq_get() or acknowledged, given back, rejected, purged or removed is
+ * noted there when that call returns; ALWAYS also waits for the disk, one sync serving all
+ * who wait, and longer than the call's timeout if need be.  What shmq_receive() hands out
+ * is not: it is handed out again after a restart, and counts as delivered once more only if
+ * anything was written of its group since.  Errors then, of all these calls: -ENOSPC, -EFBIG,
+ * -EIO, -EDQUOT, -ENOENT the file was removed, ...  A put has then done nothing; but for
+ * -EIO from the sync itself, when the message is there and perhaps not on the disk.
+ * shmq_get() hands out its message all the same (a sync's failure apart); an acknowledgement
+ * holds, but is perhaps forgotten in a restart.  What could not be written is, with what is
+ * written next.  After a sync has failed nothing more is appended until the file was
+ * rewritten: shmq_save(q, NULL).  Ignore SIGXFSZ if the process has a limit on file sizes.
+ *
+ * shmq_unlink() removes the queue, not the file: a queue created anew has what the file
+ * had.  To begin with none, remove the file too.
+ */
+
+/*
+ * Save the queue to `path`, or if that is NULL to its own file.  Another file must not be
+ * there yet, or be one of this queue's.  Blocks for as long as writing takes, and up to
+ * 30 s for another process that is saving.  Errors: -EINVAL the queue has no file; -EBUSY
+ * the file is another queue's, or a sole consumer of another process has messages leased;
+ * -EPROTO, -EACCES as above; -ETIMEDOUT, -EINTR; -EBADMSG; what writing says.
+ */
+SHMQ_API int shmq_save(shmq_t *q, const char *path);
+
+/*
+ * Create queue `name` (NULL: the name in the file) from a file, with the attributes it
+ * had.  The queue is not kept in the file from then on; shmq_open() with attr.snapshot does
+ * that.  A queue in use can be loaded under another name, as it was last saved.  Errors:
+ * -EEXIST there is such a queue; -ENOENT no file; -EBUSY a queue is just being created from
+ * it; -EPROTO, -EBADMSG, -EACCES as above; -ENOSPC /dev/shm has no room.
+ */
+SHMQ_API int shmq_load(const char *name, const char *path);
+
+/*
+ * Wait until what was put up to message `id` (0: all that was put), and what is written of
+ * groups, is on the disk.  -EINVAL the queue has no journal; -ETIMEDOUT somebody else's sync
+ * took too long (one's own is waited for); -EIO and others, what writing says.
+ */
+SHMQ_API int shmq_sync(shmq_t *q, uint64_t id, int64_t timeout_ns);
+
+/* How a queue's file is. */
+struct shmq_file_stats {
+    size_t size;          /* sizeof(struct shmq_file_stats), set by the caller */
+    char path[1024];      /* "": the queue has no file, and all else is 0 */
+    int32_t error;        /* errno of the last try to save or open it; 0: all is well */
+    uint32_t save_at_end; /* as in struct shmq_attr, and the next two */
+    int64_t save_ns;
+    uint64_t save_changes;
+    int64_t failed_ns;    /* since when there is that error, CLOCK_MONOTONIC */
+    int64_t saved_age_ns; /* how long ago it was saved */
+    uint64_t saved_id;    /* the last message that it knows */
+    uint64_t lag;         /* how many were put since */
+    uint64_t stale;       /* 1: something has changed since */
+    uint64_t generation;  /* counts how often it was replaced */
+    uint64_t file_bytes;
+    uint32_t journal;      /* enum shmq_journal; and of that, since the queue was made: */
+    uint32_t reserved;
+    uint64_t write_count;  /* frames appended */
+    uint64_t sync_count;   /* calls of fdatasync() */
+    uint64_t synced_bytes; /* of file_bytes, on the disk */
+};
+
+/* Fill in *stats; stats->size must be set.  Takes no lock and never blocks. */
+SHMQ_API int shmq_file_stats(shmq_t *q, struct shmq_file_stats *stats);
 
 /* --- plain calls ------------------------------------------------------- */
 

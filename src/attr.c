@@ -155,6 +155,28 @@ int sq_segment_policy(const struct shmq_policy *given, struct shmq_policy *polic
     return rc;
 }
 
+static int check_file(const struct shmq_attr *attr)
+{
+    if (attr->snapshot == NULL &&
+        (attr->save_ns != 0 || attr->save_changes != 0 || attr->save_at_end != 0))
+        return sq_fail(-EINVAL, "%s says when to save, and snapshot is NULL",
+                       attr->save_ns != 0        ? "save_ns"
+                       : attr->save_changes != 0 ? "save_changes"
+                                                 : "save_at_end");
+    if (attr->save_ns < 0 || (attr->save_ns != 0 && attr->save_ns < SHMQ_MS(1)))
+        return sq_fail(-EINVAL, "save_ns %lld is less than a millisecond",
+                       (long long)attr->save_ns);
+    if (attr->journal > SHMQ_JOURNAL_ALWAYS)
+        return sq_fail(-EINVAL, "journal %u is none of enum shmq_journal", attr->journal);
+    if (attr->journal != SHMQ_JOURNAL_NONE && attr->snapshot == NULL)
+        return sq_fail(-EINVAL, "there is to be a journal, and snapshot is NULL");
+    if (attr->journal == SHMQ_JOURNAL_INTERVAL && attr->save_ns == 0)
+        return sq_fail(-EINVAL, "SHMQ_JOURNAL_INTERVAL, and save_ns does not say how long that is");
+    if (attr->save_at_end > 1)
+        return sq_fail(-EINVAL, "save_at_end is %u, neither 0 nor 1", attr->save_at_end);
+    return 0;
+}
+
 int sq_segment_attr(const struct shmq_attr *given, int flags, struct shmq_attr *attr)
 {
     int rc = copy_attr(given, attr);
@@ -171,7 +193,9 @@ int sq_segment_attr(const struct shmq_attr *given, int flags, struct shmq_attr *
         return sq_fail(-EINVAL,
                        "mode %#o must be permission bits with read and write for the owner",
                        attr->mode);
-    rc = check_kind(flags, attr);
+    rc = check_file(attr);
+    if (rc == 0)
+        rc = check_kind(flags, attr);
     if (rc == 0)
         rc = check_pending(attr);
     if (rc == 0)

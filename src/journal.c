@@ -116,6 +116,14 @@ int sq_journal_part(struct shmq *q, struct sq_promise *promise)
 
 /* --- groups ------------------------------------------------------------------------ */
 
+void sq_journal_noted(const struct sq_ring *ring)
+{
+    if (ring->dirty == NULL)
+        return;
+    ring->group->pending.noted_id = sq_load(&ring->group->finished_id);
+    sq_dirty_clear(ring);
+}
+
 int sq_journal_about(struct shmq *q, const struct sq_ring *ring, bool keeps_entries,
                      struct sq_promise *promise)
 {
@@ -126,10 +134,8 @@ int sq_journal_about(struct shmq *q, const struct sq_ring *ring, bool keeps_entr
     if (keeps_entries) /* the entries that go with the place are still to be written */
         about.finished_id = ring->group->pending.noted_id;
     int rc = append_alone(q, SQ_FRAME_GROUP, &about, sizeof(about), promise);
-    if (rc == 0 && !keeps_entries) {
-        ring->group->pending.noted_id = about.finished_id;
-        sq_dirty_clear(ring);
-    }
+    if (rc == 0 && !keeps_entries)
+        sq_journal_noted(ring);
     return rc;
 }
 
@@ -206,10 +212,8 @@ int sq_journal_group(struct shmq *q, const struct sq_ring *ring, struct sq_promi
         rc = append_entries(q, ring, promise);
         sq_append_leave(q);
     }
-    if (rc == 0) {
-        p->noted_id = sq_load(&g->finished_id);
-        sq_dirty_clear(ring);
-    }
+    if (rc == 0)
+        sq_journal_noted(ring);
     sq_cancel_release(cancel);
     return rc;
 }

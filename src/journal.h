@@ -39,6 +39,9 @@ int sq_journal_group(struct shmq *q, const struct sq_ring *ring, struct sq_promi
 int sq_journal_about(struct shmq *q, const struct sq_ring *ring, bool keeps_entries,
                      struct sq_promise *promise);
 
+/* C, or nobody else sees the queue: the file has all of the group as it is. */
+void sq_journal_noted(const struct sq_ring *ring);
+
 /* C: it is about to be removed. */
 int sq_journal_ungroup(struct shmq *q, const struct sq_ring *ring, struct sq_promise *promise);
 

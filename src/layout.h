@@ -118,10 +118,10 @@ enum { SQ_FILE_PATH_BYTES = 1024 };
 
 /* How a queue is kept in a file.  Written by the creator; never afterwards. */
 enum sq_journal_mode {
-    SQ_JOURNAL_NONE = 0,     /* snapshots, or no file */
-    SQ_JOURNAL_INTERVAL = 1, /* a saver writes and syncs now and then */
-    SQ_JOURNAL_OS = 2,       /* each call writes; the kernel syncs when it likes */
-    SQ_JOURNAL_ALWAYS = 3,   /* each call writes, and waits until it is on the disk */
+    SQ_JOURNAL_NONE = SHMQ_JOURNAL_NONE,         /* snapshots, or no file */
+    SQ_JOURNAL_OS = SHMQ_JOURNAL_OS,             /* each call writes; the kernel syncs */
+    SQ_JOURNAL_INTERVAL = SHMQ_JOURNAL_INTERVAL, /* a saver writes and syncs now and then */
+    SQ_JOURNAL_ALWAYS = SHMQ_JOURNAL_ALWAYS,     /* each call writes, and waits for the disk */
 };
 
 /* Up to where the file's frames are true, and the number of the last. */

@@ -8,6 +8,7 @@
 #include "compress.h"
 #include "error.h"
 #include "notify.h"
+#include "saver.h"
 #include "token.h"
 
 static int check_flags(int flags)
@@ -67,6 +68,8 @@ static int enter_queue(struct shmq *q)
 
 static int open_watched(struct shmq *q, const struct shmq_attr *attr)
 {
+    if (attr->snapshot != NULL && (q->flags & SHMQ_CREATE) != 0)
+        return sq_keep_open(q, attr);
     int rc = sq_fork_hold();
 
     if (rc < 0)
@@ -119,6 +122,10 @@ static int open_queue(shmq_t **handle, const char *name, int flags, const struct
     }
     q->groupless = (q->segment.ring.kind & SHMQ_TOPIC) != 0;
     rc = enter_queue(q);
+    if (rc == 0) {
+        sq_keep_attach(q);
+        rc = sq_saver_start(q);
+    }
     if (rc < 0) {
         shmq_close(q);
         return rc;
@@ -152,6 +159,7 @@ int sq_open_again(shmq_t **handle, const shmq_t *other)
         shmq_close(q);
         return rc;
     }
+    sq_keep_attach(q);
     *handle = q;
     return 0;
 }
@@ -179,6 +187,7 @@ int shmq_close(shmq_t *q)
     sq_notify_close(q);
     sq_bury_close(q);
     sq_caller_close(q);
+    sq_saver_end(q);
     /* Everything is in order, so a successor need not repair.  The fence: who sees
      * the mark gone, and so makes no barrier for us, sees all we published. */
     atomic_thread_fence(memory_order_seq_cst);
@@ -190,6 +199,7 @@ int shmq_close(shmq_t *q)
     sq_fork_hold();
     sq_fork_unwatch(&q->forkable);
     sq_segment_close(&q->segment); /* with the descriptor go slot and roles */
+    sq_keep_close(q);
     sq_fork_release();
     if (q->reservation.listed) /* by the parent, before this process was forked */
         sq_forget_reservation(q);
@@ -241,7 +251,10 @@ int shmq_attr_of(shmq_t *q, struct shmq_attr *attr)
     if (size < sizeof(size))
         return sq_fail(-EINVAL, "attr->size is %zu; use SHMQ_ATTR_INIT", size);
     memset(attr, 0, size);
-    memcpy(attr, &q->segment.attr, size < sizeof(*attr) ? size : sizeof(*attr));
+    struct shmq_attr all = q->segment.attr;
+    if (q->segment.file_path.text[0] != '\0')
+        all.snapshot = q->segment.file_path.text;
+    memcpy(attr, &all, size < sizeof(*attr) ? size : sizeof(*attr));
     attr->size = size;
     return 0;
 }

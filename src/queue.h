@@ -71,6 +71,9 @@ struct shmq {
     struct sq_notifier *notifier;               /* shmq_fd(), or NULL (notify.c) */
     _Atomic int token_fd[SQ_GROUPS_MOST];       /* token.c; one more than the descriptor, 0: none */
     struct sq_journal_file journal;
+    _Atomic int file_fd;                        /* one more than the descriptor of the queue's file,
+                                                   which has its lock; 0: none (keep.c) */
+    struct sq_saver *saver;                     /* its thread, or NULL (saver.c) */
     struct shmq *dead_letter;                   /* of bury.c; under claim_lock */
     _Atomic(struct sq_caller *) caller;         /* shmq_call(), shmq_reply(), or NULL (call.c) */
     _Atomic(struct sq_caller *) parents_caller; /* in a forked child: to be let go */

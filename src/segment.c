@@ -56,6 +56,7 @@ static int map(struct sq_segment *s, uint64_t total, uint64_t ring_off, uint64_t
     s->mapped_bytes = bytes;
     s->inode = st.st_ino;
     s->device = st.st_dev;
+    s->owner = st.st_uid;
     return 0;
 }
 
@@ -107,6 +108,25 @@ static void point(struct sq_segment *s, const struct sq_header_shm *h)
     s->created_ns = h->created_ns;
 }
 
+/* How the queue is kept in a file: what the creator wrote, and we do not believe later. */
+static void read_file_part(struct sq_segment *s)
+{
+    const struct sq_file_shm *f = s->file;
+
+    memcpy(s->file_path.text, f->path, sizeof(f->path) - 1);
+    s->file_path.text[sizeof(f->path) - 1] = '\0';
+    if (s->file_path.text[0] != '/')
+        s->file_path.text[0] = '\0';
+    s->attr.save_ns = f->save_ns > 0 ? f->save_ns : 0;
+    s->attr.save_changes = f->save_changes;
+    s->attr.save_at_end = f->save_at_end != 0;
+    /* There are places to note changes in, or it is none. */
+    if (s->ring.dirty != NULL && f->journal_mode <= SQ_JOURNAL_ALWAYS)
+        s->attr.journal = f->journal_mode;
+    if (s->attr.journal == SHMQ_JOURNAL_OS || s->attr.journal == SHMQ_JOURNAL_ALWAYS)
+        s->ring.kind |= SQ_KIND_WRITES;
+}
+
 /* --- creating ---------------------------------------------------------- */
 
 static void lay_out(struct sq_header_shm *h, const struct shmq_attr *attr)
@@ -129,7 +149,8 @@ static void lay_out(struct sq_header_shm *h, const struct shmq_attr *attr)
         .kind = attr->kind,
         .entry_count = attr->pending_count,
         .compress_bytes = attr->compress_bytes,
-        .pending_bytes = sq_table_bytes(attr->pending_count),
+        .pending_bytes = sq_table_bytes(attr->pending_count) +
+                         (attr->journal != 0 ? sq_table_dirty_bytes(attr->pending_count) : 0),
         .policy = attr->policy,
         .control_off = SQ_CONTROL_OFF,
         .producer_off = SQ_PRODUCER_OFF,
@@ -153,11 +174,21 @@ static void lay_out(struct sq_header_shm *h, const struct shmq_attr *attr)
 }
 
 /* The memory of a new object is zero; write only what is not. */
-static int initialise(struct sq_segment *s, const struct sq_header_shm *h)
+static int initialise(struct sq_segment *s, const struct sq_header_shm *h,
+                      const struct shmq_attr *attr)
 {
     struct sq_producer_shm *p = s->ring.producer;
     int rc = sq_cond_init(&p->room);
 
+    if (attr->snapshot != NULL) {
+        memcpy(s->file->path, attr->snapshot, strnlen(attr->snapshot, sizeof(s->file->path) - 1));
+        s->file->save_ns = attr->save_ns;
+        s->file->save_changes = attr->save_changes;
+        s->file->save_at_end = attr->save_at_end;
+        s->file->journal_mode = attr->journal;
+        rc = rc < 0 ? rc : sq_cond_init(&s->file->journal.synced);
+    }
+    read_file_part(s);
     for (uint32_t i = 0; rc == 0 && i < h->group_count; i++) {
         struct sq_ring view = s->ring;
         sq_ring_read_as(&view, i);
@@ -204,10 +235,12 @@ static int link_name(int fd, const struct sq_path *path)
     return sq_fail(-errno, "cannot link %s", path->text);
 }
 
-static int create(struct sq_segment *s, const struct sq_path *path, const struct shmq_attr *attr)
+int sq_segment_create(struct sq_segment *s, const struct sq_path *path,
+                      const struct shmq_attr *attr, const struct sq_origin *origin)
 {
     struct sq_header_shm h;
 
+    *s = (struct sq_segment){.fd = -1};
     lay_out(&h, attr);
     s->fd = open(SQ_SHM_DIR, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (s->fd < 0)
@@ -217,8 +250,10 @@ static int create(struct sq_segment *s, const struct sq_path *path, const struct
         rc = map(s, h.total_bytes, h.ring_off, h.capacity_bytes);
     if (rc == 0) {
         point(s, &h);
-        rc = initialise(s, &h);
+        rc = initialise(s, &h, attr);
     }
+    if (rc == 0 && origin != NULL)
+        rc = origin->fill(s, origin->arg);
     /* fchmod, since open() would apply the umask. */
     if (rc == 0 && fchmod(s->fd, (mode_t)attr->mode) != 0)
         rc = sq_fail(-errno, "cannot set the mode");
@@ -318,11 +353,13 @@ static int attach_fd(struct sq_segment *s, int flags)
         return rc;
     }
     point(s, &h);
+    read_file_part(s);
     return 0;
 }
 
-static int attach(struct sq_segment *s, const struct sq_path *path, int flags)
+int sq_segment_attach(struct sq_segment *s, const struct sq_path *path, int flags)
 {
+    *s = (struct sq_segment){.fd = -1, .readable_only = (flags & SHMQ_RDONLY) != 0};
     /* O_NOFOLLOW: a symlink in a world-writable directory is somebody's trap.
      * O_NONBLOCK: neither wait for the other end of a planted FIFO. */
     int access = (s->readable_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
@@ -351,18 +388,18 @@ int sq_segment_open(struct sq_segment *s, const struct sq_path *path, int flags,
 {
     int rc = -ENOENT;
 
-    *s = (struct sq_segment){.fd = -1, .readable_only = (flags & SHMQ_RDONLY) != 0};
+    *s = (struct sq_segment){.fd = -1};
     if ((flags & SHMQ_EXCL) && faccessat(AT_FDCWD, path->text, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
         return sq_fail(-EEXIST, "%s exists", path->text);
     /* First without creating: most opens find the queue.  Then in turn, since
      * it may be removed between a failed link and the next look. */
     for (int tries = 0; tries < 100; tries++) {
         if (!(flags & SHMQ_EXCL)) {
-            rc = attach(s, path, flags);
+            rc = sq_segment_attach(s, path, flags);
             if (rc != -ENOENT || !(flags & SHMQ_CREATE))
                 return rc;
         }
-        rc = create(s, path, attr);
+        rc = sq_segment_create(s, path, attr, NULL);
         if (rc != -EEXIST || (flags & SHMQ_EXCL))
             return rc;
     }
@@ -377,61 +414,4 @@ void sq_segment_close(struct sq_segment *s)
         close(s->fd);
     s->base = NULL;
     s->fd = -1;
-}
-
-bool sq_segment_has_fd(const struct sq_segment *s)
-{
-    struct stat st;
-
-    return fstat(s->fd, &st) == 0 && st.st_ino == s->inode && st.st_dev == s->device;
-}
-
-bool sq_segment_is_gone(struct sq_segment *s)
-{
-    struct stat st;
-
-    if (sq_segment_marked_gone(s))
-        return true;
-    if (fstat(s->fd, &st) != 0 || st.st_nlink != 0)
-        return false;
-    if (!s->readable_only)
-        atomic_fetch_or(&s->control->notices, SQ_NOTICE_GONE);
-    return true;
-}
-
-/* Into `text`, which has room: snprintf() is not async-signal-safe. */
-static void append_number(char *text, int number)
-{
-    char digits[16];
-    int n = 0;
-
-    do {
-        digits[n++] = (char)('0' + number % 10);
-        number /= 10;
-    } while (number > 0);
-    text += strlen(text);
-    while (n > 0)
-        *text++ = digits[--n];
-    *text = '\0';
-}
-
-int sq_segment_reopen(const struct sq_segment *s, const struct sq_path *path)
-{
-    int access = (s->readable_only ? O_RDONLY : O_RDWR) | O_CLOEXEC;
-    char self[64] = "/proc/self/fd/";
-    struct stat was, is;
-
-    append_number(self, s->fd);
-    int fd = open(self, access);
-    if (fd >= 0)
-        return fd;
-    /* No /proc here: by name, if that is still the same object. */
-    fd = open(path->text, access | O_NOFOLLOW);
-    if (fd < 0)
-        return -errno;
-    if (fstat(s->fd, &was) == 0 && fstat(fd, &is) == 0 && was.st_ino == is.st_ino &&
-        was.st_dev == is.st_dev)
-        return fd;
-    close(fd);
-    return -ESTALE;
 }

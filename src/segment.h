@@ -6,6 +6,7 @@
 
 #include <sys/types.h>
 
+#include "file.h"
 #include "group.h"
 
 #define SQ_SHM_DIR       "/dev/shm"
@@ -27,8 +28,16 @@ struct sq_segment {
     struct sq_file_shm *file;
     uint32_t slot_count;
     struct sq_ring ring;
-    struct shmq_attr attr; /* in force */
-    int64_t created_ns;    /* CLOCK_REALTIME */
+    struct shmq_attr attr;   /* in force; `snapshot` is NULL, see file_path */
+    int64_t created_ns;      /* CLOCK_REALTIME */
+    uid_t owner;             /* of the object */
+    struct sq_file_path file_path; /* of the queue's file, as it was at the beginning; "": none */
+};
+
+/* How a new queue begins, before it has its name: 0, or a negative errno. */
+struct sq_origin {
+    int (*fill)(struct sq_segment *segment, void *arg);
+    void *arg;
 };
 
 /* Where an object's path is built: "/dev/shm/shmq." and the name. */
@@ -54,6 +63,12 @@ int sq_segment_policy(const struct shmq_policy *given, struct shmq_policy *polic
  */
 int sq_segment_open(struct sq_segment *segment, const struct sq_path *path, int flags,
                     const struct shmq_attr *attr);
+
+/* The two halves of that: -ENOENT there is none; -EEXIST there is one.  Attr->snapshot is
+ * absolute.  `origin` may be NULL. */
+int sq_segment_attach(struct sq_segment *segment, const struct sq_path *path, int flags);
+int sq_segment_create(struct sq_segment *segment, const struct sq_path *path,
+                      const struct shmq_attr *attr, const struct sq_origin *origin);
 
 /* Open the very object that `other` is, whatever its name is now. */
 int sq_segment_open_again(struct sq_segment *segment, const struct sq_segment *other,

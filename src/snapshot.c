@@ -294,7 +294,7 @@ int sq_snapshot_base(struct shmq *q, const struct sq_capture *c, uint64_t genera
 
 /* Begin, capture (`still`: nobody else sees the queue), write, and have it at its path. */
 static int write_all(struct shmq *q, const struct sq_file_path *path, uint64_t generation,
-                     bool still, struct sq_saved *saved)
+                     bool still, enum sq_file_end end, struct sq_saved *saved)
 {
     struct sq_file_out out;
     struct sq_capture *c = malloc(sizeof(*c)); /* too large for a small stack */
@@ -309,7 +309,7 @@ static int write_all(struct shmq *q, const struct sq_file_path *path, uint64_t g
             rc = sq_snapshot_base(q, c, generation, &out, saved);
         sq_capture_free(c);
         if (rc == 0)
-            rc = sq_file_finish(&out, still ? SQ_FILE_NEW : SQ_FILE_REPLACE);
+            rc = sq_file_finish(&out, end);
         else
             sq_file_abandon(&out);
     }
@@ -319,11 +319,17 @@ static int write_all(struct shmq *q, const struct sq_file_path *path, uint64_t g
 
 int sq_snapshot_first(struct shmq *q, const struct sq_file_path *path, struct sq_saved *saved)
 {
-    return write_all(q, path, 1, true, saved);
+    return write_all(q, path, 1, true, SQ_FILE_NEW, saved);
 }
 
 int sq_snapshot_write(struct shmq *q, const struct sq_file_path *path, uint64_t generation,
                       struct sq_saved *saved)
 {
-    return write_all(q, path, generation, false, saved);
+    return write_all(q, path, generation, false, SQ_FILE_REPLACE, saved);
+}
+
+int sq_snapshot_still(struct shmq *q, const struct sq_file_path *path, uint64_t generation,
+                      struct sq_saved *saved)
+{
+    return write_all(q, path, generation, true, SQ_FILE_REPLACE, saved);
 }

@@ -40,6 +40,10 @@ int sq_snapshot_base(struct shmq *q, const struct sq_capture *c, uint64_t genera
 int sq_snapshot_write(struct shmq *q, const struct sq_file_path *path, uint64_t generation,
                       struct sq_saved *saved);
 
+/* The same of a queue that has no name yet. */
+int sq_snapshot_still(struct shmq *q, const struct sq_file_path *path, uint64_t generation,
+                      struct sq_saved *saved);
+
 /* The first file of a queue that has no name yet.  A descriptor that has the file alone;
  * -EEXIST there is one now. */
 int sq_snapshot_first(struct shmq *q, const struct sq_file_path *path, struct sq_saved *saved);

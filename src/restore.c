@@ -1,0 +1,359 @@
+/*
+ * restore.c - see restore.h: from an image to a segment that nobody sees yet.
+ *
+ *     held, by id                    | from the first that some group has not passed, by id
+ *     +----+----+----+----+----------+----+----+----+----+----+
+ *     | 17 | 18 | 40 | 41 | ...      | 90 | 91 | 92 | 93 | 94 |   a topic's history stands
+ *     +----+----+----+----+----------+----+----+----+----+----+   before that, in a row too
+ *     0                                                       tail
+ *
+ * Cursors count messages by their ids, so that from the first cursor on none may be
+ * missing: in place of a removed one stands an empty record that says so.  Only the truth
+ * is written here; what is derived from it is derived by those who do so after a death.
+ */
+#include "restore.h"
+
+#include <stdlib.h>
+
+#include "error.h"
+
+struct restoring {
+    const struct sq_image *image;
+    struct sq_segment *segment;
+    uint64_t *positions; /* of the image's messages; UINT64_MAX: not in the ring */
+    uint64_t tail;
+    uint64_t first_id;   /* of those in a row */
+    int64_t realtime_ns; /* CLOCK_REALTIME less CLOCK_MONOTONIC, now */
+};
+
+int sq_restore_attr(const struct sq_image *image, struct shmq_attr *attr)
+{
+    const struct sq_file_header *h = image->header;
+    struct shmq_attr said = {
+        .size = sizeof(said),
+        .capacity_bytes = h->capacity_bytes,
+        .max_messages = h->max_messages,
+        .max_message_bytes = h->max_message_bytes,
+        .full = h->full,
+        .mode = h->mode,
+        .order = h->queue_order,
+        .max_groups = h->group_count,
+        .pending_count = h->entry_count,
+        .compress_bytes = h->compress_bytes,
+        .kind = h->kind,
+        .policy = h->policy,
+    };
+
+    if (sq_segment_attr(&said, (int)said.kind, attr) < 0)
+        return sq_fail(-EBADMSG, "the file's attributes make no sense");
+    return 0;
+}
+
+/* --- records ------------------------------------------------------------------ */
+
+/* CLOCK_MONOTONIC of now, for a CLOCK_REALTIME; never 0, which means none, nor never. */
+static int64_t our_time(const struct restoring *r, int64_t realtime_ns)
+{
+    int64_t ours;
+
+    if (realtime_ns >= SQ_NEVER - 1 || __builtin_sub_overflow(realtime_ns, r->realtime_ns, &ours))
+        return realtime_ns < 0 ? INT64_MIN : SQ_NEVER - 1;
+    return ours == 0 ? 1 : ours;
+}
+
+/* The same for a time in a record of the file's. */
+static int64_t record_time(const struct restoring *r, const void *record, int64_t ns)
+{
+    return our_time(r, sq_image_realtime(r->image, record, ns));
+}
+
+static int no_room(const struct restoring *r)
+{
+    return sq_fail(-ENOBUFS, "what the file holds does not fit the queue's %llu bytes",
+                   (unsigned long long)r->segment->ring.capacity_bytes);
+}
+
+/* Append `from` as message `id`, or that it was removed (NULL). */
+static int append(struct restoring *r, uint64_t id, const struct sq_record_shm *from)
+{
+    const struct sq_ring *ring = &r->segment->ring;
+    uint32_t length = from == NULL ? 0 : from->length;
+
+    if (length > ring->capacity_bytes - SQ_RECORD_HEADER_BYTES ||
+        sq_record_bytes(length) > ring->capacity_bytes - r->tail)
+        return no_room(r);
+    struct sq_record_shm *to = sq_record_at(ring, r->tail);
+    memcpy(to + 1, from == NULL ? (const void *)to : from + 1, length);
+    to->length = length;
+    to->tag = from == NULL ? 0 : from->tag & ~(uint32_t)(SQ_RECORD_COPY | SQ_RECORD_SAMPLED);
+    to->put_ns = from == NULL ? 0 : record_time(r, from, from->put_ns);
+    sq_store(&to->id, from == NULL ? SQ_ID_GONE | id : id);
+    if ((to->tag & SQ_RECORD_EXTENDED) != 0 && length >= SQ_EXTENSION_BYTES) {
+        struct sq_extension_shm *extension = (void *)(to + 1);
+        if (extension->due_ns != 0)
+            extension->due_ns = record_time(r, from, extension->due_ns);
+        if (extension->expiry_ns != 0)
+            extension->expiry_ns = record_time(r, from, extension->expiry_ns);
+    }
+    r->tail += sq_record_bytes(length);
+    return 0;
+}
+
+static size_t index_of(const struct sq_image *image, const struct sq_image_message *message)
+{
+    return (size_t)(message - image->messages);
+}
+
+/* The first message of those in a row: a group's next, or where a topic's history begins. */
+static uint64_t find_first(const struct sq_image *image)
+{
+    uint64_t first = image->queue.next_id;
+
+    for (uint32_t i = 0; i < SQ_GROUPS_MOST; i++)
+        if (image->groups[i].there && image->groups[i].attr.finished_id + 1 < first)
+            first = image->groups[i].attr.finished_id + 1;
+    while ((image->header->kind & SHMQ_TOPIC) != 0 && first > 1 &&
+           sq_image_find(image, first - 1) != NULL)
+        first--;
+    return first;
+}
+
+/* Mark what groups hold of the messages before those in a row. */
+static void mark_held(struct restoring *r)
+{
+    for (uint32_t i = 0; i < SQ_GROUPS_MOST; i++) {
+        const struct sq_image_group *g = &r->image->groups[i];
+        for (uint32_t k = 0; k < g->item_count; k++) {
+            const struct sq_frame_item *item = &g->items[k];
+            if ((item->word & 0xff) == SQ_FREE || item->id >= r->first_id)
+                continue;
+            const struct sq_image_message *message = sq_image_find(r->image, item->id);
+            if (message != NULL)
+                r->positions[index_of(r->image, message)] = 0;
+        }
+    }
+}
+
+static int append_held(struct restoring *r)
+{
+    const struct sq_image *image = r->image;
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < image->message_count; i++) {
+        const struct sq_image_message *m = &image->messages[i];
+        if (m->id >= r->first_id)
+            break;
+        if (r->positions[i] == UINT64_MAX || m->record == NULL)
+            continue;
+        r->positions[i] = r->tail;
+        rc = append(r, m->id, m->record);
+    }
+    return rc;
+}
+
+static int append_row(struct restoring *r)
+{
+    const struct sq_image *image = r->image;
+    uint64_t most = r->segment->ring.capacity_bytes / SQ_RECORD_HEADER_BYTES;
+    const struct sq_image_message *end = image->messages + image->message_count;
+    const struct sq_image_message *m = image->messages;
+    int rc = 0;
+
+    if (image->queue.next_id - r->first_id > most)
+        return no_room(r);
+    while (m < end && m->id < r->first_id)
+        m++;
+    for (uint64_t id = r->first_id; rc == 0 && id < image->queue.next_id; id++) {
+        bool there = m < end && m->id == id;
+        if (there)
+            r->positions[index_of(image, m)] = r->tail;
+        rc = append(r, id, there ? m->record : NULL);
+        if (there)
+            m++;
+    }
+    return rc;
+}
+
+/* --- groups -------------------------------------------------------------------- */
+
+static int put_entry(struct restoring *r, const struct sq_ring *ring, uint32_t e,
+                     const struct sq_frame_item *item)
+{
+    const struct sq_image_message *message = sq_image_find(r->image, item->id);
+    struct sq_entry_shm *entry = &ring->entries[e];
+    struct sq_view view;
+
+    if (message == NULL || r->positions[index_of(r->image, message)] == UINT64_MAX)
+        return 0; /* removed */
+    uint64_t pos = r->positions[index_of(r->image, message)];
+    if (sq_record_view(ring, pos, item->id, &view) < 0)
+        return sq_fail(-EBADMSG, "message %llu of the file is damaged",
+                       (unsigned long long)item->id);
+    entry->pos = pos;
+    entry->id = item->id;
+    entry->at_ns = item->at_ns == 0 ? 0 : our_time(r, item->at_ns);
+    entry->seq = item->seq;
+    entry->priority = view.priority;
+    entry->reason = item->reason;
+    /* Whoever had it is no more. */
+    enum sq_entry_state state = sq_word_state(item->word);
+    sq_store(&entry->word, sq_word(state, sq_word_attempts(item->word), 0));
+    return 0;
+}
+
+static void set_counts(struct sq_group_shm *g, const struct sq_frame_group *attr)
+{
+    struct sq_delivery_shm *d = &g->delivery;
+
+    sq_store(&g->got_bytes, attr->got_bytes);
+    sq_store(&g->dropped_count, attr->dropped_count);
+    sq_store(&g->purged_count, attr->purged_count);
+    sq_store(&d->delivered_count, attr->delivered_count);
+    sq_store(&d->redelivered_count, attr->redelivered_count);
+    sq_store(&d->acked_count, attr->acked_count);
+    sq_store(&d->nacked_count, attr->nacked_count);
+    sq_store(&d->lost_lease_count, attr->lost_lease_count);
+    sq_store(&d->dead_count, attr->dead_count);
+    sq_store(&d->expired_count, attr->expired_count);
+    sq_store(&d->filtered_count, attr->filtered_count);
+    sq_store(&d->removed_count, attr->removed_count);
+    sq_store(&d->sent_count, attr->sent_count);
+    for (int i = 0; i < 8; i++)
+        sq_store(&d->dead_by_reason[i], attr->dead_by_reason[i]);
+    d->start_id = attr->start_id;
+}
+
+/* Where the first message stands that the group has not passed. */
+static uint64_t place_of(const struct restoring *r, uint64_t finished_id)
+{
+    const struct sq_ring *ring = &r->segment->ring;
+    struct sq_walk walk = {0, r->tail, 0};
+    struct sq_view view;
+
+    for (uint64_t id = finished_id + 1; id < r->image->queue.next_id; id++) {
+        const struct sq_image_message *m = sq_image_find(r->image, id);
+        if (m == NULL)
+            break; /* a removed one: where that stands is not noted */
+        return r->positions[index_of(r->image, m)];
+    }
+    if (finished_id + 1 >= r->image->queue.next_id)
+        return r->tail;
+    /* Among removed ones: walk there. */
+    while (walk.pos != walk.end) {
+        uint64_t pos = walk.pos;
+        int rc = sq_record_next(ring, &walk, &view);
+        if (rc < 0 || view.id > finished_id)
+            return rc < 0 ? r->tail : pos;
+    }
+    return r->tail;
+}
+
+static int put_group(struct restoring *r, uint32_t number)
+{
+    const struct sq_image_group *g = &r->image->groups[number];
+    const struct sq_frame_group *attr = &g->attr;
+    struct sq_ring ring = r->segment->ring;
+    struct shmq_policy policy;
+    int rc = sq_segment_policy(&attr->policy, &policy);
+
+    if (rc < 0)
+        return sq_fail(-EBADMSG, "the policy of group %u makes no sense", number);
+    sq_ring_read_as(&ring, number);
+    struct sq_delivery_shm *d = &ring.group->delivery;
+    uint64_t pos = place_of(r, attr->finished_id);
+    ring.group->known_tail_pos = pos;
+    sq_store(&ring.group->finished_id, attr->finished_id);
+    sq_store(&ring.group->cursor_pos, pos);
+    sq_group_begin(&ring, attr->name, &policy);
+    set_counts(ring.group, attr);
+    ring.group->pending.back_seq = attr->back_seq;
+    d->filter_type = attr->filter_type;
+    memcpy(d->filter_key, attr->filter_key, sizeof(d->filter_key));
+    memcpy(d->filter_header, attr->filter_header, sizeof(d->filter_header));
+    memcpy(d->filter_value, attr->filter_value, sizeof(d->filter_value));
+    for (uint32_t e = 0; rc == 0 && e < g->item_count; e++)
+        if (sq_word_state(g->items[e].word) != SQ_FREE)
+            rc = put_entry(r, &ring, e, &g->items[e]);
+    if (rc == 0 && (r->segment->ring.kind & SHMQ_TOPIC) != 0)
+        atomic_fetch_or(&r->segment->control->groups, (uint64_t)1 << number);
+    return rc;
+}
+
+static bool nobody_lives(const void *arg, uint32_t owner)
+{
+    (void)arg;
+    (void)owner;
+    return true;
+}
+
+/* --- all ------------------------------------------------------------------------- */
+
+static int derive(struct restoring *r)
+{
+    const struct sq_ring *ring = &r->segment->ring;
+    struct sq_producer_shm *p = ring->producer;
+    int rc = sq_ring_rebuild_producer(ring);
+
+    for (uint64_t bits = sq_ring_groups(ring); rc == 0 && bits != 0; bits &= bits - 1) {
+        uint32_t i = (uint32_t)__builtin_ctzll(bits);
+        struct sq_ring one = *ring;
+        sq_ring_read_as(&one, i);
+        rc = sq_group_rebuild(&one);
+        uint32_t paused = r->image->groups[i].attr.mode & SQ_GROUP_PAUSED;
+        sq_store(&one.group->mode, sq_load(&one.group->mode) | paused);
+        /* A lease does not outlive its queue. */
+        if (rc == 0)
+            rc = sq_group_return_lost(&one, nobody_lives, NULL, sq_clock_ns());
+        rc = rc > 0 ? 0 : rc;
+    }
+    if (rc == 0)
+        rc = sq_ring_rebuild_producer(ring);
+    if (rc == 0 && sq_load(&p->next_id) != r->image->queue.next_id)
+        rc = -EBADMSG;
+    return rc < 0 ? sq_fail(rc, "what the file holds makes no queue") : 0;
+}
+
+static int fill(struct restoring *r)
+{
+    const struct sq_image *image = r->image;
+    struct sq_producer_shm *p = r->segment->ring.producer;
+    int rc;
+
+    mark_held(r);
+    rc = append_held(r);
+    uint64_t row = r->tail;
+    if (rc == 0)
+        rc = append_row(r);
+    if (rc < 0)
+        return rc;
+    sq_store(&p->next_id, image->queue.next_id);
+    sq_store(&p->part_id, image->queue.part_id);
+    sq_store(&p->put_bytes, image->queue.put_bytes);
+    p->history_pos = row;
+    sq_store(&p->tail_pos, r->tail);
+    for (uint32_t i = 0; rc == 0 && i < SQ_GROUPS_MOST; i++)
+        if (image->groups[i].there)
+            rc = put_group(r, i);
+    return rc < 0 ? rc : derive(r);
+}
+
+int sq_restore_fill(struct sq_segment *segment, const struct sq_image *image)
+{
+    struct restoring r = {
+        .image = image,
+        .segment = segment,
+        .first_id = find_first(image),
+        .realtime_ns = sq_clock_read(CLOCK_REALTIME) - sq_clock_ns(),
+    };
+
+    if ((segment->ring.kind & SHMQ_TOPIC) == 0 && !image->groups[0].there)
+        return sq_fail(-EBADMSG, "the file has no group");
+    r.positions = malloc((image->message_count + 1) * sizeof(*r.positions));
+    if (r.positions == NULL)
+        return sq_fail(-ENOMEM, "no memory for %zu messages", image->message_count);
+    for (size_t i = 0; i < image->message_count; i++)
+        r.positions[i] = UINT64_MAX;
+    int rc = fill(&r);
+    free(r.positions);
+    return rc;
+}
