@@ -98,28 +98,39 @@ static int copy_group(const struct sq_ring *ring, struct sq_captured *g)
     return 0;
 }
 
-/* A sole consumer of another process has the side.  If it holds nothing, its cursor alone
- * tells, with the id of the record there. */
-static int copy_sole(const struct sq_ring *ring, struct sq_captured *g)
+/* The id of the first message from `pos` on; 0: there is none. */
+static int first_id(const struct sq_ring *ring, uint64_t pos, uint64_t tail, uint64_t *id)
 {
-    struct sq_walk walk = {sq_load_acquire(&ring->group->cursor_pos), 0, 0};
+    struct sq_walk walk = {pos, tail, 0};
     struct sq_view view;
 
-    if (sq_load_acquire(&ring->group->held_count) != 0)
-        return sq_fail(-EBUSY, "a sole consumer has messages in its hands");
-    g->cursor_pos = walk.pos;
-    g->count = 0;
-    sq_capture_about(ring, &g->about);
-    walk.end = sq_load_acquire(&ring->producer->tail_pos);
-    if (!sq_ring_spans(ring, walk.pos, walk.end))
+    *id = 0;
+    if (!sq_ring_spans(ring, pos, tail))
         return sq_fail(-EBADMSG, "the positions of the ring are damaged");
     while (walk.pos != walk.end && walk.id == 0)
         if (sq_record_next(ring, &walk, &view) < 0)
             return sq_fail(-EBADMSG, "the record at position %llu is damaged",
                            (unsigned long long)walk.pos);
     if (walk.id != 0)
-        g->about.finished_id = walk.id - 2;
+        *id = walk.id - 1;
     return 0;
+}
+
+/* A sole consumer of another process has the side.  If it holds nothing, its cursor alone
+ * tells, with the id of the record there. */
+static int copy_sole(const struct sq_ring *ring, struct sq_captured *g)
+{
+    uint64_t cursor = sq_load_acquire(&ring->group->cursor_pos), id;
+
+    if (sq_load_acquire(&ring->group->held_count) != 0)
+        return sq_fail(-EBUSY, "a sole consumer has messages in its hands");
+    g->cursor_pos = cursor;
+    g->count = 0;
+    sq_capture_about(ring, &g->about);
+    int rc = first_id(ring, cursor, sq_load_acquire(&ring->producer->tail_pos), &id);
+    if (rc == 0 && id != 0)
+        g->about.finished_id = id - 1;
+    return rc;
 }
 
 static int capture_group(struct shmq *q, uint32_t index, struct sq_captured *g,
@@ -142,6 +153,20 @@ static int capture_group(struct shmq *q, uint32_t index, struct sq_captured *g,
             sq_leave_group(q, index);
     } while (rc > 0);
     return 1;
+}
+
+/* Of a topic, if the producer's side is to be had: where its history begins. */
+static int find_history(struct shmq *q, struct sq_capture *c, struct sq_deadline *deadline)
+{
+    c->history_pos = UINT64_MAX;
+    if ((q->segment.ring.kind & SHMQ_TOPIC) == 0)
+        return 0;
+    int rc = sq_visit(q, SQ_ROLE_PRODUCER, deadline);
+    if (rc < 0)
+        return rc == -EBUSY ? 0 : rc; /* a sole producer's */
+    c->history_pos = q->segment.ring.producer->history_pos;
+    sq_end_visit(q, SQ_ROLE_PRODUCER);
+    return 0;
 }
 
 /* --- the queue ------------------------------------------------------------------ */
@@ -170,17 +195,20 @@ static int find_lowest(const struct sq_ring *ring, struct sq_capture *c, uint64_
     uint64_t tail = c->tail_pos;
 
     c->fresh_pos = tail;
-    c->fresh_id = c->queue.next_id;
+    if (c->history_pos != UINT64_MAX && sq_ring_spans(ring, c->history_pos, tail))
+        c->fresh_pos = c->history_pos;
     for (unsigned i = 0; i < c->group_count; i++) {
         const struct sq_captured *g = &c->groups[i];
         if (!sq_ring_spans(ring, g->cursor_pos, tail))
             return sq_fail(-EBADMSG, "the positions of the ring are damaged");
-        if (tail - g->cursor_pos >= tail - c->fresh_pos) {
+        if (tail - g->cursor_pos > tail - c->fresh_pos)
             c->fresh_pos = g->cursor_pos;
-            if (g->about.finished_id < c->fresh_id)
-                c->fresh_id = g->about.finished_id + 1;
-        }
     }
+    int rc = first_id(ring, c->fresh_pos, tail, &c->fresh_id);
+    if (rc < 0)
+        return rc;
+    if (c->fresh_id == 0)
+        c->fresh_id = c->queue.next_id;
     *low = c->fresh_pos;
     for (unsigned i = 0; i < c->group_count; i++)
         for (uint32_t n = 0; n < c->groups[i].count; n++) {
@@ -196,8 +224,9 @@ static int find_lowest(const struct sq_ring *ring, struct sq_capture *c, uint64_
 /* The tail, after all groups, so that none of them has passed it. */
 static void look_tail(const struct sq_ring *ring, struct sq_capture *c)
 {
+    /* In this order: next_id is stored after the tail, so that these are in the ring. */
+    c->queue.next_id = sq_load_acquire(&ring->producer->next_id);
     c->tail_pos = sq_load_acquire(&ring->producer->tail_pos);
-    c->queue.next_id = sq_load(&ring->producer->next_id);
     c->queue.part_id = sq_load(&ring->producer->part_id);
     c->queue.put_bytes = sq_load(&ring->producer->put_bytes);
     for (unsigned i = 0; i < c->group_count; i++)
@@ -218,7 +247,9 @@ int sq_capture_take(struct shmq *q, struct sq_capture *c, int (*each)(void *, ui
     if (rc < 0)
         return rc;
     sq_pin_all(q);
-    rc = capture_groups(q, c, each, arg, &deadline);
+    rc = find_history(q, c, &deadline);
+    if (rc == 0)
+        rc = capture_groups(q, c, each, arg, &deadline);
     sq_release_groups(q);
     if (rc < 0)
         return rc;
@@ -235,6 +266,7 @@ int sq_capture_still(const struct sq_ring *ring, struct sq_capture *c)
     int rc = 0;
 
     memset(c, 0, sizeof(*c));
+    c->history_pos = UINT64_MAX;
     c->changes = sq_capture_changes(ring);
     c->session.realtime_ns = sq_clock_read(CLOCK_REALTIME) - sq_clock_ns();
     for (uint64_t bits = sq_ring_groups(ring); rc == 0 && bits != 0; bits &= bits - 1) {

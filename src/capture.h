@@ -23,8 +23,9 @@ struct sq_captured {
 struct sq_capture {
     struct sq_captured groups[SQ_GROUPS_MOST];
     unsigned group_count;
-    uint64_t fresh_pos; /* the lowest cursor */
-    uint64_t fresh_id;  /* and the id there; only entries' messages have lower ones */
+    uint64_t history_pos; /* where a topic's begins; UINT64_MAX: not known */
+    uint64_t fresh_pos;   /* the lowest cursor, or that */
+    uint64_t fresh_id;    /* and the id there; only entries' messages have lower ones */
     uint64_t tail_pos;
     struct sq_frame_queue queue;
     struct sq_frame_session session;

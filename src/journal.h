@@ -21,6 +21,36 @@ static inline bool sq_journal_writes(const struct shmq *q)
 /* P: records that are about to be put, [from, to) of the ring, in one frame. */
 int sq_journal_records(struct shmq *q, uint64_t from, uint64_t to, struct sq_promise *promise);
 
+/* C of the group that `ring` reads as: its place and its changed entries, if there is
+ * anything new. */
+int sq_journal_group(struct shmq *q, const struct sq_ring *ring, struct sq_promise *promise);
+
+/* P: put what was written up to `tail`, as sq_ring_publish(); into the journal first, if
+ * there is one. */
+static inline int sq_journal_publish(struct shmq *q, const struct sq_ring *ring, uint64_t tail,
+                                     uint64_t next_id, uint64_t payload_bytes,
+                                     struct sq_promise *promise)
+{
+    int rc = 0;
+
+    if (sq_journal_writes(q))
+        rc = sq_journal_records(q, sq_load(&ring->producer->tail_pos), tail, promise);
+    if (rc == 0)
+        sq_ring_publish(ring, tail, next_id, payload_bytes);
+    return rc;
+}
+
+/* C: before it is left: what is new of the group that the handle reads as.  `rc` (not
+ * negative), or why it could not be written. */
+static inline int sq_journal_settled(struct shmq *q, int rc, struct sq_promise *promise)
+{
+    int error = rc >= 0 && sq_journal_writes(q)
+                    ? sq_journal_group(q, &q->segment.ring, promise)
+                    : 0;
+
+    return error < 0 ? error : rc;
+}
+
 /* P and all groups' sides: such a record, which updates message `id`. */
 int sq_journal_update(struct shmq *q, uint64_t from, uint64_t to, uint64_t id,
                       struct sq_promise *promise);
@@ -30,10 +60,6 @@ int sq_journal_remove(struct shmq *q, uint64_t id, struct sq_promise *promise);
 
 /* P: the current part begins elsewhere. */
 int sq_journal_part(struct shmq *q, struct sq_promise *promise);
-
-/* C of the group that `ring` reads as: its place and its changed entries, if there is
- * anything new. */
-int sq_journal_group(struct shmq *q, const struct sq_ring *ring, struct sq_promise *promise);
 
 /* C: what the group is; with its entries as they are in the file, or none. */
 int sq_journal_about(struct shmq *q, const struct sq_ring *ring, bool keeps_entries,

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "append.h"
 #include "bury.h"
 #include "compress.h"
 #include "error.h"
@@ -195,6 +196,7 @@ int shmq_close(shmq_t *q)
         sq_store_release(&q->segment.ring.producer->sole, 0);
     if (sq_alone(q, SQ_ROLE_CONSUMER))
         sq_store_release(&q->segment.ring.group->sole, 0);
+    sq_append_close(q);
     sq_detach(&q->segment, &q->attachment);
     sq_fork_hold();
     sq_fork_unwatch(&q->forkable);

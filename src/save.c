@@ -2,6 +2,7 @@
  * save.c - saving, loading, and how the file is.
  */
 #include "error.h"
+#include "flush.h"
 #include "keep.h"
 
 int shmq_save(shmq_t *q, const char *path)
@@ -61,4 +62,26 @@ int shmq_file_stats(shmq_t *q, struct shmq_file_stats *stats)
     memcpy(stats, &now, size < sizeof(now) ? size : sizeof(now));
     stats->size = size;
     return 0;
+}
+
+int shmq_sync(shmq_t *q, uint64_t id, int64_t timeout_ns)
+{
+    struct sq_deadline deadline = sq_deadline_in(timeout_ns);
+    const struct sq_file_shm *f = q->segment.file;
+    int rc = sq_check_timeout(timeout_ns);
+
+    if (rc == 0 && !sq_journal_writes(q))
+        rc = sq_fail(-EINVAL, "the queue has no journal");
+    if (rc == 0 && id >= sq_load(&q->segment.ring.producer->next_id))
+        rc = sq_fail(-EINVAL, "message %llu has not been put", (unsigned long long)id);
+    if (rc == 0)
+        rc = sq_make_ready_attached(q, &deadline);
+    if (rc < 0)
+        return rc;
+    struct sq_promise promise;
+    do {
+        promise.generation = sq_load_acquire(&f->generation);
+        promise.off = sq_load_acquire(&f->end_off);
+    } while (sq_load_acquire(&f->generation) != promise.generation);
+    return sq_flush_wait(q, &promise, &deadline);
 }

@@ -2,8 +2,8 @@
  * snapshot.c - see snapshot.h; the format is in frame.h.
  *
  * First the groups are captured.  Then the records are written, without any side: those
- * that only entries refer to, in the order of their places, and then the fresh ones, from
- * the lowest cursor to the tail as it was.  Each as it is then: an update is written in the
+ * that only entries refer to, and then the fresh ones, from the lowest cursor, or where a
+ * topic's history begins, to the tail as it was; all by their ids.  Each as it is then: an update is written in the
  * place of what it updates, a removed message is left out.  They are copied to our own
  * memory before they are summed and written, and then the pin goes on.
  */
@@ -184,26 +184,19 @@ static int put_fresh(struct batch *b, const struct sq_capture *c, uint64_t *next
 
 /* A message that only entries refer to. */
 struct held {
-    uint64_t id, ahead; /* how far before the tail */
+    uint64_t id;
+    uint64_t ahead; /* how far before the tail */
+    uint64_t most;  /* the most of that, from here to the end of the list */
 };
 
 static int by_id(const void *a, const void *b)
 {
     const struct held *x = a, *y = b;
 
-    if (x->id != y->id)
-        return x->id < y->id ? -1 : 1;
-    return x->ahead == y->ahead ? 0 : x->ahead > y->ahead ? -1 : 1;
+    return x->id == y->id ? 0 : x->id < y->id ? -1 : 1;
 }
 
-static int by_place(const void *a, const void *b)
-{
-    const struct held *x = a, *y = b;
-
-    return x->ahead == y->ahead ? 0 : x->ahead > y->ahead ? -1 : 1;
-}
-
-/* All of them, each once, as they lie in the ring. */
+/* All of them, each once, by id, as a reader wants them. */
 static int list_held(const struct sq_capture *c, struct held **list, size_t *count)
 {
     size_t most = 0, n = 0, once = 0;
@@ -216,19 +209,23 @@ static int list_held(const struct sq_capture *c, struct held **list, size_t *cou
     for (unsigned i = 0; i < c->group_count; i++)
         for (uint32_t e = 0; e < c->groups[i].count; e++)
             if (c->groups[i].items[e].id < c->fresh_id)
-                (*list)[n++] = (struct held){c->groups[i].items[e].id,
-                                             c->tail_pos - c->groups[i].positions[e]};
+                (*list)[n++] = (struct held){.id = c->groups[i].items[e].id,
+                                             .ahead = c->tail_pos - c->groups[i].positions[e]};
     qsort(*list, n, sizeof(**list), by_id);
     for (size_t i = 0; i < n; i++)
         if (i == 0 || (*list)[i].id != (*list)[i - 1].id)
             (*list)[once++] = (*list)[i];
-    qsort(*list, once, sizeof(**list), by_place);
+    for (size_t i = once; i > 0; i--) {
+        struct held *h = &(*list)[i - 1];
+        h->most = i < once && h[1].most > h->ahead ? h[1].most : h->ahead;
+    }
     *count = once;
     return 0;
 }
 
 static int put_held(struct batch *b, const struct sq_capture *c)
 {
+    uint64_t fresh_ahead = c->tail_pos - c->fresh_pos;
     struct held *list;
     struct sq_view view;
     size_t count = 0;
@@ -236,14 +233,13 @@ static int put_held(struct batch *b, const struct sq_capture *c)
 
     for (size_t i = 0; rc == 0 && i < count; i++) {
         uint64_t pos = c->tail_pos - list[i].ahead;
-        uint64_t next = i + 1 < count ? c->tail_pos - list[i + 1].ahead : c->fresh_pos;
+        uint64_t left = i + 1 < count ? list[i + 1].most : 0;
         rc = sq_record_view(&b->q->segment.ring, pos, list[i].id, &view);
         if (rc == -EBADMSG)
             rc = damaged(pos);
-        /* What is held beside the fresh ones must not have the pin pass those. */
-        if ((int64_t)(next - c->fresh_pos) > 0)
-            next = c->fresh_pos;
-        rc = rc == -ENOENT ? 0 : rc < 0 ? rc : add(b, &view, next);
+        if (rc == 0)
+            rc = add(b, &view, c->tail_pos - (left > fresh_ahead ? left : fresh_ahead));
+        rc = rc == -ENOENT ? 0 : rc;
     }
     free(list);
     return rc;
