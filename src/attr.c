@@ -170,8 +170,8 @@ static int check_file(const struct shmq_attr *attr)
         return sq_fail(-EINVAL, "journal %u is none of enum shmq_journal", attr->journal);
     if (attr->journal != SHMQ_JOURNAL_NONE && attr->snapshot == NULL)
         return sq_fail(-EINVAL, "there is to be a journal, and snapshot is NULL");
-    if (attr->journal == SHMQ_JOURNAL_INTERVAL && attr->save_ns == 0)
-        return sq_fail(-EINVAL, "SHMQ_JOURNAL_INTERVAL, and save_ns does not say how long that is");
+    if (attr->journal == SHMQ_JOURNAL_INTERVAL)
+        return sq_fail(-ENOTSUP, "SHMQ_JOURNAL_INTERVAL is not there yet");
     if (attr->save_at_end > 1)
         return sq_fail(-EINVAL, "save_at_end is %u, neither 0 nor 1", attr->save_at_end);
     return 0;

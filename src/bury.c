@@ -15,6 +15,7 @@
 
 #include "compress.h"
 #include "error.h"
+#include "flush.h"
 
 enum {
     OWN_HEADERS = 10,
@@ -241,9 +242,10 @@ static int bury(struct shmq *q, struct letter *l, const struct sq_lease *lease, 
     rc = enter(q);
     if (rc < 0)
         return rc;
-    rc = sq_group_buried(ring, lease, sent, sq_clock_ns());
+    struct sq_promise promise = {0};
+    rc = sq_journal_settled(q, sq_group_buried(ring, lease, sent, sq_clock_ns()), &promise);
     sq_leave(q, SQ_ROLE_CONSUMER);
-    return rc;
+    return rc < 0 ? rc : sq_flush_promise(q, &promise);
 }
 
 int sq_bury(struct shmq *q, struct sq_lease *lease, uint32_t last_owner, const char *text)

@@ -130,10 +130,8 @@ struct sq_journal_end {
     uint64_t number;
 };
 
-/*
- * The journal (journal.c), of the file's present generation.  In the order in which an
- * append stores: journal_pos of sq_file_shm, the end that does not hold, which one holds.
- */
+/* The journal (append.c), of the file's present generation.  An append stores journal_pos,
+ * then the end that does not hold, then which one holds. */
 struct sq_journal_shm {
     struct sq_journal_end ends[2];   /* J; one holds */
     _Atomic uint32_t end_at;      /* J; which */

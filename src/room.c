@@ -8,6 +8,7 @@
 #include "room.h"
 
 #include "error.h"
+#include "journal.h"
 #include "pin.h"
 #include "space.h"
 #include "token.h"
@@ -140,6 +141,10 @@ static int drop_oldest(struct shmq *q, struct sq_need need, struct sq_deadline *
         if (rc < 0)
             return rc;
         rc = sq_group_drop(&other, pos, depth);
+        /* Else the file would have more, some day, than the ring holds. */
+        struct sq_promise promise = {0};
+        if (rc == 0 && sq_journal_writes(q))
+            rc = sq_journal_group(q, &other, &promise);
         sq_leave_group(q, i);
         if (rc < 0)
             return rc;

@@ -412,13 +412,68 @@ static void test_removed(void **state)
     finish(q);
 }
 
+/* Groups made, moved, paused and removed; a message updated, another removed. */
+static void test_groups(void **state)
+{
+    (void)state;
+    shmq_t *q = open_journal(SHMQ_JOURNAL_OS, SHMQ_TOPIC), *a, *b;
+    struct shmq_group_attr attr = SHMQ_GROUP_INIT;
+
+    assert_int_equal(shmq_subscribe(q, "a", &attr, &a), 0);
+    assert_int_equal(shmq_subscribe(q, "b", &attr, &b), 0);
+    helper_send(q, "one");
+    uint64_t two = helper_send(q, "two"), three = helper_send(q, "three");
+    helper_send(q, "four");
+    assert_true(helper_takes(a, "one"));
+    assert_int_equal(shmq_update(q, two, "2", 1, SHMQ_NOWAIT), 0);
+    assert_int_equal(shmq_remove(q, three), 0);
+    assert_int_equal(shmq_pause(a), 0);
+    assert_int_equal(shmq_unsubscribe(q, "b"), 0);
+    assert_int_equal(shmq_close(b), 0);
+    assert_int_equal(shmq_close(a), 0);
+    assert_int_equal(shmq_close(q), 0);
+    q = revive(SHMQ_JOURNAL_OS);
+    assert_int_equal(shmq_groups(q, NULL, 0), 1);
+    assert_int_equal(shmq_subscribe(q, "a", NULL, &a), 0);
+    assert_int_equal(helper_group(a).paused, 1);
+    assert_int_equal(shmq_resume(a), 0);
+    assert_true(helper_takes(a, "2"));
+    assert_true(helper_takes(a, "four"));
+    assert_true(helper_takes(a, NULL));
+    assert_int_equal(shmq_close(a), 0);
+    finish(q);
+}
+
+/* What was dropped for want of room does not come back, and what is left fits. */
+static void test_drop(void **state)
+{
+    (void)state;
+    struct shmq_attr attr = helper_attr(4096);
+    unsigned got, n;
+
+    attr.full = SHMQ_FULL_DROP;
+    attr.snapshot = file;
+    attr.journal = SHMQ_JOURNAL_OS;
+    shmq_t *q = helper_open(name, SHMQ_CREATE, &attr);
+    for (n = 0; n < 1000; n++)
+        put_number(q, n);
+    int64_t depth = shmq_depth(q);
+    assert_int_equal(shmq_close(q), 0);
+    q = revive(SHMQ_JOURNAL_OS);
+    assert_int_equal(shmq_depth(q), depth);
+    while (shmq_get(q, &got, sizeof(got), NULL, SHMQ_NOWAIT) == sizeof(got))
+        assert_int_equal(got, 1000 - depth--);
+    assert_int_equal(depth, 0);
+    finish(q);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         JOURNAL_TEST(test_kill_os),  JOURNAL_TEST(test_kill_always), JOURNAL_TEST(test_states),
         JOURNAL_TEST(test_many),     JOURNAL_TEST(test_two),         JOURNAL_TEST(test_no_room),
         JOURNAL_TEST(test_shared_sync), JOURNAL_TEST(test_sync),     JOURNAL_TEST(test_rewritten),
-        JOURNAL_TEST(test_removed),
+        JOURNAL_TEST(test_removed),  JOURNAL_TEST(test_groups),      JOURNAL_TEST(test_drop),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
