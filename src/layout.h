@@ -240,8 +240,7 @@ enum sq_group_mode {
     SQ_GROUP_JOINED = 16,  /* somebody waits for it to be done */
     SQ_GROUP_KEYED = 32,   /* the queue is unique: finishing gives a key back */
     SQ_GROUP_NAMED = 64,   /* a topic's: it may be removed */
-    /* The queue has a journal: changes of entries are noted (dirty.h), and gets written. */
-    SQ_GROUP_JOURNALED = 128,
+    SQ_GROUP_JOURNALED = 128, /* changes of entries are noted for a journal (dirty.h) */
 };
 
 /*
