@@ -414,6 +414,7 @@ enum {
     SQ_PRODUCER_OFF = 1536,
     SQ_SLOT_COUNT = 2048,
     SQ_GROUPS_MOST = 64,
+    SQ_ENTRIES_MOST = 1 << 26,
     SQ_KEY_LONGEST = 1024,
 };
 
