@@ -70,7 +70,7 @@ $(BUILD)/tools/%.o: tools/%.c
 	$(CC) $(BASE) $(CFLAGS) -c $< -o $@
 
 # A tool is linked of its own file, those named here, and what all share.
-OBJ_shmq      := cmd_admin cmd_get cmd_group cmd_look cmd_ls cmd_message cmd_peek cmd_policy cmd_put \
+OBJ_shmq      := cmd_admin cmd_file cmd_get cmd_group cmd_look cmd_ls cmd_message cmd_peek cmd_policy cmd_put \
                  cmd_work group input message policy reader target work_child
 OBJ_shmq-stat := group stat_dead stat_group stat_report stat_watch
 OBJ_common    := cli cli_number text
@@ -97,6 +97,9 @@ $(BUILD)/tests/%.o: tests/%.c
 # Those that compare with plain lists (tests/reference.h).
 $(BUILD)/tests/test_group: $(patsubst %,$(BUILD)/tests/%.o,group_scene group_check group_steps)
 $(BUILD)/tests/test_group: $(patsubst %,$(BUILD)/tests/%.o,reference shrink)
+
+# Those that make files of their own.
+$(BUILD)/tests/test_frame $(BUILD)/tests/test_image: $(BUILD)/tests/made_file.o
 
 $(TESTS): %: %.o $(BUILD)/tests/helper.o $(BUILD)/libshmq.a
 	$(CC) $(CFLAGS) $(LDFLAGS) $^ -lcmocka $(LDLIBS) -o $@

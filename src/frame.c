@@ -27,9 +27,9 @@ void sq_frame_make(struct sq_frame *frame, uint64_t salt, enum sq_frame_kind kin
         bytes += pieces[i].bytes;
     *frame = (struct sq_frame){
         .kind = kind, .bytes = (uint32_t)bytes, .number = number, .synced_off = synced_off};
-    frame->check = check_head(frame, salt);
     for (unsigned i = 0; i < count; i++)
-        frame->check = sq_crc32c(frame->check, pieces[i].data, pieces[i].bytes);
+        frame->content_check = sq_crc32c(frame->content_check, pieces[i].data, pieces[i].bytes);
+    frame->check = check_head(frame, salt);
 }
 
 void sq_file_header_seal(struct sq_file_header *header)
@@ -43,15 +43,27 @@ void sq_file_header_seal(struct sq_file_header *header)
 
 /* --- the header ------------------------------------------------------------ */
 
+/* Of a queue or a group: as segments want them; perhaps empty. */
+static bool is_name(const char *name, size_t room)
+{
+    size_t length = strnlen(name, room);
+
+    for (size_t i = 0; i < length; i++)
+        if (!((name[i] >= 'a' && name[i] <= 'z') || (name[i] >= 'A' && name[i] <= 'Z') ||
+              (name[i] >= '0' && name[i] <= '9') || strchr("._-", name[i]) != NULL))
+            return false;
+    return length < room;
+}
+
 /* What would lead the reader astray.  NULL, or what it is. */
 static const char *header_valid(const struct sq_file_header *h)
 {
-    if (memchr(h->queue, 0, sizeof(h->queue)) == NULL || h->queue[0] == 0)
+    if (!is_name(h->queue, sizeof(h->queue)) || h->queue[0] == 0)
         return "the queue's name";
     if (h->capacity_bytes == 0 || (h->capacity_bytes & (h->capacity_bytes - 1)) != 0)
         return "the capacity";
-    if (h->group_count == 0 || h->group_count > SQ_GROUPS_MOST)
-        return "the number of groups";
+    if (h->group_count == 0 || h->group_count > SQ_GROUPS_MOST || h->entry_count > SQ_ENTRIES_MOST)
+        return "the number of groups or entries";
     if (h->queue_order > SHMQ_PRIORITY || h->full > SHMQ_FULL_DROP)
         return "the order or full policy";
     if ((h->kind & ~(uint32_t)(SHMQ_TOPIC | SHMQ_UNIQUE)) != 0)
@@ -95,35 +107,44 @@ static bool is_zero(const unsigned char *bytes, uint64_t n)
     return n == 0;
 }
 
-/* The frame at `off`, if there is a whole and right one. */
-static const struct sq_frame *frame_at(const struct sq_reader *reader, uint64_t off)
+/* The frame at `off`, if there is one with a right header; its content may be torn. */
+static const struct sq_frame *head_at(const struct sq_reader *reader, uint64_t off)
 {
     const struct sq_frame *frame = (const void *)(reader->bytes + off);
 
     if (off > reader->size || reader->size - off < sizeof(*frame))
         return NULL;
-    if (frame->kind == 0 || frame->number == 0 || sq_frame_total(frame->bytes) > reader->size - off)
+    if (frame->kind == 0 || frame->kind >= SQ_FRAME_KINDS || frame->number == 0)
         return NULL;
-    uint32_t check = sq_crc32c(check_head(frame, reader->salt), frame + 1, frame->bytes);
-    return frame->check == check ? frame : NULL;
+    return frame->check == check_head(frame, reader->salt) ? frame : NULL;
+}
+
+/* The frame at `off`, if there is a whole and right one. */
+static const struct sq_frame *frame_at(const struct sq_reader *reader, uint64_t off)
+{
+    const struct sq_frame *frame = head_at(reader, off);
+
+    if (frame == NULL || sq_frame_total(frame->bytes) > reader->size - off)
+        return NULL;
+    return frame->content_check == sq_crc32c(0, frame + 1, frame->bytes) ? frame : NULL;
 }
 
 /*
- * Whether the place `off` was on the disk: a frame further on says so.  Most bytes are
- * told to be none by their number, which is greater than the last one's and not by much.
+ * The next frame from `from` on: one that says that reader->off was on the disk (its
+ * header does, be the content torn), or just a whole one.  Most bytes are told to be none
+ * by their number, which is greater than the last one's and not by much.
  */
 static const struct sq_frame *later_frame(const struct sq_reader *reader, uint64_t from,
-                                          bool that_knows, uint64_t off)
+                                          bool that_knows)
 {
     for (uint64_t at = from; at < reader->size && reader->size - at >= sizeof(struct sq_frame);
          at += SQ_FRAME_ALIGN) {
         const struct sq_frame *frame = (const void *)(reader->bytes + at);
         if (frame->number <= reader->number ||
             frame->number - reader->number > (at - reader->off) / sizeof(struct sq_frame) + 1 ||
-            frame->kind >= SQ_FRAME_KINDS || frame->reserved != 0 || frame->synced_off > at ||
-            (that_knows && frame->synced_off <= off))
+            frame->synced_off > at || (that_knows && frame->synced_off <= reader->off))
             continue;
-        if (frame_at(reader, at) != NULL)
+        if (that_knows ? head_at(reader, at) != NULL : frame_at(reader, at) != NULL)
             return frame;
     }
     return NULL;
@@ -139,16 +160,15 @@ enum sq_read sq_reader_next(struct sq_reader *reader, const struct sq_frame **fr
         reader->off += sq_frame_total((*frame)->bytes);
         return SQ_READ_FRAME;
     }
-    if (later_frame(reader, reader->off, true, reader->off) != NULL)
+    if (later_frame(reader, reader->off, true) != NULL)
         return SQ_READ_BAD;
     return is_zero(reader->bytes + reader->off, reader->size - reader->off) ? SQ_READ_END
-                                                                           : SQ_READ_TORN;
+                                                                            : SQ_READ_TORN;
 }
 
 bool sq_reader_skip(struct sq_reader *reader)
 {
-    const struct sq_frame *frame =
-        later_frame(reader, reader->off + SQ_FRAME_ALIGN, false, reader->off);
+    const struct sq_frame *frame = later_frame(reader, reader->off + SQ_FRAME_ALIGN, false);
 
     if (frame == NULL)
         return false;
@@ -159,6 +179,21 @@ bool sq_reader_skip(struct sq_reader *reader)
 
 /* --- their content ---------------------------------------------------------- */
 
+static bool is_id(uint64_t id)
+{
+    return id > 0 && id < SQ_ID_GREATEST;
+}
+
+static bool extension_valid(const struct sq_record_shm *record)
+{
+    const struct sq_extension_shm *e = (const void *)(record + 1);
+
+    return record->length >= sizeof(*e) && e->bytes >= sizeof(*e) && e->bytes <= record->length &&
+           e->bytes % SQ_RECORD_ALIGN == 0 && e->key_bytes <= e->bytes - sizeof(*e) &&
+           e->header_bytes <= e->bytes - sizeof(*e) - e->key_bytes &&
+           (e->flags & ~(uint32_t)SQ_EXTENSION_FLAGS_KNOWN) == 0;
+}
+
 static const char *records_valid(const struct sq_file_header *header, const void *content,
                                  uint32_t bytes)
 {
@@ -168,12 +203,16 @@ static const char *records_valid(const struct sq_file_header *header, const void
         const struct sq_record_shm *record = (const void *)at;
         if ((size_t)(end - at) < SQ_RECORD_HEADER_BYTES)
             return "a record is cut";
-        uint64_t total = ((uint64_t)record->length + SQ_RECORD_HEADER_BYTES + SQ_RECORD_ALIGN - 1) &
-                         ~(uint64_t)(SQ_RECORD_ALIGN - 1);
+        uint64_t total =
+            sq_align_up((uint64_t)record->length + SQ_RECORD_HEADER_BYTES, SQ_RECORD_ALIGN);
         if (total > (size_t)(end - at) || total > header->capacity_bytes)
             return "a record's length";
         if ((record->tag & ~(uint32_t)SQ_RECORD_TAG_KNOWN) != 0)
             return "a record's tag";
+        if (!is_id(record->id & ~SQ_ID_GONE)) /* one that has moved has no id of its own */
+            return "a record's id";
+        if ((record->tag & SQ_RECORD_EXTENDED) != 0 && !extension_valid(record))
+            return "a record's extension";
         at += total;
     }
     return NULL;
@@ -188,7 +227,8 @@ static const char *group_valid(const struct sq_file_header *header, const void *
         return "a group's length";
     if (g->group >= header->group_count)
         return "a group's number";
-    if (memchr(g->name, 0, sizeof(g->name)) == NULL ||
+    if (!is_name(g->name, sizeof(g->name)) ||
+        ((header->kind & SHMQ_TOPIC) != 0) != (g->name[0] != 0) ||
         memchr(g->filter_key, 0, sizeof(g->filter_key)) == NULL ||
         memchr(g->filter_header, 0, sizeof(g->filter_header)) == NULL ||
         memchr(g->filter_value, 0, sizeof(g->filter_value)) == NULL)
@@ -212,6 +252,16 @@ static const char *entries_valid(const struct sq_file_header *header, const void
     return NULL;
 }
 
+static const char *mark_valid(const void *content, uint32_t bytes)
+{
+    const struct sq_frame_mark *mark = content;
+
+    if (bytes != sizeof(*mark) || (mark->what != SQ_MARK_GONE && mark->what != SQ_MARK_UPDATED) ||
+        !is_id(mark->id))
+        return "a mark";
+    return NULL;
+}
+
 const char *sq_frame_valid(const struct sq_file_header *header, const struct sq_frame *frame)
 {
     const void *content = sq_frame_content(frame);
@@ -223,13 +273,16 @@ const char *sq_frame_valid(const struct sq_file_header *header, const struct sq_
         return frame->bytes == sizeof(struct sq_frame_queue) ? NULL : "the queue's length";
     case SQ_FRAME_GROUP:
         return group_valid(header, content, frame->bytes);
-    case SQ_FRAME_ENTRIES:
     case SQ_FRAME_UNGROUP:
+        if (frame->bytes != sizeof(struct sq_frame_entries))
+            return "the length of a group's end";
+        return entries_valid(header, content, frame->bytes);
+    case SQ_FRAME_ENTRIES:
         return entries_valid(header, content, frame->bytes);
     case SQ_FRAME_RECORDS:
         return records_valid(header, content, frame->bytes);
     case SQ_FRAME_MARK:
-        return frame->bytes == sizeof(struct sq_frame_mark) ? NULL : "a mark's length";
+        return mark_valid(content, frame->bytes);
     case SQ_FRAME_BASE:
         return frame->bytes == 0 ? NULL : "the base's end";
     case SQ_FRAME_KINDS:

@@ -11,9 +11,9 @@
  * Nothing is ever changed in place: a file is replaced whole, by rename, or appended to.
  *
  * Byte order is the machine's, as in the segment; `order` tells a foreign file.  Checks
- * are CRC-32C over the header's salt, the frame's header from `kind` on, and the content:
- * what looks like a frame within a payload, or was left by an earlier file in the same
- * blocks, is none.
+ * are CRC-32C: a frame's over the file's salt and the rest of the frame's header, in which
+ * is another one of the content.  What looks like a frame within a payload, or was left by
+ * an earlier file in the same blocks, is none, and told to be none by its first 32 bytes.
  *
  * What a crash leaves.  Frames up to a call of fdatasync() that returned are there.  Of
  * what was written after it each sector may be there or not, so that a frame may be torn,
@@ -70,12 +70,12 @@ struct sq_file_header {
 
 /* Before each frame's content. */
 struct sq_frame {
-    uint32_t check; /* of the rest */
-    uint32_t kind;  /* enum sq_frame_kind */
-    uint32_t bytes; /* of content */
-    uint32_t reserved;
-    uint64_t number;     /* 1, 2, ... in the file */
-    uint64_t synced_off; /* the file was on the disk up to there when this was written */
+    uint32_t check;         /* of the salt and what follows here */
+    uint32_t kind;          /* enum sq_frame_kind */
+    uint32_t bytes;         /* of content */
+    uint32_t content_check; /* of that */
+    uint64_t number;        /* 1, 2, ... in the file */
+    uint64_t synced_off;    /* the file was on the disk up to there when this was written */
 };
 
 enum sq_frame_kind {
@@ -214,8 +214,8 @@ static inline const struct sq_file_header *sq_reader_header(const struct sq_read
 enum sq_read {
     SQ_READ_END = 0,   /* no more: the file ends behind the last frame (or in zeros) */
     SQ_READ_FRAME = 1, /* *frame, whole and right; its content follows it */
-    SQ_READ_TORN = 2,  /* what follows at reader->off is no frame and was never known to be on the
-                          disk: the file ends there */
+    SQ_READ_TORN = 2,  /* what follows at reader->off is no frame and was never known to be on
+                          the disk: the file ends there */
     SQ_READ_BAD = 3,   /* likewise, but was on the disk: damage */
 };
 
@@ -231,7 +231,8 @@ static inline const void *sq_frame_content(const struct sq_frame *frame)
 
 /*
  * Whether a frame's content has the shape that its kind wants: lengths, counts, numbers
- * and enums, whole records.  NULL, or what is wrong.  Unknown kinds are.
+ * and enums, names, whole records with ids of their own and whole extensions.  NULL, or
+ * what is wrong.  Unknown kinds are.
  */
 const char *sq_frame_valid(const struct sq_file_header *header, const struct sq_frame *frame);
 

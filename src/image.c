@@ -7,6 +7,7 @@
  */
 #include "image.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -51,11 +52,16 @@ static int64_t add_times(int64_t a, int64_t b)
 int64_t sq_image_realtime(const struct sq_image *image, const void *record, int64_t ns)
 {
     const struct sq_image_session *s = image->sessions;
-    size_t i = image->session_count;
+    size_t low = 0, high = image->session_count;
 
-    while (i > 0 && (const unsigned char *)record < s[i - 1].from)
-        i--;
-    return i == 0 ? ns : add_times(ns, s[i - 1].realtime_ns);
+    while (low < high) { /* the first that begins behind the record */
+        size_t middle = low + (high - low) / 2;
+        if (s[middle].from <= (const unsigned char *)record)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low == 0 ? ns : add_times(ns, s[low - 1].realtime_ns);
 }
 
 /* --- kinds of frames --------------------------------------------------------- */
@@ -73,12 +79,9 @@ static int add_session(struct sq_image *image, const struct sq_frame_session *se
 
 static int add_message(struct sq_image *image, const struct sq_record_shm *record)
 {
-    uint64_t id = record->id;
-    bool gone = (id & SQ_ID_GONE) != 0;
+    bool gone = (record->id & SQ_ID_GONE) != 0;
+    uint64_t id = record->id & SQ_ID_REST;
 
-    id &= SQ_ID_REST;
-    if ((record->id & SQ_ID_MOVED) != 0 || id == 0 || id >= SQ_ID_GREATEST)
-        return sq_fail(-EBADMSG, "a record's id");
     if (image->message_count > 0 && id <= image->messages[image->message_count - 1].id)
         return 0; /* there already, or was finished when the base was written */
     int rc = make_room((void **)&image->messages, &image->message_room, image->message_count,
@@ -91,12 +94,13 @@ static int add_message(struct sq_image *image, const struct sq_record_shm *recor
 
 static int add_copy(struct sq_image *image, const struct sq_record_shm *record)
 {
+    bool gone = (record->id & SQ_ID_GONE) != 0;
     int rc = make_room((void **)&image->copies, &image->copy_room, image->copy_count,
                        sizeof(*image->copies));
 
     if (rc == 0)
         image->copies[image->copy_count++] =
-            (struct sq_image_message){record->id & SQ_ID_REST, record};
+            (struct sq_image_message){record->id & SQ_ID_REST, gone ? NULL : record};
     return rc;
 }
 
@@ -109,8 +113,7 @@ static int add_records(struct sq_image *image, const struct sq_frame *frame)
         const struct sq_record_shm *record = (const void *)at;
         rc = (record->tag & SQ_RECORD_COPY) != 0 ? add_copy(image, record)
                                                  : add_message(image, record);
-        at += ((uint64_t)record->length + SQ_RECORD_HEADER_BYTES + SQ_RECORD_ALIGN - 1) &
-              ~(uint64_t)(SQ_RECORD_ALIGN - 1);
+        at += sq_align_up((uint64_t)record->length + SQ_RECORD_HEADER_BYTES, SQ_RECORD_ALIGN);
     }
     return rc;
 }
@@ -119,8 +122,6 @@ static int add_mark(struct sq_image *image, const struct sq_frame_mark *mark)
 {
     struct sq_image_message *message = sq_image_find(image, mark->id);
 
-    if (mark->what != SQ_MARK_GONE && mark->what != SQ_MARK_UPDATED)
-        return sq_fail(-EBADMSG, "an unknown mark");
     if (message == NULL)
         return 0; /* it was finished when the base was written */
     if (mark->what == SQ_MARK_GONE) {
@@ -152,6 +153,7 @@ static int add_group(struct sq_image *image, const struct sq_frame_group *attr)
     return 0;
 }
 
+/* Not by realloc(): what is never written to of zeroed memory is not there. */
 static int have_items(struct sq_image_group *g, uint32_t count)
 {
     if (count <= g->item_count)
@@ -159,10 +161,12 @@ static int have_items(struct sq_image_group *g, uint32_t count)
     uint32_t room = g->item_count == 0 ? 64 : g->item_count + g->item_count / 2;
     if (room < count)
         room = count;
-    struct sq_frame_item *grown = realloc(g->items, (size_t)room * sizeof(*grown));
+    struct sq_frame_item *grown = calloc(room, sizeof(*grown));
     if (grown == NULL)
         return sq_fail(-ENOMEM, "no memory for %u entries", room);
-    memset(grown + g->item_count, 0, (size_t)(room - g->item_count) * sizeof(*grown));
+    if (g->item_count > 0)
+        memcpy(grown, g->items, (size_t)g->item_count * sizeof(*grown));
+    free(g->items);
     g->items = grown;
     g->item_count = room;
     return 0;
@@ -200,24 +204,28 @@ void sq_image_begin(struct sq_image *image, const struct sq_file_header *header)
     *image = (struct sq_image){.header = header, .queue = {.next_id = 1, .part_id = 1}};
 }
 
-int sq_image_add(struct sq_image *image, const struct sq_frame *frame)
+static int add_queue(struct sq_image *image, const struct sq_frame_queue *queue)
+{
+    if (queue->next_id == 0 || queue->next_id > SQ_ID_GREATEST)
+        return sq_fail(-EBADMSG, "the next message's id is %llu",
+                       (unsigned long long)queue->next_id);
+    memcpy(&image->queue, queue, sizeof(image->queue));
+    /* Those that somebody had written, who died before they were put. */
+    while (image->message_count > 0 &&
+           image->messages[image->message_count - 1].id >= queue->next_id)
+        image->message_count--;
+    return 0;
+}
+
+static int add_frame(struct sq_image *image, const struct sq_frame *frame)
 {
     const void *content = sq_frame_content(frame);
-    const char *wrong = sq_frame_valid(image->header, frame);
 
-    if (wrong != NULL)
-        return sq_fail(-EBADMSG, "%s", wrong);
-    image->frame_count++;
     switch ((enum sq_frame_kind)frame->kind) {
     case SQ_FRAME_SESSION:
         return add_session(image, content);
     case SQ_FRAME_QUEUE:
-        memcpy(&image->queue, content, sizeof(image->queue));
-        /* Those that somebody had written, who died before they were put. */
-        while (image->message_count > 0 &&
-               image->messages[image->message_count - 1].id >= image->queue.next_id)
-            image->message_count--;
-        return 0;
+        return add_queue(image, content);
     case SQ_FRAME_GROUP:
         return add_group(image, content);
     case SQ_FRAME_ENTRIES:
@@ -238,22 +246,58 @@ int sq_image_add(struct sq_image *image, const struct sq_frame *frame)
     return 0;
 }
 
-static int check_group(const struct sq_image *image, struct sq_image_group *g, uint32_t number)
+int sq_image_add(struct sq_image *image, const struct sq_frame *frame)
 {
-    if (g->attr.finished_id >= image->queue.next_id)
-        return sq_fail(-EBADMSG, "group %u is past all messages", number);
-    for (uint32_t i = 0; i < g->item_count; i++) {
-        struct sq_frame_item *item = &g->items[i];
-        if ((item->word & 0xff) == SQ_FREE)
-            continue;
-        const struct sq_image_message *message = sq_image_find(image, item->id);
-        if (message == NULL)
-            return sq_fail(-EBADMSG, "group %u holds message %llu, which is not there", number,
-                           (unsigned long long)item->id);
-        if (message->record == NULL)
-            item->word = 0; /* removed, which the group had not come to see */
+    const char *wrong = sq_frame_valid(image->header, frame);
+    int rc = wrong != NULL ? sq_fail(-EBADMSG, "%s", wrong) : add_frame(image, frame);
+
+    if (rc == 0)
+        image->frame_count++;
+    return rc;
+}
+
+/*
+ * What a group holds must be messages that there were, each once.  One that is not there
+ * any more was removed while the base was written; one that the cursor has not passed is
+ * no entry yet, and comes as a fresh message.
+ */
+static int check_item(const struct sq_image *image, const struct sq_image_group *g,
+                      struct sq_frame_item *item, unsigned char *seen)
+{
+    const struct sq_image_message *message = sq_image_find(image, item->id);
+
+    if (item->id == 0 || item->id >= image->queue.next_id)
+        return sq_fail(-EBADMSG, "group %u holds message %llu, which there never was",
+                       g->attr.group, (unsigned long long)item->id);
+    if (message == NULL || message->record == NULL || item->id > g->attr.finished_id) {
+        *item = (struct sq_frame_item){.entry = item->entry};
+        return 0;
     }
+    size_t at = (size_t)(message - image->messages);
+    if ((seen[at / 8] >> at % 8 & 1) != 0)
+        return sq_fail(-EBADMSG, "group %u holds message %llu twice", g->attr.group,
+                       (unsigned long long)item->id);
+    seen[at / 8] = (unsigned char)(seen[at / 8] | 1u << at % 8);
     return 0;
+}
+
+static int check_group(const struct sq_image *image, struct sq_image_group *g)
+{
+    int rc = 0;
+
+    if (g->attr.finished_id >= image->queue.next_id)
+        return sq_fail(-EBADMSG, "group %u is past all messages", g->attr.group);
+    for (uint32_t i = 0; i < g->attr.group; i++)
+        if (image->groups[i].there && strcmp(image->groups[i].attr.name, g->attr.name) == 0)
+            return sq_fail(-EBADMSG, "groups %u and %u have one name", i, g->attr.group);
+    unsigned char *seen = calloc(image->message_count / 8 + 1, 1);
+    if (seen == NULL)
+        return sq_fail(-ENOMEM, "no memory for %zu messages", image->message_count);
+    for (uint32_t i = 0; rc == 0 && i < g->item_count; i++)
+        if ((g->items[i].word & 0xff) != SQ_FREE)
+            rc = check_item(image, g, &g->items[i], seen);
+    free(seen);
+    return rc;
 }
 
 int sq_image_check(struct sq_image *image)
@@ -268,13 +312,23 @@ int sq_image_check(struct sq_image *image)
         if (image->queue.next_id <= last)
             image->queue.next_id = last + 1;
     }
-    if (image->queue.next_id == 0 || image->queue.next_id >= SQ_ID_GREATEST)
-        return sq_fail(-EBADMSG, "the next message's id is %llu",
-                       (unsigned long long)image->queue.next_id);
+    /* The part may have begun later than what a snapshot has ends. */
+    if (image->queue.part_id > image->queue.next_id)
+        image->queue.part_id = image->queue.next_id;
     for (uint32_t i = 0; rc == 0 && i < SQ_GROUPS_MOST; i++)
         if (image->groups[i].there)
-            rc = check_group(image, &image->groups[i], i);
+            rc = check_group(image, &image->groups[i]);
     return rc;
+}
+
+/* The detail that is there, and where. */
+static int fail_at(uint64_t off)
+{
+    char why[160];
+
+    snprintf(why, sizeof(why), "%s", shmq_last_error_detail());
+    return sq_fail(-EBADMSG, "the file is damaged at offset %llu: %s", (unsigned long long)off,
+                   why);
 }
 
 int sq_image_read(struct sq_image *image, const void *bytes, uint64_t size)
@@ -294,8 +348,7 @@ int sq_image_read(struct sq_image *image, const void *bytes, uint64_t size)
             break;
         rc = sq_image_add(image, frame);
         if (rc == -EBADMSG)
-            return sq_fail(rc, "the file is damaged at offset %llu: the frame makes no sense",
-                           (unsigned long long)image->end_off);
+            return fail_at(image->end_off);
         if (rc < 0)
             return rc;
     }

@@ -300,6 +300,8 @@ int sq_keep_load(const struct sq_path *path, const char *given)
     rc = create_from(&segment, path, fd, NULL, NULL, &source);
     if (rc == 0)
         sq_segment_close(&segment);
+    if (rc == -EEXIST)
+        sq_fail(rc, "there is a queue of that name");
     close(fd);
     return rc;
 }

@@ -126,12 +126,10 @@ enum sq_journal_mode {
 
 /* Up to where the file's frames are true, and the number of the last. */
 struct sq_journal_end {
-    uint64_t off;
-    uint64_t number;
+    uint64_t off, number;
 };
 
-/* The journal (append.c), of the file's present generation.  An append stores journal_pos,
- * then the end that does not hold, then which one holds. */
+/* The journal (append.c).  An append stores journal_pos, the other end, which one holds. */
 struct sq_journal_shm {
     struct sq_journal_end ends[2];   /* J; one holds */
     _Atomic uint32_t end_at;      /* J; which */
@@ -314,10 +312,8 @@ struct sq_pending_shm {
     _Atomic uint32_t watched; /* 1: somebody polls it.  Whoever does */
     _Atomic int64_t kept_ns;  /* until when its keepers of time sleep (notify.c).  They do */
     /* With a journal: what of the group is not in the file as it is (dirty.h). */
-    uint32_t dirty_count;   /* of the list of changed entries */
-    uint32_t dirty_all;     /* 1: all count as changed */
-    uint32_t touched_ever;  /* entries from here on were never in the file */
-    uint32_t reserved;
+    uint32_t dirty_count, dirty_all; /* of the list of changed entries; 1: all are */
+    uint32_t touched_ever, reserved; /* entries from here on were never in the file */
     uint64_t noted_id;      /* finished_id as it is in the file */
 };
 
@@ -440,6 +436,7 @@ enum {
     SQ_PRODUCER_OFF = 1536,
     SQ_SLOT_COUNT = 2048,
     SQ_GROUPS_MOST = 64,
+    SQ_ENTRIES_MOST = 1 << 26,
     SQ_KEY_LONGEST = 1024,
 };
 

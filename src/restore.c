@@ -23,6 +23,7 @@ struct restoring {
     uint64_t *positions; /* of the image's messages; UINT64_MAX: not in the ring */
     uint64_t tail;
     uint64_t first_id;   /* of those in a row */
+    uint64_t cursors[SQ_GROUPS_MOST];
     int64_t realtime_ns; /* CLOCK_REALTIME less CLOCK_MONOTONIC, now */
 };
 
@@ -118,6 +119,14 @@ static uint64_t find_first(const struct sq_image *image)
     return first;
 }
 
+/* The next record is message `id`: the place of groups that have finished all before. */
+static void note_cursors(struct restoring *r, uint64_t id)
+{
+    for (uint32_t i = 0; i < SQ_GROUPS_MOST; i++)
+        if (r->image->groups[i].there && r->image->groups[i].attr.finished_id + 1 == id)
+            r->cursors[i] = r->tail;
+}
+
 /* Mark what groups hold of the messages before those in a row. */
 static void mark_held(struct restoring *r)
 {
@@ -165,12 +174,14 @@ static int append_row(struct restoring *r)
         m++;
     for (uint64_t id = r->first_id; rc == 0 && id < image->queue.next_id; id++) {
         bool there = m < end && m->id == id;
+        note_cursors(r, id);
         if (there)
             r->positions[index_of(image, m)] = r->tail;
         rc = append(r, id, there ? m->record : NULL);
         if (there)
             m++;
     }
+    note_cursors(r, image->queue.next_id);
     return rc;
 }
 
@@ -223,31 +234,6 @@ static void set_counts(struct sq_group_shm *g, const struct sq_frame_group *attr
     d->start_id = attr->start_id;
 }
 
-/* Where the first message stands that the group has not passed. */
-static uint64_t place_of(const struct restoring *r, uint64_t finished_id)
-{
-    const struct sq_ring *ring = &r->segment->ring;
-    struct sq_walk walk = {0, r->tail, 0};
-    struct sq_view view;
-
-    for (uint64_t id = finished_id + 1; id < r->image->queue.next_id; id++) {
-        const struct sq_image_message *m = sq_image_find(r->image, id);
-        if (m == NULL)
-            break; /* a removed one: where that stands is not noted */
-        return r->positions[index_of(r->image, m)];
-    }
-    if (finished_id + 1 >= r->image->queue.next_id)
-        return r->tail;
-    /* Among removed ones: walk there. */
-    while (walk.pos != walk.end) {
-        uint64_t pos = walk.pos;
-        int rc = sq_record_next(ring, &walk, &view);
-        if (rc < 0 || view.id > finished_id)
-            return rc < 0 ? r->tail : pos;
-    }
-    return r->tail;
-}
-
 static int put_group(struct restoring *r, uint32_t number)
 {
     const struct sq_image_group *g = &r->image->groups[number];
@@ -260,7 +246,7 @@ static int put_group(struct restoring *r, uint32_t number)
         return sq_fail(-EBADMSG, "the policy of group %u makes no sense", number);
     sq_ring_read_as(&ring, number);
     struct sq_delivery_shm *d = &ring.group->delivery;
-    uint64_t pos = place_of(r, attr->finished_id);
+    uint64_t pos = r->cursors[number];
     ring.group->known_tail_pos = pos;
     sq_store(&ring.group->finished_id, attr->finished_id);
     sq_store(&ring.group->cursor_pos, pos);

@@ -12,7 +12,7 @@
 #define SQ_SHM_DIR       "/dev/shm"
 #define SQ_NAME_LONGEST  SHMQ_NAME_LONGEST
 #define SQ_CAPACITY_MOST ((uint64_t)1 << 40)
-#define SQ_PENDING_MOST  (1u << 26)
+#define SQ_PENDING_MOST  SQ_ENTRIES_MOST
 
 /* A mapped segment.  Everything here is this process's own. */
 struct sq_segment {

@@ -10,13 +10,6 @@ TSAN_TESTS := many wait worker call
 SYNC_TESTS := cond wait plain many lease topic fd space roles worker call
 VALGRIND_TESTS := plain many attr ring stats send byid
 
-# run-tests BUILD NAMES: each test of its own, all of them, then the verdict.
-define run-tests
-@failed=; for t in $(2); do \
-    $(TEST_PREFIX) $(1)/tests/test_$$t || failed="$$failed $$t"; \
-done; test -z "$$failed" || { echo "failed:$$failed"; exit 1; }
-endef
-
 ALL_TESTS := $(patsubst tests/test_%.c,%,$(wildcard tests/test_*.c))
 
 .PHONY: check deps check-build check-unit check-tools check-examples check-layers \
@@ -32,7 +25,7 @@ deps:
 tests: $(TESTS)
 
 tests-run: tests
-	$(call run-tests,$(BUILD),$(or $(ONLY),$(ALL_TESTS)))
+	@TEST_PREFIX="$(TEST_PREFIX)" sh tests/run_tests.sh $(BUILD) $(or $(ONLY),$(ALL_TESTS))
 
 check-build: all tests
 
@@ -42,6 +35,7 @@ check-tools: all
 	bash tests/tools.sh $(BUILD)
 	bash tests/tools_delivery.sh $(BUILD)
 	bash tests/tools_work.sh $(BUILD)
+	bash tests/tools_files.sh $(BUILD)
 
 check-examples: all
 	BUILD=$(BUILD) CC="$(CC)" bash tests/examples.sh

@@ -15,6 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "queue.h"
+
 static int descriptors_before;
 
 const char *helper_name(const char *suffix)
@@ -190,6 +192,54 @@ void helper_finish(shmq_t *q)
 {
     assert_int_equal(shmq_close(q), 0);
     assert_int_equal(shmq_unlink(helper_name("a")), 0);
+}
+
+/* --- time ------------------------------------------------------------------ */
+
+struct sleepers {
+    const struct sq_group_shm *joined; /* or NULL */
+    struct sq_cond_shm *cond;
+};
+
+static struct sleepers sleepers_of(shmq_t *q, enum helper_sleepers who)
+{
+    struct sq_group_shm *g = q->segment.ring.group;
+
+    if (who == HELPER_JOINERS)
+        return (struct sleepers){g, &g->done};
+    return (struct sleepers){
+        NULL, sq_side_cond(q, who == HELPER_PRODUCERS ? SQ_ROLE_PRODUCER : SQ_ROLE_CONSUMER)};
+}
+
+static bool are_announced(void *sleepers)
+{
+    struct sleepers *s = sleepers;
+
+    return sq_cond_has_sleepers(s->cond) &&
+           (s->joined == NULL || (sq_load(&s->joined->mode) & SQ_GROUP_JOINED) != 0);
+}
+
+void helper_expect_wake(shmq_t *q, enum helper_sleepers who)
+{
+    struct sleepers s = sleepers_of(q, who);
+
+    assert_true(helper_await(are_announced, &s));
+    sq_store(&s.cond->waker_cpu, 0);
+}
+
+bool helper_has_woken(shmq_t *q, enum helper_sleepers who)
+{
+    return sq_load(&sleepers_of(q, who).cond->waker_cpu) != 0;
+}
+
+bool helper_in_time(bool (*attempt)(void *arg), void *arg)
+{
+    enum { ATTEMPTS = 3 };
+
+    for (int i = 0; i < ATTEMPTS; i++)
+        if (attempt(arg))
+            return true;
+    return false;
 }
 
 struct shmq_attr helper_attr(uint64_t capacity_bytes)

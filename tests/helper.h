@@ -50,6 +50,26 @@ bool helper_consumer_sleeps(void *queue); /* a get sleeps on this shmq_t */
 bool helper_producer_sleeps(void *queue);
 bool helper_is_stopped(void *pid); /* a pid_t *: the process is stopped */
 
+/*
+ * Whether an operation wakes those who sleep, told by the wake itself and not by how
+ * soon they go on: they look around each second anyway, and a busy machine is late.
+ * The first awaits a sleeper, or one about to be, and forgets earlier wakes.
+ */
+enum helper_sleepers { HELPER_CONSUMERS, HELPER_PRODUCERS, HELPER_JOINERS };
+void helper_expect_wake(shmq_t *q, enum helper_sleepers who);
+bool helper_has_woken(shmq_t *q, enum helper_sleepers who);
+
+/*
+ * What is on time on an idle machine may be late on a busy one, now and then: whether
+ * one of three attempts said that it was in time.
+ */
+bool helper_in_time(bool (*attempt)(void *arg), void *arg);
+
+/* Delays and lives that are to last longer than a few calls take, even on a busy
+ * machine; and when they are over. */
+#define HELPER_SOON_NS  SHMQ_MS(250)
+#define HELPER_AFTER_NS SHMQ_MS(270)
+
 /* Open or fail the test. */
 shmq_t *helper_open(const char *name, int flags, const struct shmq_attr *attr);
 

@@ -29,18 +29,37 @@ clang_sanitizes()
     echo 'int main(void) { return 0; }' | clang -fsanitize=address -x c - -o /dev/null
 }
 
-need libcmocka-dev compiles cmocka.h
-need pkg-config command -v pkg-config
-need liblz4-dev compiles lz4.h
-need valgrind command -v valgrind
-need clang command -v clang
-need musl-tools command -v musl-gcc
-need mandoc command -v mandoc
-need spin command -v spin
-if command -v clang >/dev/null 2>&1 && ! clang_sanitizes; then
-    version=$(clang -dumpversion | cut -d. -f1)
-    missing="$missing libclang-rt-$version-dev"
-fi
+look()
+{
+    missing=
+    need libcmocka-dev compiles cmocka.h
+    need pkg-config command -v pkg-config
+    need liblz4-dev compiles lz4.h
+    need valgrind command -v valgrind
+    need clang command -v clang
+    need musl-tools command -v musl-gcc
+    need mandoc command -v mandoc
+    need spin command -v spin
+    # Only clang itself says which version's this is.
+    if command -v clang >/dev/null 2>&1; then
+        version=$(clang -dumpversion | cut -d. -f1)
+        need "libclang-rt-$version-dev" clang_sanitizes
+    fi
+}
+
+# The lists of packages may be there and old, or not there at all.
+install()
+{
+    # shellcheck disable=SC2086 # both are made of words
+    set -- $sudo env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120
+    # shellcheck disable=SC2086
+    {
+        "$@" install -y --no-install-recommends $missing ||
+            { "$@" update && "$@" install -y --no-install-recommends $missing; }
+    } >/dev/null 2>&1 </dev/null
+}
+
+look
 [ -z "$missing" ] && exit 0
 
 sudo=
@@ -48,13 +67,14 @@ if [ "$(id -u)" != 0 ]; then
     sudo -n true 2>/dev/null && sudo="sudo -n" || sudo=no
 fi
 if [ "$sudo" != no ] && command -v apt-get >/dev/null; then
-    # shellcheck disable=SC2086 # both are made of words
-    if { $sudo apt-get install -y --no-install-recommends $missing ||
-         { $sudo apt-get update && $sudo apt-get install -y --no-install-recommends $missing; }
-       } >/dev/null 2>&1 </dev/null; then
-        echo "installed:$missing"
-        exit 0
-    fi
+    # Once more for what only shows when the first are there.
+    for pass in 1 2; do
+        wanted=$missing
+        install || break
+        echo "installed:$wanted"
+        look
+        [ -z "$missing" ] && exit 0
+    done
 fi
 echo "make check needs these Debian packages; install them first:$missing" >&2
 exit 1

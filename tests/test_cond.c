@@ -93,7 +93,7 @@ static void in_its_time(void **state)
         int64_t begun_ns = helper_now_ns();
         assert_int_equal(sleep_for(s, timeouts_ns[i]), -ETIMEDOUT);
         int64_t took_ns = helper_now_ns() - begun_ns;
-        assert_true(took_ns >= timeouts_ns[i] && took_ns < SHMQ_MS(500));
+        assert_true(took_ns >= timeouts_ns[i] && took_ns < SHMQ_SEC(5));
     }
     munmap(s, sizeof(*s));
 }

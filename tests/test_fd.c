@@ -128,30 +128,33 @@ static void follows_all_that_changes_it(void **state)
 }
 
 /* What comes with time, while nobody calls anything. */
-static void follows_the_time(void **state)
+static bool follow_the_time(void *unused)
 {
     struct shmq_attr attr = helper_attr(65536);
     struct shmq_msg msg = SHMQ_MSG_INIT;
+    int64_t longest_ns = 0;
 
-    (void)state;
-    attr.policy.lease_ns = SHMQ_MS(60);
+    (void)unused;
+    attr.policy.lease_ns = HELPER_SOON_NS;
     shmq_t *q = helper_create(&attr);
     int fd = fd_of(q);
-    msg.delay_ns = SHMQ_MS(60);
+    msg.delay_ns = HELPER_SOON_NS;
     for (int round = 0; round < 2; round++) {
         int64_t begun_ns = helper_now_ns();
         assert_int_equal(shmq_send(q, &msg, SHMQ_NOWAIT), 0);
         assert_false(readable(fd, 0));
         assert_true(readable(fd, 5000));
-        assert_true(helper_now_ns() - begun_ns >= SHMQ_MS(60));
-        assert_true(helper_now_ns() - begun_ns < SHMQ_MS(500));
+        int64_t took_ns = helper_now_ns() - begun_ns;
+        assert_true(took_ns >= HELPER_SOON_NS);
+        longest_ns = took_ns > longest_ns ? took_ns : longest_ns;
         struct shmq_msg late = helper_receive(q);
         assert_false(readable(fd, 0));
         begun_ns = helper_now_ns();
         assert_true(readable(fd, 5000)); /* the lease is over */
-        assert_true(helper_now_ns() - begun_ns < SHMQ_MS(500));
+        took_ns = helper_now_ns() - begun_ns;
+        longest_ns = took_ns > longest_ns ? took_ns : longest_ns;
         late = helper_receive(q);
-        assert_int_equal(shmq_nack(q, &late, SHMQ_MS(60), 0), 0);
+        assert_int_equal(shmq_nack(q, &late, HELPER_SOON_NS, 0), 0);
         assert_false(readable(fd, 0));
         assert_true(readable(fd, 5000));
         late = helper_receive(q);
@@ -159,6 +162,13 @@ static void follows_the_time(void **state)
         assert_false(readable(fd, 100));
     }
     helper_finish(q);
+    return longest_ns < HELPER_SOON_NS + SHMQ_MS(250);
+}
+
+static void follows_the_time(void **state)
+{
+    (void)state;
+    assert_true(helper_in_time(follow_the_time, NULL));
 }
 
 static void with_epoll(void **state)
@@ -339,7 +349,7 @@ static void a_consumer_is_killed(void **state)
     helper_kill(child);
     int64_t begun_ns = helper_now_ns();
     assert_true(readable(fd, 5000));
-    assert_true(helper_now_ns() - begun_ns < SHMQ_MS(1500));
+    assert_true(helper_now_ns() - begun_ns < SHMQ_SEC(4));
     assert_true(helper_takes(q, "x"));
     helper_finish(q);
 }
@@ -483,8 +493,11 @@ static int put_later(void *q)
     return put_one(q);
 }
 
-static void any_of(unsigned count)
+static bool any_of(void *number)
 {
+    unsigned count = *(unsigned *)number;
+    int64_t longest_ns = 0;
+
     create_several(count);
     assert_int_equal(shmq_wait_any(several, count, SHMQ_NOWAIT), -EAGAIN);
     int64_t begun_ns = helper_now_ns();
@@ -495,25 +508,31 @@ static void any_of(unsigned count)
         pid_t child = helper_fork(put_later, several[which[i]]);
         begun_ns = helper_now_ns();
         assert_int_equal(shmq_wait_any(several, count, SHMQ_SEC(5)), which[i]);
-        assert_true(helper_now_ns() - begun_ns < SHMQ_MS(800));
+        int64_t took_ns = helper_now_ns() - begun_ns;
+        longest_ns = took_ns > longest_ns ? took_ns : longest_ns;
         /* It has taken nothing. */
         assert_int_equal(shmq_wait_any(several, count, SHMQ_NOWAIT), which[i]);
         assert_true(helper_takes(several[which[i]], "x"));
         assert_int_equal(helper_wait(child), 0);
     }
     finish_several(count);
+    return longest_ns < SHMQ_MS(800);
 }
 
 static void any_of_3(void **state)
 {
+    unsigned count = 3;
+
     (void)state;
-    any_of(3);
+    assert_true(helper_in_time(any_of, &count));
 }
 
 static void any_of_128(void **state)
 {
+    unsigned count = 128;
+
     (void)state;
-    any_of(128);
+    assert_true(helper_in_time(any_of, &count));
 }
 
 static void any_of_too_many(void **state)
@@ -532,18 +551,28 @@ static void any_of_too_many(void **state)
 }
 
 /* What becomes due, or comes back, counts as well. */
-static void any_by_time(void **state)
+static bool any_by_delay(void *unused)
 {
     struct shmq_msg msg = SHMQ_MSG_INIT;
 
-    (void)state;
+    (void)unused;
     create_several(3);
-    msg.delay_ns = SHMQ_MS(60);
+    msg.delay_ns = HELPER_SOON_NS;
     assert_int_equal(shmq_send(several[1], &msg, SHMQ_NOWAIT), 0);
     assert_int_equal(shmq_wait_any(several, 3, SHMQ_NOWAIT), -EAGAIN);
     int64_t begun_ns = helper_now_ns();
     assert_int_equal(shmq_wait_any(several, 3, SHMQ_SEC(5)), 1);
-    assert_true(helper_now_ns() - begun_ns < SHMQ_MS(500));
+    int64_t took_ns = helper_now_ns() - begun_ns;
+    finish_several(3);
+    return took_ns < HELPER_SOON_NS + SHMQ_MS(250);
+}
+
+static void any_by_time(void **state)
+{
+    (void)state;
+    assert_true(helper_in_time(any_by_delay, NULL));
+    create_several(3);
+    helper_send(several[1], "x");
     assert_int_equal(shmq_pause(several[1]), 0);
     assert_int_equal(shmq_wait_any(several, 3, SHMQ_MS(20)), -ETIMEDOUT);
     assert_int_equal(shmq_resume(several[1]), 0);
@@ -551,9 +580,9 @@ static void any_by_time(void **state)
     assert_true(helper_await(helper_is_stopped, &child));
     assert_int_equal(shmq_wait_any(several, 3, SHMQ_MS(20)), -ETIMEDOUT);
     helper_kill(child);
-    begun_ns = helper_now_ns();
+    int64_t begun_ns = helper_now_ns();
     assert_int_equal(shmq_wait_any(several, 3, SHMQ_SEC(5)), 1);
-    assert_true(helper_now_ns() - begun_ns < SHMQ_MS(1500));
+    assert_true(helper_now_ns() - begun_ns < SHMQ_SEC(4));
     finish_several(3);
 }
 
@@ -573,7 +602,7 @@ static void any_removed(void **state)
     int64_t begun_ns = helper_now_ns();
     assert_int_equal(shmq_unlink(helper_name("q1")), 0);
     assert_int_equal(helper_wait(child), 0);
-    assert_true(helper_now_ns() - begun_ns < SHMQ_MS(1500));
+    assert_true(helper_now_ns() - begun_ns < SHMQ_SEC(4));
     finish_several(count);
 }
 
@@ -599,12 +628,16 @@ static bool all_sleep(void *q)
     return helper_stats(q).sleeping_consumers == 3;
 }
 
-/* A wake that one did not need reaches another: each takes one, and none sleeps on. */
+/* A wake that one did not need reaches another: each takes one, and none sleeps on until
+ * it looks around by itself.  Now and then the machine is late. */
 static void wakes_are_passed_on(void **state)
 {
+    enum { ROUNDS = 20, LATE_MOST = 4 };
+    int late = 0;
+
     (void)state;
     create_several(3);
-    for (int round = 0; round < 20; round++) {
+    for (int round = 0; round < ROUNDS; round++) {
         pid_t children[3];
         for (int i = 0; i < 3; i++)
             children[i] = helper_fork(take_one_of, NULL);
@@ -615,8 +648,9 @@ static void wakes_are_passed_on(void **state)
             helper_send(several[i], "x");
         for (int i = 0; i < 3; i++)
             assert_int_equal(helper_wait(children[i]), 0);
-        assert_true(helper_now_ns() - begun_ns < SHMQ_MS(700));
+        late += helper_now_ns() - begun_ns > SHMQ_MS(200);
     }
+    assert_in_range(late, 0, LATE_MOST);
     finish_several(3);
 }
 

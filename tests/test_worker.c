@@ -3,6 +3,7 @@
  */
 #include "helper.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -357,18 +358,25 @@ static void lease_ends_at_the_limit(void **state)
     helper_finish(q);
 }
 
-static void lease_is_renewed(void **state)
+/* On a machine that is busy enough it is not, which is right. */
+static bool renew_lease(void *unused)
 {
-    struct shmq_policy policy = {.lease_ns = SHMQ_MS(90)};
+    struct shmq_policy policy = {.lease_ns = SHMQ_MS(500)};
     struct scene *s = make_scene();
 
-    (void)state;
-    s->takes_ns = SHMQ_MS(500);
+    (void)unused;
+    s->takes_ns = SHMQ_MS(1300);
     struct shmq_group_stats stats = run_one(s, &policy, 0, NULL);
-    assert_int_equal(s->handled, 1);
+    bool kept = s->handled == 1 && stats.lost_lease_count == 0;
     assert_int_equal(stats.acked_count, 1);
-    assert_int_equal(stats.lost_lease_count, 0);
     free(s);
+    return kept;
+}
+
+static void lease_is_renewed(void **state)
+{
+    (void)state;
+    assert_true(helper_in_time(renew_lease, NULL));
 }
 
 /* --- stopping ---------------------------------------------------------------------- */
@@ -384,9 +392,26 @@ static void idle_worker_stops_soon(void **state)
     assert_int_equal(helper_stats(q).sleeping_consumers, 1);
     int64_t before_ns = helper_now_ns();
     assert_int_equal(shmq_worker_stop(worker, SHMQ_NOWAIT), 0);
-    assert_true(helper_now_ns() - before_ns < SHMQ_MS(500));
+    assert_true(helper_now_ns() - before_ns < SHMQ_SEC(5));
     free(s);
     helper_finish(q);
+}
+
+static int count_threads(void)
+{
+    DIR *dir = opendir("/proc/self/task");
+    int n = 0;
+
+    assert_non_null(dir);
+    while (readdir(dir) != NULL)
+        n++;
+    closedir(dir);
+    return n;
+}
+
+static bool are_fewer_threads(void *count)
+{
+    return count_threads() < *(int *)count;
 }
 
 static void stop_waits_for_handlers(void **state)
@@ -400,11 +425,12 @@ static void stop_waits_for_handlers(void **state)
     assert_int_equal(shmq_put(q, "x", 1, SHMQ_NOWAIT), 0);
     assert_true(helper_await(runs, s));
     assert_int_equal(shmq_worker_stop(worker, -2), -EINVAL);
+    int threads = count_threads();
     int64_t before_ns = helper_now_ns();
     assert_int_equal(shmq_worker_stop(worker, SHMQ_MS(50)), -ETIMEDOUT);
     assert_true(helper_now_ns() - before_ns >= SHMQ_MS(50));
-    assert_true(helper_now_ns() - before_ns < SHMQ_SEC(2));
-    nap(SHMQ_MS(150)); /* longer than a thread may still be receiving */
+    assert_true(helper_now_ns() - before_ns < SHMQ_SEC(5));
+    assert_true(helper_await(are_fewer_threads, &threads)); /* the other was receiving still */
     assert_int_equal(shmq_put(q, "y", 1, SHMQ_NOWAIT), 0);
     nap(SHMQ_MS(50));
     assert_int_equal(s->handled, 1); /* nothing more is received */
@@ -487,7 +513,7 @@ static void removed_queue_is_no_spin(void **state)
     assert_true(cpu_ns() - before_ns < SHMQ_MS(100));
     before_ns = helper_now_ns();
     assert_int_equal(shmq_worker_stop(worker, SHMQ_FOREVER), 0);
-    assert_true(helper_now_ns() - before_ns < SHMQ_MS(500));
+    assert_true(helper_now_ns() - before_ns < SHMQ_SEC(5));
     assert_int_equal(shmq_close(q), 0);
     free(s);
 }
@@ -521,7 +547,7 @@ static void killed_worker_loses_nothing(void **state)
     int64_t before_ns = helper_now_ns();
     shmq_worker_t *worker = start(q, s, 2, 0, NULL);
     assert_true(helper_await(all_finished, q));
-    assert_true(helper_now_ns() - before_ns < SHMQ_SEC(2));
+    assert_true(helper_now_ns() - before_ns < SHMQ_SEC(5));
     assert_int_equal(s->attempts, 2);
     assert_int_equal(shmq_worker_stop(worker, SHMQ_FOREVER), 0);
     free(s);

@@ -118,7 +118,7 @@ test_times() {
 
     queue times
     "$shmq" put "$q" late -d 1h
-    "$shmq" put "$q" later -d 0.3
+    "$shmq" put "$q" later -d 1.5
     expect 'a delayed message is not there' 1 '' '' "$shmq" get "$q" --timeout 0
     check 'but counted' group_has "$q" '' delayed 2
     check 'browse shows it so' browsed "[m['state'] for m in v] == ['delayed'] * 2 and

@@ -19,6 +19,8 @@ static const char help[] =
     "  shmq purge NAME                  remove all messages\n"
     "  shmq ls [-l | --json]            list the queues\n"
     "  shmq rm NAME ...                 remove queues\n"
+    "  shmq save NAME FILE              write all that a queue holds to a file\n"
+    "  shmq load FILE [--name NAME]     make a queue of it\n"
     "\n"
     "Messages that are not finished:\n"
     "  shmq browse NAME [OPTION ...]    show them, with all that they have\n"
@@ -54,6 +56,8 @@ static const struct {
     {"purge", cmd_purge},
     {"ls", cmd_ls},
     {"rm", cmd_rm},
+    {"save", cmd_save},
+    {"load", cmd_load},
     {"browse", cmd_browse},
     {"find", cmd_find},
     {"update", cmd_update},

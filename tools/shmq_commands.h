@@ -12,6 +12,8 @@ int cmd_peek(int argc, char **argv);
 int cmd_purge(int argc, char **argv);
 int cmd_ls(int argc, char **argv);
 int cmd_rm(int argc, char **argv);
+int cmd_save(int argc, char **argv);
+int cmd_load(int argc, char **argv);
 int cmd_browse(int argc, char **argv);
 int cmd_find(int argc, char **argv);
 int cmd_update(int argc, char **argv);

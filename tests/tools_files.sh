@@ -1,0 +1,49 @@
+#!/bin/bash
+# tools_files.sh - tests of shmq save and load: bash tests/tools_files.sh BUILD
+# shellcheck source=tests/tools_lib.sh
+. "$(dirname "$0")/tools_lib.sh"
+
+test_round() {
+    local q=$self.round again=$self.again
+
+    check 'create' "$shmq" create "$q" --order priority --pending 64
+    check 'put one' "$shmq" put "$q" low -p 1
+    check 'put another' "$shmq" put "$q" high -p 9 -k key -H colour=blue
+    check 'put a late one' "$shmq" put "$q" late -d 1h
+    check 'save' "$shmq" save "$q" "$dir/file"
+    check 'save again' "$shmq" save "$q" "$dir/file"
+    check 'nothing is left beside' sh -c "! ls '$dir'/file.tmp-* 2>/dev/null"
+    check 'only the owner reads it' test "$(command stat -c %a "$dir/file")" = 600
+    check 'load' "$shmq" load "$dir/file" --name "$again"
+    check 'in order' test "$("$shmq" get "$again" -n 2 | tr '\n' ' ')" = 'high low '
+    check 'the late one is there' sh -c "'$shmq' browse '$again' | grep -q delayed"
+    check 'rm' "$shmq" rm "$q" "$again"
+    check 'load by its own name' "$shmq" load "$dir/file"
+    check 'all of it' test "$("$shmq" get "$q" -n 2 | tr '\n' ' ')" = 'high low '
+    expect 'it is there' 3 '' 'there is a queue' "$shmq" load "$dir/file"
+    check 'rm' "$shmq" rm "$q"
+}
+
+test_wrong() {
+    local q=$self.wrong
+
+    check 'create' "$shmq" create "$q"
+    echo mine >"$dir/letter"
+    expect 'no other file' 3 '' 'not a file of shmq' "$shmq" save "$q" "$dir/letter"
+    check 'it is as it was' grep -qx mine "$dir/letter"
+    expect 'no queue of it' 3 '' 'not a file of shmq' "$shmq" load "$dir/letter"
+    expect 'no folder' 3 '' 'No such file' "$shmq" save "$q" "$dir/nowhere/file"
+    expect 'no file' 3 '' 'No such file' "$shmq" load "$dir/nothing"
+    expect 'no queue' 3 '' 'no such queue' "$shmq" save "$self.none" "$dir/file"
+    expect 'arguments' 2 '' 'FILE' "$shmq" save "$q"
+    expect 'arguments' 2 '' 'FILE' "$shmq" load
+    check 'save' "$shmq" save "$q" "$dir/file2"
+    truncate -s 5000 "$dir/file2"
+    check 'rm' "$shmq" rm "$q"
+    expect 'cut off' 3 '' 'base is complete' "$shmq" load "$dir/file2"
+    expect 'so it made none' 3 '' 'no such queue' "$shmq" get "$q" --timeout 0
+}
+
+test_round
+test_wrong
+verdict
