@@ -119,7 +119,7 @@ enum shmq_lag {
 enum shmq_journal {
     SHMQ_JOURNAL_NONE = 0,     /* nothing: the file is a snapshot */
     SHMQ_JOURNAL_OS = 1,       /* what it did: that outlives all processes, not the machine */
-    SHMQ_JOURNAL_INTERVAL = 2, /* nothing: every save_ns what is new is written, and synced */
+    SHMQ_JOURNAL_INTERVAL = 2, /* -ENOTSUP yet: every save_ns what is new, synced */
     SHMQ_JOURNAL_ALWAYS = 3,   /* what it did, and waits until it is on the disk: it outlives
                                   a crash of the machine, too */
 };
