@@ -115,6 +115,15 @@ enum shmq_lag {
     SHMQ_LAG_DROP = 2,    /* it loses its oldest messages; they are counted */
 };
 
+/* What a call writes to the queue's file (attr.snapshot) before it returns, see "files". */
+enum shmq_journal {
+    SHMQ_JOURNAL_NONE = 0,     /* nothing: the file is a snapshot */
+    SHMQ_JOURNAL_OS = 1,       /* what it did: that outlives all processes, not the machine */
+    SHMQ_JOURNAL_INTERVAL = 2, /* -ENOTSUP yet: every save_ns what is new, synced */
+    SHMQ_JOURNAL_ALWAYS = 3,   /* what it did, and waits until it is on the disk: it outlives
+                                  a crash of the machine, too */
+};
+
 #define SHMQ_NAME_LONGEST  200 /* of a queue */
 #define SHMQ_GROUP_LONGEST 63  /* of a group */
 
@@ -166,14 +175,17 @@ struct shmq_attr {
                                    without liblz4 */
     uint32_t kind;              /* set by shmq_attr_of(): SHMQ_TOPIC, SHMQ_UNIQUE; to
                                    open with, a flag of shmq_open() says so and this is 0 */
-    uint32_t save_at_end;       /* 1: saved when the last handle is closed */
+    uint32_t reserved;          /* 0 */
     struct shmq_policy policy;  /* of the queue's own group, and of groups that
                                    bring none */
-    const char *snapshot;       /* the file that keeps the contents (shmq_save()); NULL:
-                                   none.  A relative path is made absolute.  From
-                                   shmq_attr_of(): valid while the handle is open */
-    int64_t save_ns;            /* saved so often, if something has changed; 0: not */
-    uint64_t save_changes;      /* saved when so much was put and finished; 0: not */
+    const char *snapshot;       /* path of the queue's file, see "files" below; NULL:
+                                   none.  From shmq_attr_of() it is valid as long as
+                                   the handle is open */
+    int64_t save_ns;            /* save so often, if anything has changed; 0: not by time;
+                                   at least 1 ms */
+    uint64_t save_changes;      /* save after so many puts; 0: not by number */
+    uint32_t save_at_end;       /* 1: save when the last handle closes */
+    uint32_t journal;           /* enum shmq_journal */
 };
 
 #define SHMQ_ATTR_INIT                                                                             \
@@ -190,13 +202,6 @@ struct shmq_attr {
  * attributes hold and `attr`, which must make sense, is ignored; it is refused with -EACCES when it
  * belongs to a user who is neither the caller nor root (somebody may have
  * planted it; open without SHMQ_CREATE to use it knowingly).
- *
- * With attr->snapshot a queue that does not exist is made of that file, if there is one,
- * with the attributes that the file has.  Where a queue exists, the file does not matter.
- * With save_ns or save_changes each process has a thread (with all signals blocked) for each
- * such handle; one of them saves, another takes over when it dies.  Trouble with the file
- * then shows in shmq_file_stats(), and the queue goes on.  What is only to be saved by calls
- * needs neither.  Besides the errors below: those of shmq_load().
  *
  * SHMQ_SOLE_PRODUCER and SHMQ_SOLE_CONSUMER claim their side at once, and for
  * the life of the handle; when the holder dies the next one can claim it.  A topic,
@@ -229,6 +234,104 @@ SHMQ_API int shmq_unlink(const char *name);
 
 /* The attributes in force, rounded as they were; attr->size must be set. */
 SHMQ_API int shmq_attr_of(shmq_t *q, struct shmq_attr *attr);
+
+/* --- files ------------------------------------------------------------- */
+
+/*
+ * A queue lives in memory, and with attr.snapshot in a file as well, which brings it back
+ * after the machine went down: all messages that were not finished, with their ids, times,
+ * keys, headers and deliveries; the groups, where they stood; what was leased waits again.
+ * Delays and times to live go on meanwhile.
+ *
+ * shmq_open() with SHMQ_CREATE and attr.snapshot: if there is the queue, it holds (and its
+ * own file, if any).  If there is none, but the file, the queue is made from that, with the
+ * attributes that it had, but for how it is saved, which `attr` says.  If there is neither,
+ * both are made.  Of processes that come at once one does it.  A relative path is taken
+ * from the caller's working directory, once.  Besides shmq_open()'s errors: -EPROTO the
+ * path leads to something else (a symbolic link, a folder, a file that is not shmq's or of
+ * another format); -EBADMSG the file is damaged; -EBUSY it is another queue's, or
+ * others still have this queue open, which was removed; -EACCES it is another
+ * user's; and what writing says: -ENOSPC, -EROFS, -ENAMETOOLONG, ...  Nothing is touched then.
+ *
+ * Nobody waits while the queue is saved, but producers may find less room for a moment:
+ * what is being copied is not written over.  A file is replaced whole, by one that was put
+ * on the disk before; a crash leaves the old one or the new one.  What comes in while it is
+ * written may be in it or not; a message that was put before the call is, unless it
+ * was finished meanwhile.
+ *
+ * If the file cannot be written later on (disk full, folder gone, ...), the queue goes on
+ * in memory and the file stays as it was; shmq_file_stats() tells.  A process that cannot
+ * open the file uses the queue without it.  A queue is only saved by processes of the user
+ * that made it, or if root did.
+ *
+ * With attr.journal the file is a journal: what is new is appended to it, and it is
+ * rewritten whole only once most of it is about messages that are finished.  In modes OS
+ * and ALWAYS a message that was put is in the file when the put returns, and what was
+ * handed out by shmq_get() or acknowledged, given back, rejected, purged or removed is
+ * noted there when that call returns; ALWAYS also waits for the disk, one sync serving all
+ * who wait, and longer than the call's timeout if need be.  What shmq_receive() hands out
+ * is not: it is handed out again after a restart, and counts as delivered once more only if
+ * anything was written of its group since.  Errors then, of all these calls: -ENOSPC, -EFBIG,
+ * -EIO, -EDQUOT, -ENOENT the file was removed, ...  A put has then done nothing; but for
+ * -EIO from the sync itself, when the message is there and perhaps not on the disk.
+ * shmq_get() hands out its message all the same (a sync's failure apart); an acknowledgement
+ * holds, but is perhaps forgotten in a restart.  What could not be written is, with what is
+ * written next.  After a sync has failed nothing more is appended until the file was
+ * rewritten: shmq_save(q, NULL).  Ignore SIGXFSZ if the process has a limit on file sizes.
+ *
+ * shmq_unlink() removes the queue, not the file: a queue created anew has what the file
+ * had.  To begin with none, remove the file too.
+ */
+
+/*
+ * Save the queue to `path`, or if that is NULL to its own file.  Another file must not be
+ * there yet, or be one of this queue's.  Blocks for as long as writing takes, and up to
+ * 30 s for another process that is saving.  Errors: -EINVAL the queue has no file; -EBUSY
+ * the file is another queue's, or a sole consumer of another process has messages leased;
+ * -EPROTO, -EACCES as above; -ETIMEDOUT, -EINTR; -EBADMSG; what writing says.
+ */
+SHMQ_API int shmq_save(shmq_t *q, const char *path);
+
+/*
+ * Create queue `name` (NULL: the name in the file) from a file, with the attributes it
+ * had.  The queue is not kept in the file from then on; shmq_open() with attr.snapshot does
+ * that.  A queue in use can be loaded under another name, as it was last saved.  Errors:
+ * -EEXIST there is such a queue; -ENOENT no file; -EBUSY a queue is just being created from
+ * it; -EPROTO, -EBADMSG, -EACCES as above; -ENOSPC /dev/shm has no room.
+ */
+SHMQ_API int shmq_load(const char *name, const char *path);
+
+/*
+ * Wait until what was put up to message `id` (0: all that was put), and what is written of
+ * groups, is on the disk.  -EINVAL the queue has no journal; -ETIMEDOUT somebody else's sync
+ * took too long (one's own is waited for); -EIO and others, what writing says.
+ */
+SHMQ_API int shmq_sync(shmq_t *q, uint64_t id, int64_t timeout_ns);
+
+/* How a queue's file is. */
+struct shmq_file_stats {
+    size_t size;          /* sizeof(struct shmq_file_stats), set by the caller */
+    char path[1024];      /* "": the queue has no file, and all else is 0 */
+    int32_t error;        /* errno of the last try to save or open it; 0: all is well */
+    uint32_t save_at_end; /* as in struct shmq_attr, and the next two */
+    int64_t save_ns;
+    uint64_t save_changes;
+    int64_t failed_ns;    /* since when there is that error, CLOCK_MONOTONIC */
+    int64_t saved_age_ns; /* how long ago it was saved */
+    uint64_t saved_id;    /* the last message that it knows */
+    uint64_t lag;         /* how many were put since */
+    uint64_t stale;       /* 1: something has changed since */
+    uint64_t generation;  /* counts how often it was replaced */
+    uint64_t file_bytes;
+    uint32_t journal;      /* enum shmq_journal; and of that, since the queue was made: */
+    uint32_t reserved;
+    uint64_t write_count;  /* frames appended */
+    uint64_t sync_count;   /* calls of fdatasync() */
+    uint64_t synced_bytes; /* of file_bytes, on the disk */
+};
+
+/* Fill in *stats; stats->size must be set.  Takes no lock and never blocks. */
+SHMQ_API int shmq_file_stats(shmq_t *q, struct shmq_file_stats *stats);
 
 /* --- plain calls ------------------------------------------------------- */
 
@@ -789,56 +892,6 @@ SHMQ_API int shmq_worker_start(shmq_t *g, shmq_handler handler, const struct shm
  * do not interrupt it.
  */
 SHMQ_API int shmq_worker_stop(shmq_worker_t *worker, int64_t timeout_ns);
-
-/* --- files --------------------------------------------------------------- */
-
-/*
- * Write all that the queue holds to the file `path` (NULL: the queue's own, which
- * attr.snapshot names), which is replaced: the file there
- * is the old one or the whole new one, whoever dies, and on the disk when the call
- * returns.  Messages with all that goes along, groups with their places, what is delayed,
- * leased or parked, attempts, the next id.  Nobody is stopped: producers may have to wait
- * for room that has not been written yet.  Each group is saved as it was at some moment of
- * the call, and every message whose put had returned before.
- *
- * The file has mode 0600, and so has PATH.tmp beside it, which is where it is written
- * first.  Blocks for as long as writing takes, and until another call that saves the same
- * queue is done.  Needs memory for the groups' entries, and 1 MiB.
- *
- * Errors: -EEXIST a file that is not this queue's is there; -ELOOP a symbolic link is;
- * -EBUSY somebody else writes there, or a sole consumer of another handle has messages in
- * hand; -ENOSPC, -EROFS, -EACCES, -EIO and whatever writing files may say, when the old file
- * is as it was; -EINTR; -ENOMEM.
- */
-SHMQ_API int shmq_save(shmq_t *q, const char *path);
-
-/*
- * Make a queue of such a file, with the attributes that it had; `name` may be another than
- * it had, NULL: the same.  No process ever sees it half made.  Messages have their ids, and
- * ids go on from there; what was leased waits again, with its attempts counted; delays and
- * lives have gone on by CLOCK_REALTIME; a topic's groups are at their places.
- * Blocks for as long as reading takes, and needs memory for the whole file.
- *
- * Errors: -EEXIST there is such a queue; -EPROTO no file of shmq's, or of another format;
- * -EBADMSG it is damaged (the detail says where), and no queue was made; -ELOOP; -ENOENT,
- * -EACCES and so on; -ENOSPC /dev/shm has no room; -ENOMEM.
- */
-SHMQ_API int shmq_load(const char *name, const char *path);
-
-/* How it is with the queue's own file. */
-struct shmq_file_stats {
-    size_t size;        /* sizeof(struct shmq_file_stats), set by the caller */
-    char path[1024];    /* "": it has none */
-    int64_t saved_ns;   /* when it was last saved, CLOCK_REALTIME; 0: not since it was made */
-    uint64_t saved_id;  /* messages with this id and later ones are not in the file */
-    uint64_t lag_count; /* what was put and finished since */
-    int64_t failed_ns;  /* since when saving fails, CLOCK_REALTIME; 0: it does not */
-    int error;          /* why, a negative errno value */
-    uint32_t kept;      /* 1: a thread that lives sees to it */
-};
-
-/* Takes no lock, never blocks. */
-SHMQ_API int shmq_file_stats(shmq_t *q, struct shmq_file_stats *stats);
 
 /* --- state ------------------------------------------------------------- */
 

@@ -89,6 +89,7 @@ static int take_slot(struct sq_segment *s, struct sq_attachment *a, uint32_t i, 
     slot->pid = (int32_t)getpid();
     slot->flags = flags & (SHMQ_SOLE_PRODUCER | SHMQ_SOLE_CONSUMER);
     slot->attached_ns = sq_clock_ns();
+    sq_store(&slot->closing, 0);
     read_command(slot->command);
     raise_touched(s, i + 1);
     sq_store_release(&slot->state, SQ_SLOT_USED);

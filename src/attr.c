@@ -36,6 +36,11 @@ int sq_segment_path(const char *name, struct sq_path *path)
     return 0;
 }
 
+const char *sq_segment_name(const struct sq_path *path)
+{
+    return path->text + sizeof(SQ_SHM_DIR "/shmq.") - 1;
+}
+
 static uint64_t round_capacity(uint64_t bytes)
 {
     uint64_t capacity = (uint64_t)sysconf(_SC_PAGESIZE);
@@ -59,20 +64,8 @@ static int copy_attr(const struct shmq_attr *given, struct shmq_attr *attr)
         memcpy(attr, given, given->size < sizeof(*attr) ? given->size : sizeof(*attr));
     }
     attr->size = sizeof(*attr);
-    return 0;
-}
-
-/* What has to do with a file, and where that is. */
-static int check_file(const struct shmq_attr *attr)
-{
-    if (attr->save_at_end > 1 || attr->save_ns < 0)
-        return sq_fail(-EINVAL, "save_at_end %u is not 0 or 1, or save_ns %lld is negative",
-                       attr->save_at_end, (long long)attr->save_ns);
-    if (attr->snapshot == NULL && (attr->save_at_end != 0 || attr->save_ns != 0 ||
-                                   attr->save_changes != 0))
-        return sq_fail(-EINVAL, "save_ns, save_changes and save_at_end want a snapshot");
-    if (attr->snapshot != NULL && attr->snapshot[0] == '\0')
-        return sq_fail(-EINVAL, "the snapshot's path is empty");
+    if (attr->reserved != 0)
+        return sq_fail(-EINVAL, "attr.reserved is set");
     return 0;
 }
 
@@ -162,12 +155,32 @@ int sq_segment_policy(const struct shmq_policy *given, struct shmq_policy *polic
     return rc;
 }
 
+static int check_file(const struct shmq_attr *attr)
+{
+    if (attr->snapshot == NULL &&
+        (attr->save_ns != 0 || attr->save_changes != 0 || attr->save_at_end != 0))
+        return sq_fail(-EINVAL, "%s says when to save, and snapshot is NULL",
+                       attr->save_ns != 0        ? "save_ns"
+                       : attr->save_changes != 0 ? "save_changes"
+                                                 : "save_at_end");
+    if (attr->save_ns < 0 || (attr->save_ns != 0 && attr->save_ns < SHMQ_MS(1)))
+        return sq_fail(-EINVAL, "save_ns %lld is less than a millisecond",
+                       (long long)attr->save_ns);
+    if (attr->journal > SHMQ_JOURNAL_ALWAYS)
+        return sq_fail(-EINVAL, "journal %u is none of enum shmq_journal", attr->journal);
+    if (attr->journal != SHMQ_JOURNAL_NONE && attr->snapshot == NULL)
+        return sq_fail(-EINVAL, "there is to be a journal, and snapshot is NULL");
+    if (attr->journal == SHMQ_JOURNAL_INTERVAL)
+        return sq_fail(-ENOTSUP, "SHMQ_JOURNAL_INTERVAL is not there yet");
+    if (attr->save_at_end > 1)
+        return sq_fail(-EINVAL, "save_at_end is %u, neither 0 nor 1", attr->save_at_end);
+    return 0;
+}
+
 int sq_segment_attr(const struct shmq_attr *given, int flags, struct shmq_attr *attr)
 {
     int rc = copy_attr(given, attr);
 
-    if (rc == 0)
-        rc = check_file(attr);
     if (rc == 0)
         rc = check_sizes(attr);
     if (rc < 0)
@@ -180,7 +193,9 @@ int sq_segment_attr(const struct shmq_attr *given, int flags, struct shmq_attr *
         return sq_fail(-EINVAL,
                        "mode %#o must be permission bits with read and write for the owner",
                        attr->mode);
-    rc = check_kind(flags, attr);
+    rc = check_file(attr);
+    if (rc == 0)
+        rc = check_kind(flags, attr);
     if (rc == 0)
         rc = check_pending(attr);
     if (rc == 0)

@@ -15,6 +15,7 @@
 
 #include "compress.h"
 #include "error.h"
+#include "flush.h"
 
 enum {
     OWN_HEADERS = 10,
@@ -46,6 +47,11 @@ static const char *const reason_texts[] = {
     [SHMQ_REASON_ATTEMPTS] = "out of attempts",
     [SHMQ_REASON_EXPIRED] = "its time to live was over",
 };
+
+static const char *own_name(const struct shmq *q)
+{
+    return q->forkable.path.text + sizeof("/dev/shm/shmq.") - 1;
+}
 
 static void add(struct letter *l, const char *name, const char *value)
 {
@@ -82,7 +88,7 @@ static void compose(struct letter *l, const struct shmq *q, uint32_t last_owner,
     add_number(l, "shmq-id", (int64_t)l->view.id);
     add_number(l, "shmq-pid", slot != NULL ? slot->pid : 0);
     add(l, "shmq-error", text);
-    add(l, "shmq-queue", sq_queue_name(q));
+    add(l, "shmq-queue", own_name(q));
     add(l, "shmq-group", l->group);
     add(l, "shmq-command", l->command);
     while (l->count < HEADERS_MOST &&
@@ -97,10 +103,10 @@ static shmq_t *open_dead_letter(struct shmq *q, const char *name)
 {
     struct shmq_attr attr = SHMQ_ATTR_INIT;
 
-    if (strcmp(name, sq_queue_name(q)) == 0)
+    if (strcmp(name, own_name(q)) == 0)
         return NULL;
     /* Who has been removed without a word takes letters still, which nobody would get. */
-    if (q->dead_letter != NULL && strcmp(sq_queue_name(q->dead_letter), name) == 0 &&
+    if (q->dead_letter != NULL && strcmp(own_name(q->dead_letter), name) == 0 &&
         !sq_segment_is_gone(&q->dead_letter->segment))
         return q->dead_letter;
     shmq_close(q->dead_letter);
@@ -236,9 +242,10 @@ static int bury(struct shmq *q, struct letter *l, const struct sq_lease *lease, 
     rc = enter(q);
     if (rc < 0)
         return rc;
-    rc = sq_group_buried(ring, lease, sent, sq_clock_ns());
+    struct sq_promise promise = {0};
+    rc = sq_journal_settled(q, sq_group_buried(ring, lease, sent, sq_clock_ns()), &promise);
     sq_leave(q, SQ_ROLE_CONSUMER);
-    return rc;
+    return rc < 0 ? rc : sq_flush_promise(q, &promise);
 }
 
 int sq_bury(struct shmq *q, struct sq_lease *lease, uint32_t last_owner, const char *text)

@@ -9,6 +9,7 @@
 #include "compress.h"
 #include "consume.h"
 #include "error.h"
+#include "flush.h"
 #include "keys.h"
 #include "room.h"
 #include "token.h"
@@ -291,6 +292,7 @@ static int take_away(const struct sq_ring *ring, const struct sought *s)
 int shmq_remove(shmq_t *q, uint64_t id)
 {
     struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(1));
+    struct sq_promise promise = {0};
     struct sought s = {.id = id};
     uint64_t entered;
     int rc = sq_make_ready_attached(q, &deadline);
@@ -302,6 +304,8 @@ int shmq_remove(shmq_t *q, uint64_t id)
     rc = sq_enter_groups(q, &entered, &deadline);
     if (rc == 0) {
         rc = seek_everywhere(&q->segment.ring, entered, &s);
+        if (rc == 0 && sq_journal_writes(q))
+            rc = sq_journal_remove(q, id, &promise);
         if (rc == 0)
             rc = take_away(&q->segment.ring, &s);
         sq_leave_groups(q, entered);
@@ -310,13 +314,14 @@ int shmq_remove(shmq_t *q, uint64_t id)
     wake_groups(q, s.has);
     if (!q->groupless)
         sq_consume_wake(q, 1);
-    return (int)not_found(id, rc);
+    return rc < 0 ? (int)not_found(id, rc) : sq_flush_promise(q, &promise);
 }
 
 /* P with room, all groups' sides: append the message anew with another payload. */
-static int append_update(const struct sq_ring *ring, const struct sought *s, const void *data,
-                         size_t length)
+static int append_update(struct shmq *q, const struct sought *s, const void *data, size_t length,
+                         struct sq_promise *promise)
 {
+    const struct sq_ring *ring = &q->segment.ring;
     uint64_t tail = sq_load(&ring->producer->tail_pos);
     uint32_t tag = (s->view.tag & SQ_RECORD_EXTENDED) | SQ_RECORD_COPY;
     uint32_t extension = (tag & SQ_RECORD_EXTENDED) == 0
@@ -332,6 +337,10 @@ static int append_update(const struct sq_ring *ring, const struct sought *s, con
     }
     if (length > 0)
         memcpy(to + extension, data, length);
+    if (sq_journal_writes(q))
+        rc = sq_journal_update(q, tail, tail + sq_record_bytes(extension + length), s->id, promise);
+    if (rc < 0)
+        return rc;
     sq_ring_publish(ring, tail + sq_record_bytes(extension + length),
                     sq_load(&ring->producer->next_id), length);
     sq_record_move(ring, s->view.pos, tail); /* it is true */
@@ -366,7 +375,8 @@ static void pass_update(const struct sq_ring *ring, uint64_t entered, uint64_t f
 
 /* P with room for `need`.  1: more is needed, *need says how much. */
 static int try_update(struct shmq *q, struct sought *s, const void *data, size_t length,
-                      struct sq_need *need, struct sq_deadline *deadline)
+                      struct sq_need *need, struct sq_promise *promise,
+                      struct sq_deadline *deadline)
 {
     const struct sq_ring *ring = &q->segment.ring;
     uint64_t entered, tail = sq_load(&ring->producer->tail_pos);
@@ -385,7 +395,7 @@ static int try_update(struct shmq *q, struct sought *s, const void *data, size_t
         else if (bytes > need->bytes)
             rc = 1;
         else
-            rc = append_update(ring, s, data, length);
+            rc = append_update(q, s, data, length, promise);
         if (rc == 0)
             pass_update(ring, entered, tail);
         need->bytes = bytes;
@@ -399,6 +409,7 @@ int shmq_update(shmq_t *q, uint64_t id, const void *data, size_t length, int64_t
     struct sq_deadline deadline = sq_deadline_in(timeout_ns);
     const struct sq_ring *ring = &q->segment.ring;
     struct sq_need need = {sq_record_bytes(length), 0};
+    struct sq_promise promise = {0};
     struct sought s = {.id = id};
     int rc = sq_check_timeout(timeout_ns);
 
@@ -412,9 +423,9 @@ int shmq_update(shmq_t *q, uint64_t id, const void *data, size_t length, int64_t
         rc = sq_put_enter(q, ring, need, &deadline);
         if (rc < 0)
             return rc;
-        rc = try_update(q, &s, data, length, &need, &deadline);
+        rc = try_update(q, &s, data, length, &need, &promise, &deadline);
         sq_leave(q, SQ_ROLE_PRODUCER);
         sq_put_wake(q, 0);
     } while (rc == 1);
-    return (int)not_found(id, rc);
+    return rc < 0 ? (int)not_found(id, rc) : sq_flush_promise(q, &promise);
 }

@@ -1,276 +1,380 @@
 /*
  * file.c - see file.h.
  *
- * A file is written whole under another name beside the one that it replaces, synced, and
- * renamed; then the folder is synced.  Whoever dies on the way leaves the old file and
- * perhaps the other name, which the next one takes over: its writer holds a lock on it, which
- * death frees.
+ * Crash rule.  A new file is written under a name of its own, PATH.tmp-RANDOM, and put on
+ * the disk before it gets the path, and the folder after that; so the path names the old
+ * file or the new one, whole.  While it is written its byte 0 is locked alone: one that
+ * nobody has locked was left by the dead, and the next who writes removes it.
  */
 #include "file.h"
 
+#include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
-#include "clock.h"
 #include "error.h"
 
-/* Open to read, if it is a regular file and no symbolic link. */
-static int open_regular(const char *path, struct stat *st)
+enum { BUFFER_BYTES = 4 << 20, TRIES = 100 };
+
+static const char temporary_mark[] = ".tmp-";
+
+/* --- paths ------------------------------------------------------------------ */
+
+/* Where the last part of a path begins. */
+static const char *last_part(const char *path)
 {
-    /* O_NONBLOCK: do not wait for the other end of a FIFO. */
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    const char *slash = strrchr(path, '/');
+
+    return slash == NULL ? path : slash + 1;
+}
+
+/* The folder of an absolute path. */
+static void folder_of(const struct sq_file_path *path, struct sq_file_path *folder)
+{
+    size_t bytes = (size_t)(last_part(path->text) - path->text);
+
+    *folder = *path;
+    folder->text[bytes > 1 ? bytes - 1 : bytes] = '\0';
+}
+
+int sq_file_path(struct sq_file_path *path, const char *given)
+{
+    const char *name = given == NULL ? "" : last_part(given);
+    struct sq_file_path folder = {"."};
+
+    if (name[0] == '\0' || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+        return sq_fail(-EINVAL, "no path of a file: '%s'", given == NULL ? "" : given);
+    size_t bytes = (size_t)(name - given);
+    if (bytes >= sizeof(folder.text))
+        return sq_fail(-ENAMETOOLONG, "a path of %zu bytes", strlen(given));
+    if (bytes > 0) {
+        memcpy(folder.text, given, bytes);
+        folder.text[bytes] = '\0';
+    }
+    char *real = realpath(folder.text, NULL);
+    if (real == NULL)
+        return sq_fail(-errno, "cannot find the folder %s", folder.text);
+    int n = snprintf(path->text, sizeof(path->text), "%s/%s", strcmp(real, "/") == 0 ? "" : real,
+                     name);
+    free(real);
+    /* Room for what is put behind it while it is written. */
+    if (n < 0 || (size_t)n + sizeof(temporary_mark) + 16 > sizeof(path->text))
+        return sq_fail(-ENAMETOOLONG, "the path has %d bytes; it can have %zu", n,
+                       sizeof(path->text) - sizeof(temporary_mark) - 16);
+    return 0;
+}
+
+/* --- locks ------------------------------------------------------------------- */
+
+static int lock_file(int fd, short type)
+{
+    struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_start = 0, .l_len = 1};
+
+    if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
+        return 0;
+    return errno == EACCES ? -EAGAIN : -errno;
+}
+
+/* The lock was not to be had: -EAGAIN somebody has it alone, -EBUSY others share it. */
+static int who_has_it(int fd, short type)
+{
+    struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_start = 0, .l_len = 1};
+
+    if (fcntl(fd, F_OFD_GETLK, &lock) != 0 || lock.l_type != F_RDLCK)
+        return -EAGAIN;
+    return -EBUSY;
+}
+
+int sq_file_share(int fd)
+{
+    int rc = lock_file(fd, F_RDLCK);
+
+    return rc < 0 ? sq_fail(rc, "cannot share the lock of the file") : 0;
+}
+
+bool sq_file_is_at(int fd, const struct sq_file_path *path)
+{
+    struct stat ours, theirs;
+
+    return fstat(fd, &ours) == 0 && lstat(path->text, &theirs) == 0 &&
+           ours.st_ino == theirs.st_ino && ours.st_dev == theirs.st_dev;
+}
+
+static int check(int fd, const struct sq_file_path *path)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) != 0)
+        return sq_fail(-errno, "cannot look at %s", path->text);
+    if (!S_ISREG(st.st_mode))
+        return sq_fail(-EPROTO, "%s is not a regular file", path->text);
+    if (st.st_uid != geteuid() && st.st_uid != 0)
+        return sq_fail(-EACCES, "%s belongs to user %u", path->text, (unsigned)st.st_uid);
+    return 0;
+}
+
+static int open_file(const struct sq_file_path *path, enum sq_file_lock lock)
+{
+    /* O_NONBLOCK: not to wait for the other end of a FIFO. */
+    int access = lock == SQ_FILE_ALONE ? O_RDWR : O_RDONLY;
+    int fd = open(path->text, access | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 
     if (fd < 0 && errno == ELOOP)
-        return sq_fail(-ELOOP, "%s is a symbolic link", path);
+        return sq_fail(-EPROTO, "%s is a symbolic link", path->text);
+    if (fd < 0 && (errno == EISDIR || errno == ENXIO))
+        return sq_fail(-EPROTO, "%s is not a regular file", path->text);
     if (fd < 0)
-        return sq_fail(-errno, "cannot open %s", path);
-    if (fstat(fd, st) == 0 && S_ISREG(st->st_mode))
-        return fd;
-    close(fd);
-    return sq_fail(-EPROTO, "%s is not a regular file", path);
+        return sq_fail(-errno, "cannot open %s", path->text);
+    int rc = check(fd, path);
+    if (rc < 0) {
+        close(fd);
+        return rc;
+    }
+    return fd;
 }
 
-/* `bytes` from `off` on, or up to the end.  How many, or a negative errno. */
-static ssize_t read_at(int fd, void *to, size_t bytes, uint64_t off)
+int sq_file_open(const struct sq_file_path *path, enum sq_file_lock lock)
 {
-    size_t done = 0;
+    short type = lock == SQ_FILE_ALONE ? F_WRLCK : F_RDLCK;
 
-    while (done < bytes) {
-        ssize_t n = pread(fd, (char *)to + done, bytes - done, (off_t)(off + done));
+    for (int tries = 0; tries < TRIES; tries++) {
+        int fd = open_file(path, lock);
+        if (fd < 0)
+            return fd;
+        int rc = lock_file(fd, type);
+        if (rc == -EAGAIN)
+            rc = who_has_it(fd, type);
+        if (rc == 0 && sq_file_is_at(fd, path))
+            return fd;
+        close(fd);
+        if (rc == -EBUSY)
+            return sq_fail(rc, "others are attached to the queue of %s", path->text);
+        if (rc < 0)
+            return sq_fail(rc, "%s is locked: a queue is being created from it", path->text);
+    }
+    return sq_fail(-EAGAIN, "%s is replaced again and again", path->text);
+}
+
+/* --- reading ------------------------------------------------------------------ */
+
+int sq_file_read(int fd, struct sq_file_bytes *bytes)
+{
+    struct stat st;
+    uint64_t got = 0;
+
+    *bytes = (struct sq_file_bytes){0};
+    if (fstat(fd, &st) != 0)
+        return sq_fail(-errno, "cannot tell the size of the file");
+    if (st.st_size <= 0)
+        return 0;
+    void *memory = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED)
+        return sq_fail(-ENOMEM, "no memory for the %lld bytes of the file", (long long)st.st_size);
+    *bytes = (struct sq_file_bytes){memory, 0, (uint64_t)st.st_size};
+    while (got < bytes->mapped) {
+        ssize_t n = pread(fd, (char *)memory + got, (size_t)(bytes->mapped - got), (off_t)got);
         if (n < 0 && errno == EINTR)
             continue;
-        if (n < 0)
-            return -errno;
-        if (n == 0)
-            break;
-        done += (size_t)n;
-    }
-    return (ssize_t)done;
-}
-
-int sq_file_read(const char *path, void **bytes, uint64_t *size)
-{
-    struct stat st;
-    int fd = open_regular(path, &st);
-
-    *bytes = NULL;
-    *size = 0;
-    if (fd < 0)
-        return fd;
-    size_t room = (size_t)st.st_size;
-    void *memory = malloc(room > 0 ? room : 1);
-    ssize_t n = memory == NULL ? -ENOMEM : read_at(fd, memory, room, 0);
-    close(fd);
-    if (n < 0) {
-        free(memory);
-        return sq_fail((int)n, "cannot read the %zu bytes of %s", room, path);
-    }
-    *bytes = memory;
-    *size = (uint64_t)n;
-    return 0;
-}
-
-/* --- what is to be replaced ------------------------------------------------- */
-
-/* Nothing, or an older file of the same queue.  Else somebody mistook the name. */
-static int check_target(const char *path, const char *name)
-{
-    struct sq_file_header h;
-    struct stat st;
-    int fd = open_regular(path, &st);
-
-    if (fd == -ENOENT)
-        return 0;
-    if (fd < 0)
-        return fd;
-    ssize_t n = read_at(fd, &h, sizeof(h), 0);
-    close(fd);
-    if (n < 0)
-        return sq_fail((int)n, "cannot read %s", path);
-    if (n < (ssize_t)sizeof(h) || memcmp(h.magic, SQ_FILE_MAGIC, sizeof(h.magic)) != 0)
-        return sq_fail(-EEXIST, "%s is there, and not a file of shmq's", path);
-    if (strncmp(h.queue, name, sizeof(h.queue)) != 0)
-        return sq_fail(-EEXIST, "%s is there, and of another queue: %.*s", path,
-                       (int)sizeof(h.queue), h.queue);
-    return 0;
-}
-
-/* Whether the name still means the file that is open. */
-static bool is_named(int fd, const char *path)
-{
-    struct stat open_one, named;
-
-    return fstat(fd, &open_one) == 0 && lstat(path, &named) == 0 &&
-           open_one.st_ino == named.st_ino && open_one.st_dev == named.st_dev;
-}
-
-/* Have the other name for us alone: a descriptor, or why not. */
-static int open_beside(const char *path)
-{
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-
-    for (;;) {
-        int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
-        if (fd < 0)
-            return sq_fail(-errno, "cannot make %s", path);
-        if (fcntl(fd, F_OFD_SETLK, &lock) != 0) {
-            close(fd);
-            return sq_fail(-EBUSY, "somebody else writes %s just now", path);
-        }
-        /* Who had it before us may have renamed it, or removed it, meanwhile. */
-        if (is_named(fd, path)) {
-            if (fchmod(fd, 0600) == 0 && ftruncate(fd, 0) == 0)
-                return fd;
+        if (n < 0) {
             int error = errno;
-            close(fd);
-            return sq_fail(-error, "cannot empty %s", path);
+            sq_file_free(bytes);
+            return sq_fail(-error, "cannot read the file at %llu", (unsigned long long)got);
         }
-        close(fd);
+        if (n == 0)
+            break; /* it was truncated just now */
+        got += (uint64_t)n;
     }
-}
-
-static int open_folder(const char *path)
-{
-    char copy[SQ_FILE_PATH_LONGEST + 1];
-
-    strcpy(copy, path);
-    int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return fd >= 0 ? fd : sq_fail(-errno, "cannot open the folder of %s", path);
-}
-
-/* --- writing ------------------------------------------------------------------ */
-
-int sq_file_begin(struct sq_writer *w, const char *path, const char *name)
-{
-    *w = (struct sq_writer){.fd = -1, .folder = -1};
-    if (path == NULL || path[0] == '\0' || strlen(path) > SQ_FILE_PATH_LONGEST)
-        return sq_fail(-EINVAL, "a file's path has 1 to %d bytes", SQ_FILE_PATH_LONGEST);
-    strcpy(w->path, path);
-    snprintf(w->beside, sizeof(w->beside), "%s.tmp", path);
-    int rc = check_target(path, name);
-    if (rc < 0)
-        return rc;
-    if (getrandom(&w->salt, sizeof(w->salt), 0) != (ssize_t)sizeof(w->salt))
-        return sq_fail(-errno, "no random number");
-    w->folder = open_folder(path);
-    if (w->folder < 0)
-        return w->folder;
-    w->fd = open_beside(w->beside);
-    if (w->fd < 0) {
-        close(w->folder);
-        return w->fd;
-    }
+    bytes->size = got;
     return 0;
 }
 
-static int write_all(struct sq_writer *w, struct iovec *parts, int count)
+void sq_file_free(struct sq_file_bytes *bytes)
 {
-    while (count > 0) {
-        if (parts->iov_len == 0) {
-            parts++;
-            count--;
-            continue;
-        }
-        ssize_t n = pwritev(w->fd, parts, count, (off_t)w->off);
+    if (bytes->bytes != NULL)
+        munmap(bytes->bytes, (size_t)bytes->mapped);
+    *bytes = (struct sq_file_bytes){0};
+}
+
+/* --- writing ------------------------------------------------------------------- */
+
+int sq_file_write_at(int fd, const void *data, size_t bytes, uint64_t off)
+{
+    const char *from = data;
+
+    while (bytes > 0) {
+        ssize_t n = pwrite(fd, from, bytes, (off_t)off);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
-            return sq_fail(n < 0 ? -errno : -EIO, "cannot write %s (at offset %llu)", w->beside,
-                           (unsigned long long)w->off);
-        w->off += (uint64_t)n;
-        for (size_t left = (size_t)n; left > 0;) {
-            size_t step = left < parts->iov_len ? left : parts->iov_len;
-            parts->iov_base = (char *)parts->iov_base + step;
-            parts->iov_len -= step;
-            left -= step;
-            if (parts->iov_len == 0) {
-                parts++;
-                count--;
-            }
-        }
+            return sq_fail(n < 0 ? -errno : -EIO, "cannot write %zu bytes at %llu of the file",
+                           bytes, (unsigned long long)off);
+        from += n;
+        off += (uint64_t)n;
+        bytes -= (size_t)n;
     }
     return 0;
 }
 
-int sq_file_write_header(struct sq_writer *w, struct sq_file_header *header)
+/* Remove what those who died writing have left beside `path`. */
+static void remove_left(const struct sq_file_path *path)
 {
-    static const unsigned char zeros[SQ_FILE_HEADER_BYTES];
+    const char *name = last_part(path->text);
+    struct sq_file_path folder;
+    size_t bytes = strlen(name);
+    struct dirent *entry;
 
-    header->salt = w->salt;
-    header->written_ns = sq_clock_read(CLOCK_REALTIME);
-    sq_file_header_seal(header);
-    struct iovec parts[] = {{header, sizeof(*header)},
-                            {(void *)(uintptr_t)zeros, sizeof(zeros) - sizeof(*header)}};
-    return write_all(w, parts, 2);
+    folder_of(path, &folder);
+    DIR *dir = opendir(folder.text);
+    while (dir != NULL && (entry = readdir(dir)) != NULL) {
+        if (strncmp(entry->d_name, name, bytes) != 0 ||
+            strncmp(entry->d_name + bytes, temporary_mark, sizeof(temporary_mark) - 1) != 0)
+            continue;
+        int fd = openat(dirfd(dir), entry->d_name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+        if (fd < 0)
+            continue;
+        if (check(fd, path) == 0 && lock_file(fd, F_WRLCK) == 0)
+            unlinkat(dirfd(dir), entry->d_name, 0);
+        close(fd);
+    }
+    if (dir != NULL)
+        closedir(dir);
 }
 
-int sq_file_write(struct sq_writer *w, enum sq_frame_kind kind, const struct sq_piece *pieces,
-                  unsigned count)
+/* Make a file beside `path`, locked alone.  The descriptor or a negative errno. */
+static int make_temporary(struct sq_file_path *temporary, const struct sq_file_path *path)
 {
-    static const unsigned char zeros[SQ_FRAME_ALIGN];
-    struct iovec parts[SQ_PIECES_MOST + 2];
-    struct sq_frame frame;
+    for (int tries = 0; tries < TRIES; tries++) {
+        uint64_t random = 0;
+        struct stat st;
+        if (getrandom(&random, sizeof(random), 0) < 0)
+            random = (uint64_t)getpid() << 32 ^ (uint64_t)sq_clock_ns();
+        size_t bytes = strlen(path->text);
+        *temporary = *path;
+        snprintf(temporary->text + bytes, sizeof(temporary->text) - bytes, "%s%016llx",
+                 temporary_mark, (unsigned long long)random);
+        int fd = open(temporary->text, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (fd < 0 && errno == EEXIST)
+            continue;
+        if (fd < 0)
+            return sq_fail(-errno, "cannot make a file beside %s", path->text);
+        /* Who removes what was left may have been faster than our lock. */
+        if (lock_file(fd, F_WRLCK) == 0 && fstat(fd, &st) == 0 && st.st_nlink > 0)
+            return fd;
+        close(fd);
+        unlink(temporary->text);
+    }
+    return sq_fail(-EAGAIN, "cannot lock a file beside %s", path->text);
+}
 
-    sq_frame_make(&frame, w->salt, kind, w->number + 1, 0, pieces, count);
-    parts[0] = (struct iovec){&frame, sizeof(frame)};
-    for (unsigned i = 0; i < count; i++)
-        parts[i + 1] = (struct iovec){(void *)(uintptr_t)pieces[i].data, pieces[i].bytes};
-    parts[count + 1] =
-        (struct iovec){(void *)(uintptr_t)zeros, sq_frame_padding(frame.bytes)};
-    int rc = write_all(w, parts, (int)count + 2);
+int sq_file_begin(struct sq_file_out *out, const struct sq_file_path *path)
+{
+    *out = (struct sq_file_out){.fd = -1, .path = *path};
+    out->buffer = malloc(BUFFER_BYTES);
+    if (out->buffer == NULL)
+        return sq_fail(-ENOMEM, "no memory to write the file");
+    remove_left(path);
+    out->fd = make_temporary(&out->temporary, path);
+    if (out->fd < 0) {
+        int rc = out->fd;
+        out->temporary.text[0] = '\0';
+        sq_file_abandon(out);
+        return rc;
+    }
+    return 0;
+}
+
+int sq_file_flush(struct sq_file_out *out)
+{
+    int rc = sq_file_write_at(out->fd, out->buffer, out->used, out->off - out->used);
+
     if (rc == 0)
-        w->number++;
+        out->used = 0;
     return rc;
 }
 
-int sq_file_end(struct sq_writer *w)
+int sq_file_put(struct sq_file_out *out, const void *data, size_t bytes)
 {
+    const unsigned char *from = data;
     int rc = 0;
 
-    if (fdatasync(w->fd) != 0)
-        rc = sq_fail(-errno, "cannot sync %s", w->beside);
-    else if (rename(w->beside, w->path) != 0)
-        rc = sq_fail(-errno, "cannot rename %s", w->beside);
-    else if (fsync(w->folder) != 0)
-        rc = sq_fail(-errno, "cannot sync the folder of %s", w->path);
-    if (rc < 0 && is_named(w->fd, w->beside))
-        unlink(w->beside);
-    close(w->folder);
-    close(w->fd); /* and with it goes the lock */
+    while (bytes > 0 && rc == 0) {
+        size_t n = BUFFER_BYTES - out->used < bytes ? BUFFER_BYTES - out->used : bytes;
+        memcpy(out->buffer + out->used, from, n);
+        out->used += n;
+        out->off += n;
+        from += n;
+        bytes -= n;
+        if (out->used == BUFFER_BYTES)
+            rc = sq_file_flush(out);
+    }
     return rc;
 }
 
-void sq_file_abandon(struct sq_writer *w)
+/* So that the new name is on the disk. */
+static int sync_folder(const struct sq_file_path *path)
 {
-    unlink(w->beside); /* ours, by the lock */
-    close(w->folder);
-    close(w->fd);
+    struct sq_file_path folder;
+
+    folder_of(path, &folder);
+    int fd = open(folder.text, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int rc = fd < 0 || fsync(fd) != 0 ? -errno : 0;
+    if (fd >= 0)
+        close(fd);
+    /* A folder that we may write to but not read: nothing to be done about it. */
+    return rc == -EACCES || rc == -EINVAL ? 0 : rc;
 }
 
-/* --- keeping others from it ------------------------------------------------------- */
-
-int sq_file_hold(const char *path)
+/* Give it the path. */
+static int take_path(struct sq_file_out *out, enum sq_file_end end)
 {
-    char beside[SQ_FILE_PATH_LONGEST + 8];
-
-    if (strlen(path) > SQ_FILE_PATH_LONGEST)
-        return sq_fail(-EINVAL, "a file's path has 1 to %d bytes", SQ_FILE_PATH_LONGEST);
-    snprintf(beside, sizeof(beside), "%s.tmp", path);
-    return open_beside(beside);
+    if (end == SQ_FILE_NEW) {
+        if (link(out->temporary.text, out->path.text) != 0)
+            return sq_fail(-errno, "cannot make %s", out->path.text);
+        unlink(out->temporary.text);
+    } else {
+        int rc = sq_file_share(out->fd);
+        if (rc < 0)
+            return rc;
+        if (rename(out->temporary.text, out->path.text) != 0)
+            return sq_fail(-errno, "cannot put a new file in the place of %s", out->path.text);
+    }
+    out->temporary.text[0] = '\0';
+    int rc = sync_folder(&out->path);
+    return rc < 0 ? sq_fail(rc, "cannot put the folder of %s on the disk", out->path.text) : 0;
 }
 
-void sq_file_release(const char *path, int fd)
+int sq_file_finish(struct sq_file_out *out, enum sq_file_end end)
 {
-    char beside[SQ_FILE_PATH_LONGEST + 8];
+    int rc = sq_file_flush(out);
 
-    snprintf(beside, sizeof(beside), "%s.tmp", path);
-    unlink(beside);
-    close(fd);
+    if (rc == 0 && fdatasync(out->fd) != 0)
+        rc = sq_fail(-errno, "cannot put the file on the disk");
+    if (rc == 0)
+        rc = take_path(out, end);
+    if (rc == 0) {
+        rc = out->fd;
+        out->fd = -1;
+    }
+    sq_file_abandon(out);
+    return rc;
+}
+
+void sq_file_abandon(struct sq_file_out *out)
+{
+    if (out->temporary.text[0] != '\0')
+        unlink(out->temporary.text);
+    if (out->fd >= 0)
+        close(out->fd);
+    free(out->buffer);
+    out->temporary.text[0] = '\0';
+    out->fd = -1;
+    out->buffer = NULL;
 }

@@ -1,58 +1,89 @@
 /*
- * file.h - files of frames on disk: replaced whole, or read whole.
+ * file.h - files on the disk: opened with care, locked, replaced whole.
+ *
+ * One file serves one queue at a time.  Byte 0 is locked as OFD locks are: shared by all
+ * handles that are attached to the queue, alone by who creates a queue from it.  A file is
+ * replaced by renaming one beside it, so a lock counts only while the path still names the
+ * file that was locked.
  */
 #ifndef SQ_FILE_H
 #define SQ_FILE_H
 
-#include <sys/types.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
-#include "frame.h"
+#include "layout.h"
 
-#define SQ_FILE_PATH_LONGEST 1023
+/* An absolute path. */
+struct sq_file_path {
+    char text[SQ_FILE_PATH_BYTES];
+};
 
-/* A file being written, beside the one that it will replace. */
-struct sq_writer {
-    int fd;
-    int folder;    /* where both are */
-    char path[SQ_FILE_PATH_LONGEST + 1];
-    char beside[SQ_FILE_PATH_LONGEST + 8]; /* path.tmp */
-    uint64_t salt;
-    uint64_t number; /* of the last frame */
-    uint64_t off;    /* where the next one goes */
+/* Make `given` absolute, so that it means the same to every process.  0; -EINVAL;
+ * -ENAMETOOLONG; -ENOENT no such folder. */
+int sq_file_path(struct sq_file_path *path, const char *given);
+
+enum sq_file_lock {
+    SQ_FILE_SHARED,
+    SQ_FILE_ALONE,
 };
 
 /*
- * Begin a file that is to replace `path`, if there is one: a regular file of ours that
- * holds queue `name` too.  0; -EEXIST it is something else; -EBUSY somebody else writes
- * there just now; -ELOOP a symbolic link; -EACCES, -EROFS, -ENOSPC and so on.  Nothing is
- * seen of it under `path` before sq_file_end().
+ * Open the file for reading (and, to have it alone, writing) and lock it.  The descriptor,
+ * or: -ENOENT; -EPROTO a symbolic link, or no regular file; -EACCES another user's;
+ * -EBUSY others are attached to its queue; -EAGAIN somebody has it alone, who creates a
+ * queue from it.
  */
-int sq_file_begin(struct sq_writer *writer, const char *path, const char *name);
+int sq_file_open(const struct sq_file_path *path, enum sq_file_lock lock);
 
-/* The header; first. */
-int sq_file_write_header(struct sq_writer *writer, struct sq_file_header *header);
+/* The lock that one has alone is shared from now on. */
+int sq_file_share(int fd);
 
-/* A frame.  0, or what writing said: the detail names the path. */
-int sq_file_write(struct sq_writer *writer, enum sq_frame_kind kind, const struct sq_piece *pieces,
-                  unsigned count);
+/* Whether the path still names the file that `fd` is of. */
+bool sq_file_is_at(int fd, const struct sq_file_path *path);
 
-/* It is complete: on the disk, and then under its name for good.  0, or it is abandoned. */
-int sq_file_end(struct sq_writer *writer);
+/* A file's bytes in memory of our own: whoever truncates it cannot hurt us. */
+struct sq_file_bytes {
+    void *bytes;
+    uint64_t size;
+    uint64_t mapped;
+};
 
-/* Leave no trace of it. */
-void sq_file_abandon(struct sq_writer *writer);
+int sq_file_read(int fd, struct sq_file_bytes *bytes);
+void sq_file_free(struct sq_file_bytes *bytes);
 
-/*
- * Keep others from replacing `path`.  A descriptor for sq_file_release(); errors as
- * sq_file_begin().
- */
-int sq_file_hold(const char *path);
-void sq_file_release(const char *path, int fd);
+/* Write all of it at `off`, whatever is written at a time.  0 or a negative errno. */
+int sq_file_write_at(int fd, const void *data, size_t bytes, uint64_t off);
 
-/*
- * Read a whole file into memory, to be freed.  Not mapped: who cuts it off meanwhile could
- * kill us.  0; -ELOOP; -EPROTO no regular file; and what open() and read() say.
- */
-int sq_file_read(const char *path, void **bytes, uint64_t *size);
+/* --- a new file in the place of the old one ------------------------------- */
+
+struct sq_file_out {
+    int fd;
+    uint64_t off; /* where what comes next goes */
+    unsigned char *buffer;
+    size_t used;
+    struct sq_file_path path;
+    struct sq_file_path temporary; /* beside it; "": none */
+};
+
+/* Begin a file that is to replace `path`; what others left of such is removed. */
+int sq_file_begin(struct sq_file_out *out, const struct sq_file_path *path);
+int sq_file_put(struct sq_file_out *out, const void *data, size_t bytes);
+
+/* Write what is left in memory. */
+int sq_file_flush(struct sq_file_out *out);
+
+enum sq_file_end {
+    SQ_FILE_REPLACE, /* in the place of what is there; the lock is shared then */
+    SQ_FILE_NEW,     /* -EEXIST if something is there; one has it alone then */
+};
+
+/* On the disk with it, and to its path.  The descriptor, or a negative errno and it is
+ * abandoned. */
+int sq_file_finish(struct sq_file_out *out, enum sq_file_end end);
+
+/* Remove it.  (Also after sq_file_finish(): nothing.) */
+void sq_file_abandon(struct sq_file_out *out);
 
 #endif

@@ -80,8 +80,10 @@ struct sq_frame {
 
 enum sq_frame_kind {
     SQ_FRAME_SESSION = 1, /* struct sq_frame_session: of the times that follow */
-    SQ_FRAME_QUEUE = 2,   /* struct sq_frame_queue */
-    SQ_FRAME_GROUP = 3,   /* struct sq_frame_group: there is this group, with no entries */
+    SQ_FRAME_QUEUE = 2,   /* struct sq_frame_queue: what was put from next_id on, and is in the
+                             file before here, was not put */
+    SQ_FRAME_GROUP = 3,   /* struct sq_frame_group: there is this group, with no entries, or
+                             (keeps_entries) with those it has had */
     SQ_FRAME_ENTRIES = 4, /* struct sq_frame_entries and items: so it is with these now */
     SQ_FRAME_UNGROUP = 5, /* struct sq_frame_entries, count 0: there is no such group */
     SQ_FRAME_RECORDS = 6, /* whole records in a row */
@@ -95,7 +97,7 @@ struct sq_frame_session {
 };
 
 struct sq_frame_queue {
-    uint64_t next_id; /* at least: records may follow */
+    uint64_t next_id; /* records may follow */
     uint64_t part_id;
     uint64_t put_bytes;
     uint64_t reserved;
@@ -109,7 +111,7 @@ struct sq_frame_group {
     uint64_t back_seq;
     struct shmq_policy policy;
     uint32_t filter_type;
-    uint32_t reserved;
+    uint32_t keeps_entries; /* 1: it is there already, and only what is said here is new */
     char name[SHMQ_GROUP_LONGEST + 1];
     char filter_key[128];
     char filter_header[256];

@@ -9,6 +9,7 @@
 #include "compress.h"
 #include "consume.h"
 #include "error.h"
+#include "flush.h"
 #include "keys.h"
 
 SQ_HOT void sample_wait(const struct sq_ring *ring, const struct sq_record_shm *record)
@@ -102,6 +103,7 @@ SQ_HOT void wake_after_get(struct shmq *q, unsigned taken)
 static ssize_t try_get(struct shmq *q, void *buffer, size_t size, struct shmq_info *info,
                        struct sq_deadline *deadline, bool *again)
 {
+    struct sq_promise promise = {0};
     struct sq_pick pick;
     ssize_t rc = sq_enter(q, SQ_ROLE_CONSUMER, deadline);
 
@@ -113,6 +115,8 @@ static ssize_t try_get(struct shmq *q, void *buffer, size_t size, struct shmq_in
     if (closely) {
         rc = take_closely(q, buffer, size, info, &pick, again);
         sq_consume_make_room(q);
+        /* The message is the caller's, whatever becomes of that. */
+        sq_journal_settled(q, 0, &promise);
     }
     sq_leave(q, SQ_ROLE_CONSUMER);
     if (*again)
@@ -121,6 +125,7 @@ static ssize_t try_get(struct shmq *q, void *buffer, size_t size, struct shmq_in
         sq_consume_wake(q, rc >= 0);
         sq_consume_sweep(q);
     }
+    sq_flush_promise(q, &promise);
     return rc;
 }
 
@@ -277,6 +282,7 @@ static int take_many(struct shmq *q, struct sq_harvest *h, struct sq_pick *pick,
 /* One round of shmq_get_many(): as take_many(), and leaves. */
 static int harvest(struct shmq *q, struct sq_harvest *h, struct sq_deadline *deadline)
 {
+    struct sq_promise promise = {0};
     unsigned before = h->taken;
     struct sq_pick pick;
     bool doomed = false;
@@ -284,6 +290,7 @@ static int harvest(struct shmq *q, struct sq_harvest *h, struct sq_deadline *dea
 
     if (rc == 0) {
         rc = take_many(q, h, &pick, &doomed);
+        sq_journal_settled(q, 0, &promise);
         sq_leave(q, SQ_ROLE_CONSUMER);
     }
     if (doomed)
@@ -294,6 +301,7 @@ static int harvest(struct shmq *q, struct sq_harvest *h, struct sq_deadline *dea
     } else {
         wake_after_get(q, h->taken - before);
     }
+    sq_flush_promise(q, &promise);
     return doomed && rc == -EAGAIN ? 0 : rc;
 }
 
@@ -376,13 +384,19 @@ int64_t shmq_purge(shmq_t *q)
     if (rc < 0)
         return rc;
     rc = sq_consume_check_group(q);
+    struct sq_promise promise = {0};
+    int error = 0;
     if (rc == 0)
         rc = purge(q);
+    if (rc >= 0)
+        error = sq_journal_settled(q, 0, &promise);
     sq_leave(q, SQ_ROLE_CONSUMER);
+    if (error == 0)
+        error = sq_flush_promise(q, &promise);
     if (rc == -EBADMSG)
         rc = reset(q, &deadline);
     if (rc >= 0)
         sq_wake(q, SQ_ROLE_PRODUCER, UINT32_MAX);
     sq_consume_wake(q, 0);
-    return rc;
+    return rc >= 0 && error < 0 ? error : rc;
 }

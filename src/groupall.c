@@ -155,6 +155,8 @@ static uint32_t due_mode(const struct sq_ring *ring)
         mode |= SQ_GROUP_KEYED;
     if ((ring->kind & SHMQ_TOPIC) != 0)
         mode |= SQ_GROUP_NAMED;
+    if (ring->dirty != NULL)
+        mode |= SQ_GROUP_JOURNALED;
     if ((ring->kind & SHMQ_TOPIC) == 0)
         return mode; /* only a topic's groups have filters */
     if (d->filter_type != 0 || d->filter_key[0] != '\0' || d->filter_header[0] != '\0')

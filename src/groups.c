@@ -8,6 +8,7 @@
  */
 #include "consume.h"
 #include "error.h"
+#include "flush.h"
 #include "futex.h"
 #include "groupstats.h"
 #include "room.h"
@@ -179,7 +180,8 @@ static void settle_beside_sole(struct shmq *g, const struct sq_ring *ring)
  * must not wait for) the place is the tail.
  */
 static int build_group(struct shmq *g, uint32_t i, const char *name,
-                       const struct shmq_group_attr *attr, bool beside)
+                       const struct shmq_group_attr *attr, bool beside,
+                       struct sq_promise *promise)
 {
     struct sq_ring ring = g->segment.ring;
     struct place place = {sq_load_acquire(&ring.producer->tail_pos),
@@ -198,11 +200,15 @@ static int build_group(struct shmq *g, uint32_t i, const char *name,
     rc = set_filter(ring.group, attr);
     if (rc == 0 && !beside)
         rc = sq_ring_rebuild_consumer(&ring); /* counts the removed ones */
+    if (rc == 0 && sq_journal_writes(g))
+        rc = sq_journal_about(g, &ring, false, promise);
     if (rc < 0)
         return rc;
     atomic_fetch_or(&g->segment.control->groups, (uint64_t)1 << i);
     if (beside)
         settle_beside_sole(g, &ring);
+    if (beside && sq_journal_writes(g)) /* else with what the group writes next */
+        sq_journal_group(g, &ring, promise);
     return 0;
 }
 
@@ -214,7 +220,8 @@ static int make_group(struct shmq *g, uint32_t i, const char *name,
 
     if (rc < 0)
         return rc;
-    rc = build_group(g, i, name, attr, beside);
+    struct sq_promise promise = {0};
+    rc = build_group(g, i, name, attr, beside, &promise);
     sq_leave_group(g, i);
     return rc;
 }
@@ -298,6 +305,12 @@ static int remove_group(struct shmq *q, const char *name, struct sq_deadline *de
     if (rc < 0)
         return rc;
     sq_ring_read_as(&ring, i);
+    struct sq_promise promise = {0};
+    rc = sq_journal_writes(q) ? sq_journal_ungroup(q, &ring, &promise) : 0;
+    if (rc < 0) {
+        sq_leave_group(q, i);
+        return rc;
+    }
     /* Its handles first: once it is gone, producers overwrite what they would read. */
     atomic_fetch_add(&ring.group->generation, 1);
     atomic_fetch_and(&q->segment.control->groups, ~((uint64_t)1 << i));
@@ -307,7 +320,7 @@ static int remove_group(struct shmq *q, const char *name, struct sq_deadline *de
     sq_token_sync(q, i);
     sq_cond_wake(&ring.group->keepers, UINT32_MAX);
     sq_wake(q, SQ_ROLE_PRODUCER, UINT32_MAX);
-    return 0;
+    return sq_flush_promise(q, &promise);
 }
 
 int shmq_unsubscribe(shmq_t *q, const char *name)
@@ -332,7 +345,7 @@ int shmq_unsubscribe(shmq_t *q, const char *name)
 /* --- steering ------------------------------------------------------------------------- */
 
 /* P and C: move the group. */
-static int move_group(struct shmq *q, int start, uint64_t at)
+static int move_group(struct shmq *q, int start, uint64_t at, struct sq_promise *promise)
 {
     const struct sq_ring *ring = &q->segment.ring;
     uint64_t from = sq_load(&ring->group->cursor_pos), got = sq_group_got(ring);
@@ -351,6 +364,9 @@ static int move_group(struct shmq *q, int start, uint64_t at)
     sq_pending_reset(ring);
     rc = sq_group_rebuild(ring); /* counts the removed ones, and the keys */
     sq_group_set_got(ring, got);
+    /* There are no entries now. */
+    if (rc == 0 && sq_journal_writes(q))
+        rc = sq_journal_about(q, ring, false, promise);
     return rc;
 }
 
@@ -360,6 +376,7 @@ int shmq_seek(shmq_t *q, int start, uint64_t at)
 
     if (start < SHMQ_LATEST || start > SHMQ_AT_PART)
         return sq_fail(-EINVAL, "start %d is none of enum shmq_start", start);
+    struct sq_promise promise = {0};
     int rc = sq_visit(q, SQ_ROLE_PRODUCER, &deadline);
     if (rc < 0)
         return rc;
@@ -367,12 +384,12 @@ int shmq_seek(shmq_t *q, int start, uint64_t at)
     if (rc == 0) {
         rc = sq_consume_check_group(q);
         if (rc == 0)
-            rc = move_group(q, start, at);
+            rc = move_group(q, start, at, &promise);
         sq_end_visit(q, SQ_ROLE_CONSUMER);
     }
     sq_end_visit(q, SQ_ROLE_PRODUCER);
     sq_consume_wake(q, 1);
-    return rc;
+    return rc < 0 ? rc : sq_flush_promise(q, &promise);
 }
 
 int shmq_part_begin(shmq_t *q)
@@ -383,8 +400,11 @@ int shmq_part_begin(shmq_t *q)
 
     if (rc < 0)
         return rc;
+    struct sq_promise promise = {0};
     sq_store(&p->part_id, sq_load(&p->next_id));
+    if (sq_journal_writes(q))
+        rc = sq_journal_part(q, &promise);
     sq_end_visit(q, SQ_ROLE_PRODUCER);
     sq_put_wake(q, 0);
-    return 0;
+    return rc < 0 ? rc : sq_flush_promise(q, &promise);
 }

@@ -146,7 +146,8 @@ static int add_group(struct sq_image *image, const struct sq_frame_group *attr)
 {
     struct sq_image_group *g = &image->groups[attr->group];
 
-    clear_group(g);
+    if (attr->keeps_entries == 0 || !g->there)
+        clear_group(g);
     g->there = true;
     g->attr = *attr;
     return 0;
@@ -209,6 +210,10 @@ static int add_queue(struct sq_image *image, const struct sq_frame_queue *queue)
         return sq_fail(-EBADMSG, "the next message's id is %llu",
                        (unsigned long long)queue->next_id);
     memcpy(&image->queue, queue, sizeof(image->queue));
+    /* Those that somebody had written, who died before they were put. */
+    while (image->message_count > 0 &&
+           image->messages[image->message_count - 1].id >= queue->next_id)
+        image->message_count--;
     return 0;
 }
 

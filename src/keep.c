@@ -1,355 +1,444 @@
 /*
  * keep.c - see keep.h.
  *
- * A queue is made of its file by whoever makes the queue, before it has its name, with the
- * lock of those who replace the file held: so nobody makes it of a file that is being
- * replaced, and if several come at once they all make the same, and one of them names it.
- *
- * Each handle of a queue that is to be saved from time to time has a thread.  One of them
- * has the lock `keeper`, and saves; the others look each second whether it still lives.
+ * Who creates a queue has its file alone from before it looks into it until the queue has
+ * its name; whoever comes meanwhile waits, and then finds the queue.  So a file is restored
+ * once.  Then all who are attached share the lock, and nobody can create another queue
+ * from the file.  A saver shares the new file's lock before that has its name; others who
+ * are attached lock it when they come to know (saver.c).
  */
 #include "keep.h"
 
-#include <signal.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
-#include "capture.h"
+#include "compact.h"
+#include "compress.h"
 #include "error.h"
-#include "file.h"
 #include "restore.h"
-#include "snapshot.h"
 
-struct sq_keeper {
+static int file_of(const struct shmq *q)
+{
+    return sq_load(&q->file_fd) - 1;
+}
+
+/* Have `fd` (or -1) in the place of what there was. */
+static void set_file(struct shmq *q, int fd)
+{
+    int old = atomic_exchange(&q->file_fd, fd + 1) - 1;
+
+    if (old >= 0)
+        close(old);
+}
+
+void sq_keep_close(struct shmq *q)
+{
+    set_file(q, -1);
+}
+
+int sq_keep_note(struct shmq *q, int rc)
+{
+    struct sq_file_shm *f = q->segment.file;
+
+    if (rc < 0 && sq_load(&f->error) == 0)
+        sq_store(&f->failed_ns, sq_clock_ns());
+    sq_store(&f->error, rc < 0 ? -rc : 0);
+    return rc;
+}
+
+bool sq_keep_is_stale(const struct shmq *q)
+{
+    return sq_capture_changes(&q->segment.ring) != sq_load(&q->segment.file->changes);
+}
+
+static void note_saved(struct sq_file_shm *f, const struct sq_saved *saved, int64_t when_ns)
+{
+    sq_store(&f->generation, saved->generation);
+    sq_store(&f->base_bytes, saved->base_bytes);
+    sq_store(&f->end_off, saved->base_bytes);
+    sq_store(&f->synced_off, saved->base_bytes);
+    sq_store(&f->journal_pos, saved->tail_pos);
+    sq_store(&f->saved_id, saved->next_id - 1);
+    sq_store(&f->saved_ns, when_ns);
+    sq_store(&f->changes, saved->changes);
+}
+
+/* --- creating --------------------------------------------------------------------- */
+
+/* What a new queue is made of. */
+struct source {
     struct shmq *q;
-    pthread_t thread;
-    pid_t pid; /* a forked child has no such thread */
-    _Atomic bool stopping;
+    const struct sq_image *image;
+    uint64_t bytes; /* of the file */
+    int fd;         /* of a new file */
 };
 
-/* --- making a queue of a file -------------------------------------------------------- */
-
-/* The attributes of the file, but for what it has to do with files. */
-static int attr_for(const struct sq_image *image, const struct shmq_attr *own,
-                    struct shmq_attr *attr)
+/* The file has all that there is. */
+static void begin_journal(struct sq_segment *segment, const struct sq_saved *saved)
 {
-    struct shmq_attr given;
-
-    sq_restore_attr(image, &given);
-    if (own != NULL) {
-        given.snapshot = own->snapshot;
-        given.save_ns = own->save_ns;
-        given.save_changes = own->save_changes;
-        given.save_at_end = own->save_at_end;
+    sq_append_begin(segment, saved);
+    for (uint64_t bits = sq_ring_groups(&segment->ring); bits != 0; bits &= bits - 1) {
+        struct sq_ring one = segment->ring;
+        sq_ring_read_as(&one, (uint32_t)__builtin_ctzll(bits));
+        sq_journal_noted(&one);
     }
-    return sq_segment_attr(&given, (int)given.kind, attr) < 0
-               ? sq_fail(-EBADMSG, "the file's attributes make no sense")
-               : 0;
 }
 
-/* What is in the file is in the file. */
-static void note_loaded(struct sq_segment *segment)
+/* A journal goes on in a new file, which has no more than what lives. */
+static int fill_journal(struct sq_segment *segment, struct source *source, uint64_t generation)
 {
-    struct sq_file_shm *f = segment->file;
+    struct sq_saved saved;
+    int fd = sq_snapshot_still(source->q, &segment->file_path, generation, &saved);
 
-    sq_store(&f->saved_id, sq_load(&segment->ring.producer->next_id));
+    if (fd < 0)
+        return fd;
+    source->fd = fd;
+    note_saved(segment->file, &saved, sq_clock_ns());
+    begin_journal(segment, &saved);
+    return 0;
 }
 
-static int make_queue(struct sq_segment *segment, const struct sq_path *path,
-                      const struct sq_image *image, const struct shmq_attr *own)
+static int fill_restored(struct sq_segment *segment, void *arg)
 {
-    struct sq_path queue = *path;
+    struct source *source = arg;
+    const struct sq_file_header *header = source->image->header;
+    int rc = sq_restore_fill(segment, source->image);
+
+    if (rc < 0)
+        return rc;
+    const struct sq_producer_shm *p = segment->ring.producer;
+    struct sq_saved saved = {
+        .generation = header->generation,
+        .base_bytes = source->bytes,
+        .next_id = sq_load(&p->next_id),
+        .tail_pos = sq_load(&p->tail_pos),
+        .changes = sq_capture_changes(&segment->ring),
+    };
+    int64_t age_ns = sq_clock_read(CLOCK_REALTIME) - header->written_ns;
+    note_saved(segment->file, &saved, sq_clock_ns() - (age_ns > 0 ? age_ns : 0));
+    return segment->attr.journal == SHMQ_JOURNAL_NONE
+               ? 0
+               : fill_journal(segment, source, header->generation + 1);
+}
+
+/* There is no file yet: write one, so that it is known now whether that can be, and that
+ * others find it. */
+static int fill_anew(struct sq_segment *segment, void *arg)
+{
+    struct source *source = arg;
+    struct sq_saved saved;
+
+    source->fd = sq_snapshot_first(source->q, &segment->file_path, &saved);
+    if (source->fd < 0)
+        return source->fd;
+    note_saved(segment->file, &saved, sq_clock_ns());
+    begin_journal(segment, &saved);
+    return 0;
+}
+
+/* The attributes of a restored queue: the file's, and how it is saved the caller's. */
+static int restored_attr(const struct sq_image *image, const struct shmq_attr *given,
+                         struct shmq_attr *attr)
+{
+    int rc = sq_restore_attr(image, attr);
+
+    if (rc < 0)
+        return rc;
+    if (given != NULL) {
+        attr->snapshot = given->snapshot;
+        attr->save_ns = given->save_ns;
+        attr->save_changes = given->save_changes;
+        attr->save_at_end = given->save_at_end;
+        attr->journal = given->journal;
+    }
+    return attr->compress_bytes != 0 ? sq_compress_supported() : 0;
+}
+
+/* Create the queue from what a file says. */
+static int create_image(struct sq_segment *segment, const struct sq_path *path,
+                        struct source *source, const struct shmq_attr *given)
+{
+    struct sq_origin origin = {fill_restored, source};
     struct shmq_attr attr;
-    int rc = queue.text[0] != '\0' ? 0 : sq_segment_path(image->header->queue, &queue);
+    int rc = restored_attr(source->image, given, &attr);
 
     if (rc == 0)
-        rc = attr_for(image, own, &attr);
-    if (rc == 0)
-        rc = sq_segment_create(segment, &queue, &attr, sq_restore_fill, image);
-    if (rc == 0)
-        note_loaded(segment);
-    return rc == -EEXIST ? sq_fail(rc, "there is a queue %s", queue.text) : rc;
+        rc = sq_segment_create(segment, path, &attr, &origin);
+    /* Messages that were updated while the ring was being saved may take more than it has. */
+    while (rc == -ENOBUFS && attr.capacity_bytes <= SQ_CAPACITY_MOST / 2) {
+        attr.capacity_bytes *= 2;
+        rc = sq_segment_create(segment, path, &attr, &origin);
+    }
+    return rc == -ENOBUFS ? sq_fail(-EBADMSG, "no queue holds what the file holds") : rc;
 }
 
-int sq_keep_load(struct sq_segment *segment, const struct sq_path *path, const char *file,
-                 const struct shmq_attr *own)
+/* Create the queue from the file `fd`.  `name`: what it must be of, or NULL. */
+static int create_from(struct sq_segment *segment, const struct sq_path *path, int fd,
+                       const char *name, const struct shmq_attr *given, struct source *source)
 {
-    struct sq_image *image = malloc(sizeof(*image));
-    uint64_t size = 0;
-    void *bytes = NULL;
-    int rc = image == NULL ? sq_fail(-ENOMEM, "no memory") : sq_file_read(file, &bytes, &size);
+    struct sq_image *image = calloc(1, sizeof(*image));
+    struct sq_file_bytes bytes = {0};
+    struct sq_path own;
+    int rc = image == NULL ? sq_fail(-ENOMEM, "no memory to read a file")
+                           : sq_file_read(fd, &bytes);
 
     if (rc == 0) {
-        rc = sq_image_read(image, bytes, size);
-        const char *name = path->text + sizeof(SQ_SHM_DIR "/shmq.") - 1;
-        if (rc == 0 && own != NULL && strcmp(image->header->queue, name) != 0)
-            rc = sq_fail(-EPROTO, "%s is of another queue: %s", file, image->header->queue);
+        rc = sq_image_read(image, bytes.bytes, bytes.size);
+        if (rc == 0 && name != NULL && strcmp(name, image->header->queue) != 0)
+            rc = sq_fail(-EBUSY, "the file is that of queue %s", image->header->queue);
+        if (rc == 0 && path == NULL) {
+            rc = sq_segment_path(image->header->queue, &own);
+            path = &own;
+        }
+        source->image = image;
+        source->bytes = bytes.size;
         if (rc == 0)
-            rc = make_queue(segment, path, image, own);
+            rc = create_image(segment, path, source, given);
         sq_image_free(image);
     }
-    free(bytes);
+    sq_file_free(&bytes);
     free(image);
     return rc;
 }
 
-/* Relative to where we are now: others are elsewhere. */
-static int make_absolute(const char *path, char *absolute, size_t room)
+/* There is no such queue: create it.  -EEXIST: there is one now, or a file. */
+static int create(struct shmq *q, const struct shmq_attr *attr, const struct sq_file_path *file)
 {
-    size_t at = 0;
+    struct source source = {.q = q, .fd = -1};
+    int fd = sq_file_open(file, SQ_FILE_ALONE), rc;
 
-    if (path[0] != '/') {
-        if (getcwd(absolute, room) == NULL)
-            return sq_fail(-errno, "cannot tell the working directory");
-        at = strlen(absolute);
-        if (at + 1 < room)
-            absolute[at++] = '/';
+    if (fd == -ENOENT) {
+        struct sq_origin origin = {fill_anew, &source};
+        rc = sq_segment_create(&q->segment, &q->forkable.path, attr, &origin);
+        fd = source.fd;
+        /* Nobody else has used the file: we had it alone. */
+        if (rc < 0 && fd >= 0)
+            unlink(file->text);
+    } else if (fd < 0) {
+        return fd;
+    } else {
+        rc = create_from(&q->segment, &q->forkable.path, fd, sq_segment_name(&q->forkable.path),
+                         attr, &source);
+        if (source.fd >= 0) { /* a new one is in its place */
+            close(fd);
+            fd = source.fd;
+        }
     }
-    if (strlen(path) >= room - at || at + strlen(path) > SQ_FILE_PATH_LONGEST - 8)
-        return sq_fail(-EINVAL, "the snapshot's path has more than %d bytes",
-                       SQ_FILE_PATH_LONGEST - 8);
-    strcpy(absolute + at, path);
+    if (rc == 0)
+        rc = sq_file_share(fd);
+    if (rc == 0)
+        set_file(q, fd);
+    else if (fd >= 0)
+        close(fd);
+    return rc;
+}
+
+/* One look for the queue, and one try to create it. */
+static int try_open(struct shmq *q, const struct shmq_attr *attr, const struct sq_file_path *file)
+{
+    bool only_new = (q->flags & SHMQ_EXCL) != 0;
+    const char *path = q->forkable.path.text;
+    int rc = sq_fork_hold();
+
+    if (rc < 0)
+        return rc;
+    if (only_new && faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
+        sq_fork_release();
+        return sq_fail(-EEXIST, "%s exists", path);
+    }
+    rc = only_new ? -ENOENT
+                  : sq_segment_attach(&q->segment, &q->forkable.path, (int)q->flags);
+    if (rc == -ENOENT) {
+        rc = create(q, attr, file);
+        rc = rc == -EEXIST ? -EAGAIN : rc;
+    }
+    if (rc == 0)
+        sq_fork_watch(&q->forkable);
+    sq_fork_release();
+    return rc;
+}
+
+int sq_keep_open(struct shmq *q, const struct shmq_attr *attr)
+{
+    enum { BUSY_MOST = 5 }; /* looks for a queue whose file others share by now */
+    struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(30));
+    struct sq_patience patience = {0};
+    struct shmq_attr absolute = *attr;
+    struct sq_file_path file;
+    int busy = 0, rc = sq_file_path(&file, attr->snapshot);
+
+    if (rc < 0)
+        return rc;
+    absolute.snapshot = file.text;
+    for (;;) {
+        rc = try_open(q, &absolute, &file);
+        if (rc != -EAGAIN && (rc != -EBUSY || ++busy > BUSY_MOST))
+            return rc;
+        rc = sq_patience_wait(&patience, &deadline);
+        if (rc == -ETIMEDOUT)
+            return sq_fail(-EBUSY, "somebody is creating a queue from %s, and does not end",
+                           file.text);
+        if (rc < 0)
+            return sq_fail_plainly(rc);
+    }
+}
+
+int sq_keep_load(const struct sq_path *path, const char *given)
+{
+    struct sq_segment segment = {.fd = -1};
+    struct sq_file_path file;
+    int rc = sq_file_path(&file, given);
+
+    if (rc < 0)
+        return rc;
+    int fd = sq_file_open(&file, SQ_FILE_SHARED);
+    if (fd < 0)
+        return fd == -EAGAIN ? -EBUSY : fd;
+    struct source source = {.fd = -1};
+    rc = create_from(&segment, path, fd, NULL, NULL, &source);
+    if (rc == 0)
+        sq_segment_close(&segment);
+    if (rc == -EEXIST)
+        sq_fail(rc, "there is a queue of that name");
+    close(fd);
+    return rc;
+}
+
+/* --- attaching ------------------------------------------------------------------------- */
+
+void sq_keep_attach(struct shmq *q)
+{
+    struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(1));
+    const struct sq_file_path *path = &q->segment.file_path;
+    struct sq_patience patience = {0};
+    int fd;
+
+    if (path->text[0] == '\0' || q->segment.readable_only)
+        return;
+    if (file_of(q) >= 0 && sq_file_is_at(file_of(q), path))
+        return;
+    do /* who has just created it is about to share the lock */
+        fd = sq_file_open(path, SQ_FILE_SHARED);
+    while (fd == -EAGAIN && sq_patience_wait(&patience, &deadline) == 0);
+    if (fd >= 0)
+        set_file(q, fd);
+    else if (sq_load(&q->segment.file->error) == 0)
+        sq_keep_note(q, fd);
+}
+
+/* --- saving ------------------------------------------------------------------------------ */
+
+/* Whether a snapshot of this queue may take the place of what is at `path`. */
+static int check_target(struct shmq *q, const struct sq_file_path *path, bool own)
+{
+    unsigned char page[SQ_FILE_HEADER_BYTES];
+    struct sq_reader reader;
+
+    if (own && file_of(q) >= 0 && sq_file_is_at(file_of(q), path))
+        return 0;
+    int fd = sq_file_open(path, SQ_FILE_SHARED);
+    if (fd < 0)
+        return fd == -ENOENT ? 0 : fd == -EAGAIN ? -EBUSY : fd;
+    ssize_t n = pread(fd, page, sizeof(page), 0);
+    close(fd);
+    if (n < 0)
+        return sq_fail(-errno, "cannot read %s", path->text);
+    /* Its own file, damaged by others: what the queue has is more than what that had. */
+    int rc = n == 0 && own ? -EBADMSG : sq_reader_begin(&reader, page, (uint64_t)n);
+    if (rc < 0)
+        return rc == -EBADMSG && own ? 0 : rc;
+    const char *name = sq_reader_header(&reader)->queue;
+    if (strncmp(name, sq_segment_name(&q->forkable.path), SHMQ_NAME_LONGEST + 1) != 0)
+        return sq_fail(-EBUSY, "%s is the file of queue %.200s", path->text, name);
     return 0;
 }
 
-/* Make the queue, of its file if that is there. */
-static int create_kept(struct sq_segment *segment, const struct sq_path *path,
-                       const struct shmq_attr *attr)
-{
-    int lock = sq_file_hold(attr->snapshot);
-
-    if (lock < 0)
-        return lock;
-    int rc = sq_keep_load(segment, path, attr->snapshot, attr);
-    if (rc == -ENOENT)
-        rc = sq_segment_create(segment, path, attr, NULL, NULL);
-    sq_file_release(attr->snapshot, lock);
-    return rc;
-}
-
-int sq_keep_open(struct sq_segment *segment, const struct sq_path *path, int flags,
-                 const struct shmq_attr *given)
-{
-    enum { TRIES = 1000, REST_NS = 1000000 };
-    char absolute[SQ_FILE_PATH_LONGEST + 1];
-    struct shmq_attr attr = *given;
-    int rc = 0;
-
-    if (attr.snapshot == NULL || (flags & SHMQ_CREATE) == 0)
-        return sq_segment_open(segment, path, flags, given);
-    rc = make_absolute(attr.snapshot, absolute, sizeof(absolute));
-    attr.snapshot = absolute;
-    if (rc < 0)
-        return rc;
-    for (int tries = 0; tries < TRIES; tries++) {
-        rc = sq_segment_attach(segment, path, flags);
-        if (rc == 0 && (flags & SHMQ_EXCL) != 0) {
-            sq_segment_close(segment);
-            return sq_fail(-EEXIST, "%s exists", path->text);
-        }
-        if (rc != -ENOENT)
-            return rc;
-        rc = create_kept(segment, path, &attr);
-        if (rc != -EEXIST && rc != -EBUSY)
-            return rc;
-        if (rc == -EBUSY) /* another makes it just now, or saves to that file */
-            nanosleep(&(struct timespec){0, REST_NS}, NULL);
-    }
-    return rc;
-}
-
-/* --- saving ----------------------------------------------------------------------------- */
-
-uint64_t sq_keep_changes(const struct shmq *q)
-{
-    const struct sq_ring *ring = &q->segment.ring;
-    uint64_t changes = sq_load(&ring->producer->next_id);
-
-    for (uint64_t bits = sq_ring_groups(ring); bits != 0; bits &= bits - 1) {
-        const struct sq_group_shm *g = &ring->groups[__builtin_ctzll(bits)];
-        const struct sq_delivery_shm *d = &g->delivery;
-        changes += sq_load(&g->finished_id) + sq_load(&g->purged_count) +
-                   sq_load(&d->acked_count) + sq_load(&d->nacked_count) +
-                   sq_load(&d->dead_count) + sq_load(&d->removed_count);
-    }
-    return changes;
-}
-
-static void note_failure(struct sq_file_shm *f, int error)
-{
-    sq_store(&f->error, -error);
-    if (sq_load(&f->failed_ns) == 0)
-        sq_store(&f->failed_ns, sq_clock_read(CLOCK_REALTIME));
-}
-
-/* control->saver is held. */
-static int save_alone(struct shmq *q, struct sq_deadline *deadline)
+/* The same of a journal, which goes on meanwhile. */
+static int rewrite_journal(struct shmq *q)
 {
     struct sq_file_shm *f = q->segment.file;
-    uint64_t changes = sq_keep_changes(q), id = sq_load(&q->segment.ring.producer->next_id);
-    int rc = sq_snapshot_write_alone(q, q->segment.path, deadline);
-
-    if (rc < 0) {
-        note_failure(f, rc);
-        return rc;
-    }
-    sq_store(&f->saved_changes, changes);
-    sq_store(&f->saved_id, id);
-    sq_store(&f->saved_ns, sq_clock_read(CLOCK_REALTIME));
-    sq_store(&f->failed_ns, 0);
-    return 0;
-}
-
-int sq_keep_save(struct shmq *q, struct sq_deadline *deadline)
-{
-    int rc = sq_capture_begin(q, deadline);
+    struct sq_saved saved;
+    int rc = sq_compact(q, &saved);
 
     if (rc < 0)
         return rc;
-    rc = save_alone(q, deadline);
-    sq_lock_free(&q->segment.control->saver);
-    return rc;
-}
-
-/* --- from time to time --------------------------------------------------------------------- */
-
-static bool is_keeper(const struct shmq *q)
-{
-    return sq_load(&q->segment.file->keeper.owner) == q->attachment.owner;
-}
-
-static void try_to_keep(struct shmq *q)
-{
-    struct sq_lock_shm *lock = &q->segment.file->keeper;
-    uint32_t owner = sq_load(&lock->owner);
-
-    if (owner == 0)
-        sq_lock_try(lock, q->attachment.owner);
-    else if (!sq_attach_owner_lives(&q->segment, &q->attachment, owner))
-        sq_lock_take_over(lock, owner, q->attachment.owner);
-}
-
-/* Save if it is time to.  When it failed, again after a second at the earliest. */
-static void save_if_due(struct shmq *q, int64_t *last_ns)
-{
-    const struct sq_file_shm *f = q->segment.file;
-    const struct shmq_attr *attr = &q->segment.attr;
-    struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(1));
-    uint64_t changed = sq_keep_changes(q) - sq_load(&f->saved_changes);
-    int64_t since_ns = sq_clock_ns() - *last_ns;
-
-    if (changed == 0 || (sq_load(&f->failed_ns) != 0 && since_ns < SHMQ_SEC(1)))
-        return;
-    if ((attr->save_ns == 0 || since_ns < attr->save_ns) &&
-        (attr->save_changes == 0 || changed < attr->save_changes))
-        return;
-    sq_keep_save(q, &deadline);
-    *last_ns = sq_clock_ns();
-}
-
-/* How long the one that keeps the file may sleep. */
-static int64_t nap_of(const struct shmq *q, int64_t last_ns)
-{
-    enum { LOOK_NS = 50 * 1000 * 1000 };
-    const struct shmq_attr *attr = &q->segment.attr;
-    int64_t nap_ns = attr->save_changes != 0 ? LOOK_NS : SHMQ_SEC(1);
-    int64_t left_ns = last_ns + attr->save_ns - sq_clock_ns();
-
-    if (attr->save_ns != 0 && left_ns < nap_ns)
-        nap_ns = left_ns > SHMQ_MS(1) ? left_ns : SHMQ_MS(1);
-    return nap_ns;
-}
-
-static void *keep(void *arg)
-{
-    struct sq_keeper *k = arg;
-    struct shmq *q = k->q;
-    struct sq_cond_shm *cond = &q->segment.file->keepers;
-    int64_t last_ns = sq_clock_ns();
-
-    while (!sq_load(&k->stopping)) {
-        if (!is_keeper(q))
-            try_to_keep(q);
-        else if (!sq_segment_is_gone(&q->segment))
-            save_if_due(q, &last_ns);
-        uint32_t ticket = sq_cond_prepare(cond);
-        int64_t nap_ns = is_keeper(q) ? nap_of(q, last_ns) : SHMQ_SEC(1);
-        if (sq_load(&k->stopping))
-            sq_cond_cancel(cond);
-        else
-            sq_cond_sleep(cond, ticket, sq_clock_ns() + nap_ns);
-    }
-    if (is_keeper(q))
-        sq_lock_free(&q->segment.file->keeper);
-    return NULL;
-}
-
-int sq_keep_start(struct shmq *q)
-{
-    const struct shmq_attr *attr = &q->segment.attr;
-    sigset_t all, old;
-
-    if (attr->snapshot == NULL || q->segment.readable_only ||
-        (attr->save_ns == 0 && attr->save_changes == 0))
-        return 0;
-    struct sq_keeper *k = calloc(1, sizeof(*k));
-    if (k == NULL)
-        return sq_fail(-ENOMEM, "no memory for a thread that saves");
-    k->q = q;
-    k->pid = getpid();
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    int rc = pthread_create(&k->thread, NULL, keep, k);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    if (rc != 0) {
-        free(k);
-        return sq_fail(-rc, "no thread to save the queue");
-    }
-    q->keeper = k;
+    set_file(q, rc);
+    sq_store(&f->saved_id, saved.next_id - 1);
+    sq_store(&f->saved_ns, sq_clock_ns());
+    sq_store(&f->changes, saved.changes);
     return 0;
 }
 
-void sq_keep_stop(struct shmq *q)
+/* The caller saves, to the queue's own file. */
+static int save_own(struct shmq *q)
 {
-    struct sq_keeper *k = q->keeper;
+    struct sq_file_shm *f = q->segment.file;
+    struct sq_saved saved;
+    int rc = 0;
 
-    if (k != NULL && k->pid == getpid()) {
-        sq_store(&k->stopping, true);
-        sq_cond_wake(&q->segment.file->keepers, UINT32_MAX);
-        pthread_join(k->thread, NULL);
+    /* The path is what the object's owner wrote. */
+    if (q->segment.owner != geteuid() && q->segment.owner != 0)
+        rc = sq_fail(-EACCES, "the queue belongs to user %u, who may save it",
+                     (unsigned)q->segment.owner);
+    if (rc == 0)
+        rc = check_target(q, &q->segment.file_path, true);
+    if (rc == 0 && q->segment.attr.journal != SHMQ_JOURNAL_NONE)
+        return sq_keep_note(q, rewrite_journal(q));
+    if (rc == 0)
+        rc = sq_snapshot_write(q, &q->segment.file_path, sq_load(&f->generation) + 1, &saved);
+    if (rc >= 0) {
+        set_file(q, rc);
+        note_saved(f, &saved, sq_clock_ns());
+        rc = 0;
     }
-    free(k);
-    q->keeper = NULL;
+    return sq_keep_note(q, rc);
 }
 
-/* --- at the end -------------------------------------------------------------------------------- */
-
-static bool is_last(const struct shmq *q)
+/* Attached, and the one who saves. */
+static int begin_saving(struct shmq *q, struct sq_deadline *deadline)
 {
-    const struct sq_segment *s = &q->segment;
+    int rc = sq_make_ready_attached(q, deadline);
 
-    for (uint32_t i = 0, count = sq_attach_slots(s); i < count; i++)
-        if ((int)i != q->attachment.slot && sq_attach_taken(s, &q->attachment, i))
-            return false;
-    return true;
+    if (rc == 0 && sq_segment_is_gone(&q->segment))
+        rc = sq_fail(-ESTALE, "the queue's name was removed");
+    return rc < 0 ? rc : sq_pin_enter(q, deadline);
 }
 
-bool sq_keep_save_at_end(struct shmq *q)
+int sq_keep_save(struct shmq *q, struct sq_deadline *deadline, bool (*due)(const struct shmq *))
 {
-    struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(10));
-
-    if (!q->segment.attr.save_at_end || q->segment.readable_only || q->attachment.slot < 0 ||
-        sq_segment_is_gone(&q->segment) || sq_capture_begin(q, &deadline) < 0)
-        return false;
-    /* The lock is held until we are detached: of two that go at once the second sees that it
-     * is the last. */
-    if (is_last(q))
-        save_alone(q, &deadline);
-    return true;
+    if (q->segment.file_path.text[0] == '\0')
+        return sq_fail(-EINVAL, "the queue has no file: say which");
+    int cancel = sq_cancel_hold();
+    int rc = begin_saving(q, deadline);
+    if (rc == 0) {
+        if (due == NULL || due(q))
+            rc = save_own(q);
+        sq_pin_leave(q);
+    }
+    sq_cancel_release(cancel);
+    return rc;
 }
 
-void sq_keep_let_go(struct shmq *q, uint32_t owner)
+int sq_keep_save_as(struct shmq *q, const struct sq_file_path *path, struct sq_deadline *deadline)
 {
-    /* Detached: somebody may have taken it over, as from the dead. */
-    atomic_compare_exchange_strong(&q->segment.control->saver.owner, &owner, 0);
+    struct sq_saved saved;
+
+    if (strcmp(path->text, q->segment.file_path.text) == 0)
+        return sq_keep_save(q, deadline, NULL);
+    int cancel = sq_cancel_hold();
+    int rc = begin_saving(q, deadline);
+    if (rc == 0) {
+        rc = check_target(q, path, false);
+        if (rc == 0)
+            rc = sq_snapshot_write(q, path, 1, &saved);
+        if (rc >= 0) {
+            close(rc);
+            rc = 0;
+        }
+        sq_pin_leave(q);
+    }
+    sq_cancel_release(cancel);
+    return rc;
 }

@@ -1,34 +1,38 @@
 /*
- * keep.h - keeping a queue's own file: made of it, saved from time to time and at the end.
+ * keep.h - a queue and its file: created from it, attached to it, saved to it.
  */
 #ifndef SQ_KEEP_H
 #define SQ_KEEP_H
 
-#include "queue.h"
+#include "snapshot.h"
 
-/* sq_segment_open(), with the queue made of its file if there is one. */
-int sq_keep_open(struct sq_segment *segment, const struct sq_path *path, int flags,
-                 const struct shmq_attr *attr);
+/*
+ * Open the handle's segment, or create it after `attr`, whose snapshot is set, or from the
+ * file that is there.  As shmq_open().
+ */
+int sq_keep_open(struct shmq *q, const struct shmq_attr *attr);
 
-/* Make a queue of a file.  -EEXIST: there is one. */
-int sq_keep_load(struct sq_segment *segment, const struct sq_path *path, const char *file,
-                 const struct shmq_attr *own);
+/* Create the queue `path` from an open file.  As shmq_load(). */
+int sq_keep_load(const struct sq_path *path, const char *file);
 
-/* The handle is complete: start its thread, if the queue wants one. */
-int sq_keep_start(struct shmq *q);
+/* The handle is on a queue with a file that it has not: lock it.  What is in the way of
+ * that is noted, and no more. */
+void sq_keep_attach(struct shmq *q);
 
-/* The handle is about to go: stop the thread. */
-void sq_keep_stop(struct shmq *q);
+/* Save to the queue's file; `due` (or NULL) is asked once nobody else saves.  0 or a
+ * negative errno, which is noted if it is about the file. */
+int sq_keep_save(struct shmq *q, struct sq_deadline *deadline, bool (*due)(const struct shmq *));
 
-/* And if it is the last one save.  True: sq_keep_let_go() must follow once it is detached,
- * with the owner's word from before. */
-bool sq_keep_save_at_end(struct shmq *q);
-void sq_keep_let_go(struct shmq *q, uint32_t owner);
+/* Save to another file. */
+int sq_keep_save_as(struct shmq *q, const struct sq_file_path *path, struct sq_deadline *deadline);
 
-/* Save to the queue's own file, and note how it went. */
-int sq_keep_save(struct shmq *q, struct sq_deadline *deadline);
+/* Whether there are changes that the file has not. */
+bool sq_keep_is_stale(const struct shmq *q);
 
-/* What has been put and finished so far. */
-uint64_t sq_keep_changes(const struct shmq *q);
+/* Let go of the file. */
+void sq_keep_close(struct shmq *q);
+
+/* Note how it went, for shmq_file_stats(): `rc` 0, or a negative errno.  It. */
+int sq_keep_note(struct shmq *q, int rc);
 
 #endif

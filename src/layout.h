@@ -70,12 +70,12 @@ struct sq_header_shm {
     uint32_t reserved;
     uint64_t control_off;
     uint64_t producer_off;
-    uint64_t file_off;
     uint64_t slots_off;
     uint64_t groups_off;
     uint64_t pending_off; /* group_count tables of pending_bytes */
     uint64_t pending_bytes;
     uint64_t keys_off;
+    uint64_t file_off; /* struct sq_file_shm */
     uint64_t ring_off;
     uint64_t total_bytes;
     uint64_t capacity_bytes;
@@ -100,11 +100,6 @@ struct sq_control_shm {
     /* Which groups there are, a bit each: truth.  Whoever holds groups_lock. */
     _Atomic uint64_t groups;
     struct sq_lock_shm groups_lock; /* making and removing groups */
-    /* Who writes a snapshot; and what it has not read yet begins there, so that nothing
-     * may be written over it, nor slid (snapshot.c).  UINT64_MAX: nothing.  Whoever has
-     * `saver`, or takes it from the dead. */
-    struct sq_lock_shm saver;
-    _Atomic uint64_t pin_pos;
 };
 
 enum sq_notice {
@@ -115,6 +110,66 @@ enum sq_notice {
     SQ_NOTICE_FENCE = 2,
     /* Somebody polls the queue's descriptor (notify.c).  Set by that process. */
     SQ_NOTICE_WATCHED = 4,
+};
+
+enum { SQ_FILE_PATH_BYTES = 1024 };
+
+#define SQ_NO_PIN UINT64_MAX
+
+/* How a queue is kept in a file.  Written by the creator; never afterwards. */
+enum sq_journal_mode {
+    SQ_JOURNAL_NONE = SHMQ_JOURNAL_NONE,         /* snapshots, or no file */
+    SQ_JOURNAL_OS = SHMQ_JOURNAL_OS,             /* each call writes; the kernel syncs */
+    SQ_JOURNAL_INTERVAL = SHMQ_JOURNAL_INTERVAL, /* a saver writes and syncs now and then */
+    SQ_JOURNAL_ALWAYS = SHMQ_JOURNAL_ALWAYS,     /* each call writes, and waits for the disk */
+};
+
+/* Up to where the file's frames are true, and the number of the last. */
+struct sq_journal_end {
+    uint64_t off, number;
+};
+
+/* The journal (append.c).  An append stores journal_pos, the other end, which one holds. */
+struct sq_journal_shm {
+    struct sq_journal_end ends[2];   /* J; one holds */
+    _Atomic uint32_t end_at;      /* J; which */
+    _Atomic uint32_t broken;      /* a sync failed: nothing more goes into this file; J, sync */
+    uint64_t zeroed_off;          /* J; zeros were written ahead up to there */
+    _Atomic uint64_t write_count; /* J; frames appended */
+    _Atomic uint64_t sync_count;  /* holder of `sync`; calls of fdatasync() */
+    struct sq_cond_shm synced;    /* those sleep here who wait for synced_off */
+};
+
+/*
+ * The queue's file (snapshot.h).  There is one if `path` is not empty.  "S" stands for
+ * whoever holds `saver`, "J" for whoever holds `lock`.  Both are leaves but for `saver`,
+ * which is taken before the producer's and the groups' sides.  Times are CLOCK_MONOTONIC.
+ */
+struct sq_file_shm {
+    /* Looked at by P when it looks anew where space ends: no record from here on is let
+     * go.  UINT64_MAX: none; what is no place in the ring: let go of nothing at all. */
+    alignas(SQ_SEPARATE) _Atomic uint64_t pin_pos; /* S */
+
+    alignas(SQ_SEPARATE) struct sq_lock_shm lock; /* J: appending to the journal */
+    struct sq_lock_shm saver;                     /* S: the pin, snapshots, compaction */
+    struct sq_lock_shm sync;                      /* fdatasync */
+    uint32_t journal_mode;                        /* enum sq_journal_mode; creator */
+    int64_t save_ns;                              /* creator; 0: not by time */
+    uint64_t save_changes;                        /* creator; 0: not by puts */
+    uint32_t save_at_end;                         /* creator */
+    _Atomic int32_t error;          /* errno of the last save or write; 0: all is well */
+    _Atomic int64_t failed_ns;      /* since when there is that error */
+    _Atomic uint64_t generation;    /* of the file, as in its header; J and S */
+    _Atomic uint64_t end_off;       /* J: the file's frames are true up to there */
+    _Atomic uint64_t synced_off;    /* holder of `sync`; on the disk up to there */
+    _Atomic uint64_t base_bytes;    /* S; what the base takes of the file */
+    _Atomic uint64_t journal_pos;   /* J; records up to there are in the file */
+    _Atomic uint64_t saved_id;      /* S; the last id in the file */
+    _Atomic int64_t saved_ns;       /* S; when it was last saved */
+    _Atomic uint64_t changes;       /* S; what sq_snapshot_changes() said then */
+    struct sq_journal_shm journal;
+    _Atomic uint64_t reserved[16];  /* 0 */
+    char path[SQ_FILE_PATH_BYTES];  /* absolute, ends with a zero; creator */
 };
 
 /* A handle's place in the attach table.  Its owner holds an OFD lock on the
@@ -128,8 +183,8 @@ struct sq_slot_shm {
     _Atomic uint32_t sleeping_producers; /* threads of the owner asleep in a put */
     _Atomic uint32_t sleeping_consumers;
     char command[16];
-    uint32_t group; /* that it reads as */
-    uint32_t reserved;
+    uint32_t group;           /* that it reads as */
+    _Atomic uint32_t closing; /* 1: about to leave, and looks whether it is the last */
 };
 
 enum sq_slot_state {
@@ -175,23 +230,6 @@ struct sq_producer_shm {
     alignas(SQ_LINE) struct sq_waits_shm waits;   /* of producers */
 };
 
-/* The file that keeps the contents, if there is one. */
-struct sq_file_shm {
-    alignas(SQ_SEPARATE) char path[1024]; /* absolute; "": none.  This and the next three: the
-                                             creator */
-    int64_t save_ns;                      /* save so often, if something changed; 0: not */
-    uint64_t save_changes;                /* save after so many changes; 0: not */
-    uint64_t save_at_end;                 /* 1: save when the last handle is closed */
-    struct sq_lock_shm keeper;            /* whose thread sees to that; whoever takes it */
-    struct sq_cond_shm keepers;           /* those threads sleep here */
-    /* What was saved, and how it went.  Whoever has control->saver. */
-    _Atomic uint64_t saved_changes; /* changes up to the last save */
-    _Atomic uint64_t saved_id;      /* no message with this id or a later one is in the file */
-    _Atomic int64_t saved_ns;       /* CLOCK_REALTIME; 0: never */
-    _Atomic int64_t failed_ns;      /* CLOCK_REALTIME of the first failure since; 0: none */
-    _Atomic int32_t error;          /* errno value of the last one */
-};
-
 enum sq_group_mode {
     SQ_GROUP_HOLDS = 1,    /* there are pending entries */
     SQ_GROUP_ORDERED = 2,  /* another order than FIFO */
@@ -200,6 +238,7 @@ enum sq_group_mode {
     SQ_GROUP_JOINED = 16,  /* somebody waits for it to be done */
     SQ_GROUP_KEYED = 32,   /* the queue is unique: finishing gives a key back */
     SQ_GROUP_NAMED = 64,   /* a topic's: it may be removed */
+    SQ_GROUP_JOURNALED = 128, /* changes of entries are noted for a journal (dirty.h) */
 };
 
 /*
@@ -272,6 +311,10 @@ struct sq_pending_shm {
     _Atomic uint32_t token;   /* enum sq_token: what the pipe for poll() holds (token.c) */
     _Atomic uint32_t watched; /* 1: somebody polls it.  Whoever does */
     _Atomic int64_t kept_ns;  /* until when its keepers of time sleep (notify.c).  They do */
+    /* With a journal: what of the group is not in the file as it is (dirty.h). */
+    uint32_t dirty_count, dirty_all; /* of the list of changed entries; 1: all are */
+    uint32_t touched_ever, reserved; /* entries from here on were never in the file */
+    uint64_t noted_id;      /* finished_id as it is in the file */
 };
 
 /* What a group is, and what it has done.  Written by C unless said otherwise. */
@@ -399,7 +442,6 @@ enum {
 
 static_assert(sizeof(struct sq_header_shm) <= SQ_CONTROL_OFF, "the header overlaps");
 static_assert(sizeof(struct sq_slot_shm) == SQ_LINE, "a slot is a line");
-static_assert(sizeof(((struct sq_file_shm *)0)->path) == 1024, "the path");
 static_assert(sizeof(struct sq_entry_shm) == SQ_LINE, "an entry is a line");
 static_assert(sizeof(struct sq_record_shm) == SQ_RECORD_HEADER_BYTES, "record header");
 static_assert(sizeof(struct sq_extension_shm) == SQ_EXTENSION_BYTES, "extension");

@@ -4,11 +4,12 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "append.h"
 #include "bury.h"
 #include "compress.h"
 #include "error.h"
-#include "keep.h"
 #include "notify.h"
+#include "saver.h"
 #include "token.h"
 
 static int check_flags(int flags)
@@ -68,11 +69,13 @@ static int enter_queue(struct shmq *q)
 
 static int open_watched(struct shmq *q, const struct shmq_attr *attr)
 {
+    if (attr->snapshot != NULL && (q->flags & SHMQ_CREATE) != 0)
+        return sq_keep_open(q, attr);
     int rc = sq_fork_hold();
 
     if (rc < 0)
         return rc;
-    rc = sq_keep_open(&q->segment, &q->forkable.path, (int)q->flags, attr);
+    rc = sq_segment_open(&q->segment, &q->forkable.path, (int)q->flags, attr);
     if (rc == 0)
         sq_fork_watch(&q->forkable);
     sq_fork_release();
@@ -120,8 +123,10 @@ static int open_queue(shmq_t **handle, const char *name, int flags, const struct
     }
     q->groupless = (q->segment.ring.kind & SHMQ_TOPIC) != 0;
     rc = enter_queue(q);
-    if (rc == 0)
-        rc = sq_keep_start(q);
+    if (rc == 0) {
+        sq_keep_attach(q);
+        rc = sq_saver_start(q);
+    }
     if (rc < 0) {
         shmq_close(q);
         return rc;
@@ -155,6 +160,7 @@ int sq_open_again(shmq_t **handle, const shmq_t *other)
         shmq_close(q);
         return rc;
     }
+    sq_keep_attach(q);
     *handle = q;
     return 0;
 }
@@ -179,12 +185,10 @@ int shmq_close(shmq_t *q)
     else if (reserver != 0)
         return sq_fail(-EBUSY, "another thread has a reservation open on this handle");
     int cancel = sq_cancel_hold();
-    sq_keep_stop(q);
     sq_notify_close(q);
     sq_bury_close(q);
     sq_caller_close(q);
-    uint32_t owner = q->attachment.owner;
-    bool let_go = sq_keep_save_at_end(q);
+    sq_saver_end(q);
     /* Everything is in order, so a successor need not repair.  The fence: who sees
      * the mark gone, and so makes no barrier for us, sees all we published. */
     atomic_thread_fence(memory_order_seq_cst);
@@ -192,12 +196,12 @@ int shmq_close(shmq_t *q)
         sq_store_release(&q->segment.ring.producer->sole, 0);
     if (sq_alone(q, SQ_ROLE_CONSUMER))
         sq_store_release(&q->segment.ring.group->sole, 0);
+    sq_append_close(q);
     sq_detach(&q->segment, &q->attachment);
-    if (let_go)
-        sq_keep_let_go(q, owner);
     sq_fork_hold();
     sq_fork_unwatch(&q->forkable);
     sq_segment_close(&q->segment); /* with the descriptor go slot and roles */
+    sq_keep_close(q);
     sq_fork_release();
     if (q->reservation.listed) /* by the parent, before this process was forked */
         sq_forget_reservation(q);
@@ -249,7 +253,10 @@ int shmq_attr_of(shmq_t *q, struct shmq_attr *attr)
     if (size < sizeof(size))
         return sq_fail(-EINVAL, "attr->size is %zu; use SHMQ_ATTR_INIT", size);
     memset(attr, 0, size);
-    memcpy(attr, &q->segment.attr, size < sizeof(*attr) ? size : sizeof(*attr));
+    struct shmq_attr all = q->segment.attr;
+    if (q->segment.file_path.text[0] != '\0')
+        all.snapshot = q->segment.file_path.text;
+    memcpy(attr, &all, size < sizeof(*attr) ? size : sizeof(*attr));
     attr->size = size;
     return 0;
 }

@@ -25,6 +25,8 @@
  */
 #include "pending.h"
 
+#include "dirty.h"
+
 enum { LIST_POS, LIST_TIME };
 
 static struct sq_heap ready_heap(const struct sq_ring *ring)
@@ -297,6 +299,7 @@ int sq_pending_set(const struct sq_ring *ring, uint32_t e, uint64_t word)
         return -EBADMSG;
     }
     bool good = leave_state(ring, e, old, new);
+    sq_dirty_mark(ring, e);
     sq_program_order(); /* what the new state wants is there */
     sq_store_release(&entry->word, word);
     sq_program_order();
@@ -338,6 +341,7 @@ int sq_pending_touch(const struct sq_ring *ring, uint32_t e, int64_t until_ns)
 {
     bool good = list_remove(ring, LIST_TIME, e);
 
+    sq_dirty_mark(ring, e);
     ring->entries[e].at_ns = until_ns;
     if (!good || !list_insert(ring, LIST_TIME, e))
         sq_pending_rebuild(ring, SQ_KEEP_BEYOND);

@@ -6,6 +6,7 @@
  * as many consumers as there are messages, if any sleep.
  */
 #include "error.h"
+#include "flush.h"
 #include "room.h"
 
 static int needs_key(void)
@@ -33,16 +34,37 @@ SQ_HOT int put(struct shmq *q, const struct sq_ring *ring, const void *data, siz
     return 0;
 }
 
-/* Topics, and unique queues, which want a key. */
+/* The same into a journal first. */
+static int put_written(struct shmq *q, const void *data, size_t length,
+                       struct sq_deadline *deadline, struct sq_promise *promise)
+{
+    const struct sq_ring *ring = &q->segment.ring;
+    struct sq_need need = {sq_record_bytes(length), 1};
+    uint32_t tag;
+    uint64_t id;
+    int rc = sq_put_enter(q, ring, need, deadline);
+
+    if (rc < 0)
+        return rc;
+    uint64_t tail = sq_load(&ring->producer->tail_pos);
+    int64_t now_ns = sq_put_stamp(ring, &id, &tag);
+    sq_copy(sq_ring_write_header(ring, tail, id, (uint32_t)length, tag, now_ns), data, length);
+    rc = sq_journal_publish(q, ring, tail + need.bytes, id + 1, length, promise);
+    sq_leave(q, SQ_ROLE_PRODUCER);
+    return rc;
+}
+
+/* Topics, unique queues, which want a key, and those with a journal. */
 static int put_otherwise(struct shmq *q, const void *data, size_t length,
                          struct sq_deadline *deadline)
 {
     if (q->segment.ring.key_count != 0)
         return needs_key();
-    int rc = put(q, &q->segment.ring, data, length, deadline);
-    if (rc == 0)
-        sq_put_wake(q, 1);
-    return rc;
+    struct sq_promise promise = {0};
+    int rc = sq_journal_writes(q) ? put_written(q, data, length, deadline, &promise)
+                                  : put(q, &q->segment.ring, data, length, deadline);
+    sq_put_wake(q, rc == 0);
+    return rc < 0 ? rc : sq_flush_promise(q, &promise);
 }
 
 int shmq_put(shmq_t *q, const void *data, size_t length, int64_t timeout_ns)
@@ -88,9 +110,10 @@ static unsigned plan_part(const struct sq_ring *ring, const struct shmq_buf *mes
 }
 
 /* Write and publish `count` messages, for which there is room. */
-static void append_many(const struct sq_ring *home, const struct shmq_buf *messages, unsigned count)
+static int append_many(struct shmq *q, const struct shmq_buf *messages, unsigned count,
+                       struct sq_promise *promise)
 {
-    const struct sq_ring ring_copy = *home, *ring = &ring_copy;
+    const struct sq_ring ring_copy = q->segment.ring, *ring = &ring_copy;
     uint64_t tail = sq_load(&ring->producer->tail_pos);
     uint64_t id, payload_bytes = 0;
     uint32_t tag;
@@ -104,7 +127,7 @@ static void append_many(const struct sq_ring *home, const struct shmq_buf *messa
         payload_bytes += length;
         tail += sq_record_bytes(length);
     }
-    sq_ring_publish(ring, tail, id, payload_bytes);
+    return sq_journal_publish(q, ring, tail, id, payload_bytes, promise);
 }
 
 static int check_many(const struct shmq *q, const struct shmq_buf *messages, unsigned count)
@@ -124,6 +147,7 @@ int shmq_put_many(shmq_t *q, const struct shmq_buf *messages, unsigned count, in
 {
     struct sq_deadline deadline = sq_deadline_in(timeout_ns);
     const struct sq_ring *ring = &q->segment.ring;
+    struct sq_promise promise = {0};
     unsigned put = 0;
     int rc = sq_check_timeout(timeout_ns);
 
@@ -139,12 +163,15 @@ int shmq_put_many(shmq_t *q, const struct shmq_buf *messages, unsigned count, in
         rc = sq_put_enter(q, ring, need, &deadline);
         if (rc < 0)
             break;
-        append_many(ring, messages + put, part);
+        rc = append_many(q, messages + put, part, &promise);
         sq_leave(q, SQ_ROLE_PRODUCER);
+        part = rc < 0 ? 0 : part;
         sq_put_wake(q, part);
         put += part;
     }
-    return put > 0 ? (int)put : rc;
+    if (put > 0) /* those that were; why not more is for the next call */
+        rc = sq_flush_promise(q, &promise);
+    return rc < 0 || put == 0 ? rc : (int)put;
 }
 
 /* --- in place ------------------------------------------------------------ */
@@ -261,9 +288,10 @@ int shmq_commit(shmq_t *q, size_t length)
     uint64_t tail = q->reservation.tail_pos, id;
     int64_t now_ns = sq_put_stamp(ring, &id, &tag);
     sq_ring_write_header(ring, tail, id, (uint32_t)length, tag, now_ns);
-    sq_ring_publish(ring, tail + sq_record_bytes(length), id + 1, length);
-    end_reservation(q, 1);
-    return 0;
+    struct sq_promise promise = {0};
+    rc = sq_journal_publish(q, ring, tail + sq_record_bytes(length), id + 1, length, &promise);
+    end_reservation(q, rc == 0);
+    return rc < 0 ? rc : sq_flush_promise(q, &promise);
 }
 
 int shmq_abort(shmq_t *q)

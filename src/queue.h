@@ -40,6 +40,13 @@ struct sq_reservation {
     bool listed;       /* in the list of the thread that made it */
 };
 
+/* What a handle appends to its queue's journal with (journal.c).  Whoever has the journal's
+ * lock, which keeps threads of one handle apart, too. */
+struct sq_journal_file {
+    int fd_plus_one; /* 0: none */
+    uint64_t generation, salt;
+};
+
 /* How far a handle is; the last two by role, to be shifted left by it. */
 enum sq_handle_state {
     SQ_ATTACHED = 1,
@@ -63,7 +70,10 @@ struct shmq {
     uint32_t generation;                        /* of the group it reads as */
     struct sq_notifier *notifier;               /* shmq_fd(), or NULL (notify.c) */
     _Atomic int token_fd[SQ_GROUPS_MOST];       /* token.c; one more than the descriptor, 0: none */
-    struct sq_keeper *keeper;                   /* the thread that saves, or NULL (keep.c) */
+    struct sq_journal_file journal;
+    _Atomic int file_fd;                        /* one more than the descriptor of the queue's file,
+                                                   which has its lock; 0: none (keep.c) */
+    struct sq_saver *saver;                     /* its thread, or NULL (saver.c) */
     struct shmq *dead_letter;                   /* of bury.c; under claim_lock */
     _Atomic(struct sq_caller *) caller;         /* shmq_call(), shmq_reply(), or NULL (call.c) */
     _Atomic(struct sq_caller *) parents_caller; /* in a forked child: to be let go */
@@ -177,15 +187,6 @@ void sq_release_groups(struct shmq *q);
 /* Have all the groups' sides, after P if that is wanted too.  0, or none is had. */
 int sq_enter_groups(struct shmq *q, uint64_t *entered, struct sq_deadline *deadline);
 void sq_leave_groups(struct shmq *q, uint64_t entered);
-
-/* The queue's name. */
-static inline const char *sq_queue_name(const struct shmq *q)
-{
-    return q->forkable.path.text + sizeof(SQ_SHM_DIR "/shmq.") - 1;
-}
-
-/* If a saver died that held room back (control->pin_pos), let it go: true. */
-bool sq_lift_dead_pin(struct shmq *q);
 
 /* Where those sleep who wait on a side. */
 static inline struct sq_cond_shm *sq_side_cond(const struct shmq *q, enum sq_role role)

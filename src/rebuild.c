@@ -4,6 +4,7 @@
  * Needs no memory of its own: the heaps' places serve to sort by position and by time
  * before they are filled with what belongs there.
  */
+#include "dirty.h"
 #include "pending.h"
 
 /* All but what P reads without this side: held_pos may lag behind the truth, but P must
@@ -12,6 +13,7 @@ static void clear_order(const struct sq_ring *ring)
 {
     struct sq_pending_shm *p = &ring->group->pending;
 
+    sq_dirty_mark_all(ring);
     sq_store(&p->waiting, 0);
     sq_store(&p->delayed, 0);
     sq_store(&p->leased, 0);
@@ -149,6 +151,7 @@ void sq_pending_rebuild(const struct sq_ring *ring, enum sq_beyond beyond)
             sq_heap_push(&by_time, (struct sq_heap_item_shm){
                                        0, e, (uint64_t)entry->at_ns ^ (uint64_t)1 << 63});
     }
+    sq_dirty_mark_all(ring); /* now all of them have been touched */
     link_positions(ring, &by_pos);
     link_leases(ring, &by_time);
     fill(ring);

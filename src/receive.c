@@ -6,6 +6,7 @@
  */
 #include "compress.h"
 #include "consume.h"
+#include "flush.h"
 #include "shortcut.h"
 
 /* Tell the caller of a leased message.  Field by field: clearing it first would take
@@ -141,6 +142,10 @@ static int receive_round(struct shmq *q, struct shmq_msg *msgs, unsigned count,
         }
         received += rc == 0;
     } while (rc == 0 && received < count);
+    /* What it passed over need not wait for an acknowledgement, that may never come. */
+    struct sq_promise promise;
+    if (received == 0)
+        sq_journal_settled(q, 0, &promise);
     sq_consume_make_room(q);
     sq_leave(q, SQ_ROLE_CONSUMER);
     if (sq_unlikely(bury))
@@ -248,10 +253,15 @@ static int exchange(struct shmq *q, struct shmq_msg *msg, const struct sq_lease 
         if (rc == 0 || rc == -ECANCELED)
             sq_msg_forget(msg);
     }
+    struct sq_promise promise = {0};
+    int error = sq_journal_settled(q, 0, &promise);
     sq_consume_make_room(q);
     sq_leave(q, SQ_ROLE_CONSUMER);
     sq_consume_wake(q, rc == 0);
     look_for_dead(q, now_ns);
+    error = error < 0 ? error : sq_flush_promise(q, &promise);
+    if (error < 0 && rc == 0 && !received)
+        return error;
     return received ? 0 : rc < 0 ? sq_consume_ended(rc) : 1;
 }
 

@@ -9,6 +9,7 @@
 
 #include "consume.h"
 #include "error.h"
+#include "flush.h"
 
 enum { HEADERS_MOST = 1024 };
 
@@ -22,9 +23,12 @@ static int64_t revive_parked(struct shmq *q, uint64_t id)
     rc = sq_consume_check_group(q);
     if (rc == 0)
         rc = sq_group_revive(&q->segment.ring, id);
+    struct sq_promise promise = {0};
+    int error = rc < 0 ? 0 : sq_journal_settled(q, 0, &promise);
     sq_leave(q, SQ_ROLE_CONSUMER);
     sq_consume_wake(q, 0);
-    return rc;
+    error = error < 0 ? error : sq_flush_promise(q, &promise);
+    return error < 0 ? error : rc;
 }
 
 /* Send a dead letter back, without what its death has added. */

@@ -27,12 +27,11 @@ struct restoring {
     int64_t realtime_ns; /* CLOCK_REALTIME less CLOCK_MONOTONIC, now */
 };
 
-void sq_restore_attr(const struct sq_image *image, struct shmq_attr *attr)
+int sq_restore_attr(const struct sq_image *image, struct shmq_attr *attr)
 {
     const struct sq_file_header *h = image->header;
-
-    *attr = (struct shmq_attr){
-        .size = sizeof(*attr),
+    struct shmq_attr said = {
+        .size = sizeof(said),
         .capacity_bytes = h->capacity_bytes,
         .max_messages = h->max_messages,
         .max_message_bytes = h->max_message_bytes,
@@ -45,21 +44,33 @@ void sq_restore_attr(const struct sq_image *image, struct shmq_attr *attr)
         .kind = h->kind,
         .policy = h->policy,
     };
+
+    if (sq_segment_attr(&said, (int)said.kind, attr) < 0)
+        return sq_fail(-EBADMSG, "the file's attributes make no sense");
+    return 0;
 }
 
 /* --- records ------------------------------------------------------------------ */
 
-/* CLOCK_MONOTONIC of now, for one of the file's; never 0, which means none. */
-static int64_t our_time(const struct restoring *r, const void *record, int64_t ns)
+/* CLOCK_MONOTONIC of now, for a CLOCK_REALTIME; never 0, which means none, nor never. */
+static int64_t our_time(const struct restoring *r, int64_t realtime_ns)
 {
-    int64_t ours = sq_image_realtime(r->image, record, ns) - r->realtime_ns;
+    int64_t ours;
 
+    if (realtime_ns >= SQ_NEVER - 1 || __builtin_sub_overflow(realtime_ns, r->realtime_ns, &ours))
+        return realtime_ns < 0 ? INT64_MIN : SQ_NEVER - 1;
     return ours == 0 ? 1 : ours;
+}
+
+/* The same for a time in a record of the file's. */
+static int64_t record_time(const struct restoring *r, const void *record, int64_t ns)
+{
+    return our_time(r, sq_image_realtime(r->image, record, ns));
 }
 
 static int no_room(const struct restoring *r)
 {
-    return sq_fail(-ENOSPC, "what the file holds does not fit the queue's %llu bytes",
+    return sq_fail(-ENOBUFS, "what the file holds does not fit the queue's %llu bytes",
                    (unsigned long long)r->segment->ring.capacity_bytes);
 }
 
@@ -76,14 +87,14 @@ static int append(struct restoring *r, uint64_t id, const struct sq_record_shm *
     memcpy(to + 1, from == NULL ? (const void *)to : from + 1, length);
     to->length = length;
     to->tag = from == NULL ? 0 : from->tag & ~(uint32_t)(SQ_RECORD_COPY | SQ_RECORD_SAMPLED);
-    to->put_ns = from == NULL ? 0 : our_time(r, from, from->put_ns);
+    to->put_ns = from == NULL ? 0 : record_time(r, from, from->put_ns);
     sq_store(&to->id, from == NULL ? SQ_ID_GONE | id : id);
     if ((to->tag & SQ_RECORD_EXTENDED) != 0 && length >= SQ_EXTENSION_BYTES) {
         struct sq_extension_shm *extension = (void *)(to + 1);
         if (extension->due_ns != 0)
-            extension->due_ns = our_time(r, from, extension->due_ns);
+            extension->due_ns = record_time(r, from, extension->due_ns);
         if (extension->expiry_ns != 0)
-            extension->expiry_ns = our_time(r, from, extension->expiry_ns);
+            extension->expiry_ns = record_time(r, from, extension->expiry_ns);
     }
     r->tail += sq_record_bytes(length);
     return 0;
@@ -176,51 +187,28 @@ static int append_row(struct restoring *r)
 
 /* --- groups -------------------------------------------------------------------- */
 
-/* A lease does not outlive its queue. */
-static void settle(struct sq_frame_item *item, const struct shmq_policy *policy)
-{
-    uint32_t attempts = sq_word_attempts(item->word);
-    enum sq_entry_state state = sq_word_state(item->word);
-
-    if (state == SQ_DYING) { /* the letter may have been sent */
-        state = SQ_DOOMED;
-        item->reason |= SQ_REASON_AGAIN;
-        item->at_ns = 0;
-    } else if (state == SQ_LEASED && policy->max_attempts != 0 &&
-               attempts >= policy->max_attempts) {
-        state = SQ_DOOMED;
-        item->reason = SHMQ_REASON_ATTEMPTS;
-        item->at_ns = 0;
-    } else if (state == SQ_LEASED) {
-        state = SQ_WAITING;
-    }
-    item->word = sq_word(state, attempts, 0);
-}
-
 static int put_entry(struct restoring *r, const struct sq_ring *ring, uint32_t e,
-                     struct sq_frame_item item, const struct shmq_policy *policy)
+                     const struct sq_frame_item *item)
 {
-    const struct sq_image_message *message = sq_image_find(r->image, item.id);
+    const struct sq_image_message *message = sq_image_find(r->image, item->id);
     struct sq_entry_shm *entry = &ring->entries[e];
     struct sq_view view;
 
     if (message == NULL || r->positions[index_of(r->image, message)] == UINT64_MAX)
         return 0; /* removed */
     uint64_t pos = r->positions[index_of(r->image, message)];
-    if (sq_record_view(ring, pos, item.id, &view) < 0)
+    if (sq_record_view(ring, pos, item->id, &view) < 0)
         return sq_fail(-EBADMSG, "message %llu of the file is damaged",
-                       (unsigned long long)item.id);
-    settle(&item, policy);
+                       (unsigned long long)item->id);
     entry->pos = pos;
-    entry->id = item.id;
-    /* Made CLOCK_REALTIME by the image.  "Never" stays that. */
-    entry->at_ns = item.at_ns >= SQ_NEVER - 1 ? SQ_NEVER - 1
-                   : item.at_ns == 0          ? 0
-                                              : item.at_ns - r->realtime_ns;
-    entry->seq = item.seq;
+    entry->id = item->id;
+    entry->at_ns = item->at_ns == 0 ? 0 : our_time(r, item->at_ns);
+    entry->seq = item->seq;
     entry->priority = view.priority;
-    entry->reason = item.reason;
-    sq_store(&entry->word, item.word);
+    entry->reason = item->reason;
+    /* Whoever had it is no more. */
+    enum sq_entry_state state = sq_word_state(item->word);
+    sq_store(&entry->word, sq_word(state, sq_word_attempts(item->word), 0));
     return 0;
 }
 
@@ -271,10 +259,17 @@ static int put_group(struct restoring *r, uint32_t number)
     memcpy(d->filter_value, attr->filter_value, sizeof(d->filter_value));
     for (uint32_t e = 0; rc == 0 && e < g->item_count; e++)
         if (sq_word_state(g->items[e].word) != SQ_FREE)
-            rc = put_entry(r, &ring, e, g->items[e], &policy);
+            rc = put_entry(r, &ring, e, &g->items[e]);
     if (rc == 0 && (r->segment->ring.kind & SHMQ_TOPIC) != 0)
         atomic_fetch_or(&r->segment->control->groups, (uint64_t)1 << number);
     return rc;
+}
+
+static bool nobody_lives(const void *arg, uint32_t owner)
+{
+    (void)arg;
+    (void)owner;
+    return true;
 }
 
 /* --- all ------------------------------------------------------------------------- */
@@ -292,6 +287,10 @@ static int derive(struct restoring *r)
         rc = sq_group_rebuild(&one);
         uint32_t paused = r->image->groups[i].attr.mode & SQ_GROUP_PAUSED;
         sq_store(&one.group->mode, sq_load(&one.group->mode) | paused);
+        /* A lease does not outlive its queue. */
+        if (rc == 0)
+            rc = sq_group_return_lost(&one, nobody_lives, NULL, sq_clock_ns());
+        rc = rc > 0 ? 0 : rc;
     }
     if (rc == 0)
         rc = sq_ring_rebuild_producer(ring);
@@ -324,9 +323,8 @@ static int fill(struct restoring *r)
     return rc < 0 ? rc : derive(r);
 }
 
-int sq_restore_fill(struct sq_segment *segment, const void *arg)
+int sq_restore_fill(struct sq_segment *segment, const struct sq_image *image)
 {
-    const struct sq_image *image = arg;
     struct restoring r = {
         .image = image,
         .segment = segment,

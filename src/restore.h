@@ -7,11 +7,11 @@
 #include "image.h"
 #include "segment.h"
 
-/* What the queue was created with. */
-void sq_restore_attr(const struct sq_image *image, struct shmq_attr *attr);
+/* What the queue was created with; checked.  0 or -EBADMSG. */
+int sq_restore_attr(const struct sq_image *image, struct shmq_attr *attr);
 
-/* For sq_segment_create(): `image` is a struct sq_image, checked.  0; -ENOSPC what lives
- * does not fit the queue; -EBADMSG; -ENOMEM. */
-int sq_restore_fill(struct sq_segment *segment, const void *image);
+/* Fill a segment that was just made after that, and that nobody else sees.  0; -ENOBUFS what
+ * the file holds does not fit its ring; -EBADMSG; -ENOMEM. */
+int sq_restore_fill(struct sq_segment *segment, const struct sq_image *image);
 
 #endif

@@ -39,6 +39,18 @@ uint64_t sq_table_bytes(uint32_t entry_count)
                        SQ_SEPARATE);
 }
 
+/* The bits in whole words. */
+static uint64_t dirty_list_bytes(uint32_t entry_count)
+{
+    return sq_align_up(entry_count * sizeof(uint32_t), sizeof(uint64_t));
+}
+
+uint64_t sq_table_dirty_bytes(uint32_t entry_count)
+{
+    return sq_align_up(dirty_list_bytes(entry_count) + sq_align_up(entry_count, 64) / 8,
+                       SQ_SEPARATE);
+}
+
 void sq_ring_read_as(struct sq_ring *ring, uint32_t index)
 {
     unsigned char *table = ring->tables + index * ring->table_bytes;
@@ -50,6 +62,12 @@ void sq_ring_read_as(struct sq_ring *ring, uint32_t index)
     ring->entries = (struct sq_entry_shm *)(void *)table;
     ring->ready = (struct sq_heap_item_shm *)(void *)heaps;
     ring->timed = (struct sq_heap_item_shm *)(void *)(heaps + sq_heap_bytes(ring->entry_count));
+    uint64_t plain = sq_table_bytes(ring->entry_count);
+    if (ring->table_bytes > plain) {
+        ring->dirty = (uint32_t *)(void *)(table + plain);
+        ring->dirty_bits =
+            (uint64_t *)(void *)(table + plain + dirty_list_bytes(ring->entry_count));
+    }
 }
 
 /* --- where space ends -------------------------------------------------- */
@@ -133,20 +151,20 @@ static int least_low(const struct sq_ring *ring, uint64_t tail, uint64_t *low, u
     return 0;
 }
 
-int sq_ring_low(const struct sq_ring *ring, uint64_t *low)
-{
-    uint64_t depth, tail = sq_load_acquire(&ring->producer->tail_pos);
-
-    return least_low(ring, tail, low, &depth);
-}
-
-/* `low`, or the pin if that is lower. */
+/*
+ * The lower one of `low` and what a saver still has to read.  To be asked after the
+ * groups: who sees a place that a group came to after the saver had looked at it then sees
+ * the pin, too.
+ */
 static uint64_t pinned(const struct sq_ring *ring, uint64_t tail, uint64_t low)
 {
-    uint64_t pin = sq_ring_pin(ring);
+    uint64_t pin = ring->pin == NULL ? SQ_NO_PIN : sq_load_acquire(ring->pin);
 
-    return pin != UINT64_MAX && sq_ring_spans(ring, pin, tail) && tail - pin > tail - low ? pin
-                                                                                       : low;
+    if (sq_likely(pin == SQ_NO_PIN))
+        return low;
+    if (!sq_ring_spans(ring, pin, tail))
+        pin = ring->producer->low_pos; /* nothing is let go yet */
+    return sq_ring_spans(ring, pin, tail) && tail - pin > tail - low ? pin : low;
 }
 
 /* P: where space ends now: where the groups are, or for a topic where its history is. */
@@ -158,17 +176,15 @@ static int look_low(const struct sq_ring *ring)
 
     if (rc < 0 || sq_load(&p->next_id) >= SQ_ID_GREATEST)
         return -EBADMSG;
+    low = pinned(ring, tail, low);
     p->low_id = sq_load(&p->next_id) - depth;
     p->least_pos = p->low_pos = low;
-    if ((ring->kind & SHMQ_TOPIC) == 0) {
-        p->low_pos = pinned(ring, tail, low);
+    if ((ring->kind & SHMQ_TOPIC) == 0)
         return 0;
-    }
     if (!sq_ring_spans(ring, p->history_pos, tail))
         p->history_pos = low; /* damaged: there is none any more that can be told */
     if (tail - p->history_pos > tail - low)
-        low = p->history_pos;
-    p->low_pos = pinned(ring, tail, low);
+        p->low_pos = p->history_pos;
     return 0;
 }
 
@@ -179,15 +195,13 @@ static void forget_history(const struct sq_ring *ring, uint64_t bytes)
     struct sq_producer_shm *p = ring->producer;
     uint64_t tail = sq_load(&p->tail_pos), ahead = ring->capacity_bytes / 16;
 
-    uint64_t low = p->history_pos;
-
-    if ((ring->kind & SHMQ_TOPIC) == 0 || tail - low <= tail - p->least_pos)
+    if (p->low_pos != p->history_pos)
         return;
-    while (low != p->least_pos && bytes + ahead > ring->capacity_bytes - (tail - low)) {
-        uint64_t next = sq_record_end(ring, low, p->least_pos);
-        p->history_pos = low = next == low ? p->least_pos : next;
+    while (p->low_pos != p->least_pos &&
+           bytes + ahead > ring->capacity_bytes - (tail - p->low_pos)) {
+        uint64_t next = sq_record_end(ring, p->low_pos, p->least_pos);
+        p->history_pos = p->low_pos = next == p->low_pos ? p->least_pos : next;
     }
-    p->low_pos = pinned(ring, tail, low);
 }
 
 int sq_ring_look_room(const struct sq_ring *ring, uint64_t bytes, uint64_t count)
@@ -217,7 +231,13 @@ bool sq_ring_seems_roomy(const struct sq_ring *ring, uint64_t bytes, uint64_t co
     tail = sq_load_acquire(&ring->producer->tail_pos);
     if (!sq_ring_spans(ring, low, tail))
         return true;
-    low = pinned(ring, tail, low);
+    if (sq_unlikely(sq_ring_is_pinned(ring))) {
+        uint64_t pin = sq_load(ring->pin);
+        if (pin != SQ_NO_PIN && !sq_ring_spans(ring, pin, tail))
+            return false; /* for a moment, and then we are woken */
+        if (pin != SQ_NO_PIN && tail - pin > tail - low)
+            low = pin;
+    }
     if (bytes > ring->capacity_bytes - (tail - low))
         return false;
     return ring->max_messages == 0 || depth + count <= ring->max_messages;
@@ -281,7 +301,8 @@ int64_t sq_ring_reset(const struct sq_ring *ring)
     g->known_tail_pos = tail;
     sq_store(&g->gone_count, 0);
     if (sq_ring_groups(ring) == (uint64_t)1 << sq_ring_group_index(ring)) {
-        p->low_pos = p->least_pos = p->history_pos = tail;
+        p->history_pos = tail;
+        p->low_pos = p->least_pos = pinned(ring, tail, tail);
         p->low_id = next_id;
     }
     return (int64_t)lost;

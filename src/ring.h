@@ -29,22 +29,30 @@ struct sq_ring {
     uint64_t max_messages;        /* 0: no limit */
     uint64_t max_message_bytes;   /* at most capacity_bytes - SQ_RECORD_HEADER_BYTES */
     uint32_t order;               /* enum shmq_order */
-    uint32_t kind;                /* SHMQ_TOPIC, SHMQ_UNIQUE */
+    uint32_t kind;                /* SHMQ_TOPIC, SHMQ_UNIQUE, SQ_KIND_WRITES */
     struct sq_entry_shm *entries; /* the group's pending table */
     struct sq_heap_item_shm *ready, *timed;
     uint32_t entry_count;
     uint32_t key_count; /* a power of two, or 0 */
     struct sq_key_shm *keys;
+    const _Atomic uint64_t *pin;        /* sq_file_shm's, or NULL */
     const _Atomic uint64_t *group_bits; /* which groups there are */
-    _Atomic uint64_t *pin_pos;          /* a saver wants what is from there on; NULL: never */
     struct sq_group_shm *groups;        /* all of them */
     unsigned char *tables;              /* their pending tables, ... */
     uint64_t table_bytes;               /* ... so many bytes each */
     uint32_t group_count;               /* 1 to SQ_GROUPS_MOST */
+    uint32_t *dirty;                    /* with a journal: the group's changed entries, ... */
+    uint64_t *dirty_bits;               /* ... as bits, too.  Without: NULL */
 };
+
+/* In sq_ring.kind: calls write into a journal before they make anything true. */
+#define SQ_KIND_WRITES ((uint32_t)1 << 31)
 
 /* What a pending table of so many entries takes: the entries, then the heaps. */
 uint64_t sq_table_bytes(uint32_t entry_count);
+
+/* What is behind each table, where there is a journal: the changed entries, and bits. */
+uint64_t sq_table_dirty_bytes(uint32_t entry_count);
 
 /* Have `ring` read as group number `index`. */
 void sq_ring_read_as(struct sq_ring *ring, uint32_t index);
@@ -53,12 +61,6 @@ void sq_ring_read_as(struct sq_ring *ring, uint32_t index);
 static inline uint64_t sq_ring_groups(const struct sq_ring *ring)
 {
     return sq_load_acquire(ring->group_bits) & (UINT64_MAX >> (64 - ring->group_count));
-}
-
-/* Where a saver still reads, or UINT64_MAX. */
-static inline uint64_t sq_ring_pin(const struct sq_ring *ring)
-{
-    return ring->pin_pos == NULL ? UINT64_MAX : sq_load_acquire(ring->pin_pos);
 }
 
 /* The number of the group it reads as. */
@@ -142,6 +144,12 @@ SQ_HOT bool sq_ring_has_room(const struct sq_ring *ring, uint64_t bytes, uint64_
             sq_load(&p->next_id) + count - p->low_id <= ring->max_messages);
 }
 
+/* Whether a saver keeps records from being let go and moved. */
+static inline bool sq_ring_is_pinned(const struct sq_ring *ring)
+{
+    return ring->pin != NULL && sq_load_acquire(ring->pin) != SQ_NO_PIN;
+}
+
 /* Anybody: whether there seems to be room; -EBADMSG counts as room, so that the
  * caller comes to see the error. */
 bool sq_ring_seems_roomy(const struct sq_ring *ring, uint64_t bytes, uint64_t count);
@@ -160,12 +168,6 @@ SQ_HOT void *sq_ring_write_header(const struct sq_ring *ring, uint64_t pos, uint
     record->put_ns = now_ns;
     return sq_record_payload(record);
 }
-
-/*
- * Anybody, without a lock: where what is not finished begins; of a topic without its
- * history, which is P's.  0 or -EBADMSG.
- */
-int sq_ring_low(const struct sq_ring *ring, uint64_t *low);
 
 /* P: see to the peak depth when it may have been passed. */
 void sq_ring_look_peak(const struct sq_ring *ring);

@@ -8,6 +8,8 @@
 #include "room.h"
 
 #include "error.h"
+#include "journal.h"
+#include "pin.h"
 #include "space.h"
 #include "token.h"
 
@@ -139,6 +141,10 @@ static int drop_oldest(struct shmq *q, struct sq_need need, struct sq_deadline *
         if (rc < 0)
             return rc;
         rc = sq_group_drop(&other, pos, depth);
+        /* Else the file would have more, some day, than the ring holds. */
+        struct sq_promise promise = {0};
+        if (rc == 0 && sq_journal_writes(q))
+            rc = sq_journal_group(q, &other, &promise);
         sq_leave_group(q, i);
         if (rc < 0)
             return rc;
@@ -154,6 +160,8 @@ int sq_put_make_room(struct shmq *q, struct sq_need need, struct sq_deadline *de
         int rc = sq_ring_look_room(ring, need.bytes, need.count);
         if (rc == -EBADMSG)
             rc = mend(q, need, deadline);
+        if (rc == -EAGAIN && sq_pin_lift_lost(q))
+            rc = sq_ring_look_room(ring, need.bytes, need.count);
         if (rc == -EAGAIN && (leases_seem_over(q) || sq_space_wanted(ring, sq_clock_tick_ns()))) {
             rc = compact(q, deadline);
             rc = rc < 0 ? rc : sq_ring_look_room(ring, need.bytes, need.count);
@@ -169,12 +177,6 @@ int sq_put_make_room(struct shmq *q, struct sq_need need, struct sq_deadline *de
             return sq_fail(rc, "the positions of the ring are damaged");
         if (rc != -EAGAIN)
             return rc;
-        if (sq_lift_dead_pin(q)) {
-            rc = sq_enter(q, SQ_ROLE_PRODUCER, deadline);
-            if (rc < 0)
-                return rc;
-            continue;
-        }
         if (q->segment.attr.full == SHMQ_FULL_FAIL || deadline->timeout_ns == SHMQ_NOWAIT)
             return sq_fail_plainly(-EAGAIN);
         rc = sq_wait(q, SQ_ROLE_PRODUCER, need, deadline);

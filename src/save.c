@@ -1,35 +1,30 @@
 /*
- * save.c - saving a queue to a file, and making one of a file.
+ * save.c - saving, loading, and how the file is.
  */
 #include "error.h"
+#include "flush.h"
 #include "keep.h"
-#include "snapshot.h"
 
 int shmq_save(shmq_t *q, const char *path)
 {
-    struct sq_deadline deadline = sq_deadline_in(SHMQ_FOREVER);
-    int cancel = sq_cancel_hold();
-    int rc = sq_make_ready_attached(q, &deadline);
+    struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(30));
+    struct sq_file_path absolute;
 
-    if (rc == 0 && path == NULL && q->segment.path[0] == '\0')
-        rc = sq_fail(-EINVAL, "the queue has no file of its own, and none is named");
-    if (rc == 0)
-        rc = path == NULL ? sq_keep_save(q, &deadline) : sq_snapshot_write(q, path, &deadline);
-    sq_cancel_release(cancel);
-    return rc;
+    if (path == NULL)
+        return sq_keep_save(q, &deadline, NULL);
+    int rc = sq_file_path(&absolute, path);
+    return rc < 0 ? rc : sq_keep_save_as(q, &absolute, &deadline);
 }
 
 int shmq_load(const char *name, const char *path)
 {
-    struct sq_path queue = {""};
-    struct sq_segment segment;
-    int cancel = sq_cancel_hold();
-    int rc = name == NULL ? 0 : sq_segment_path(name, &queue);
+    struct sq_path own;
+    int rc = name == NULL ? 0 : sq_segment_path(name, &own);
 
-    if (rc == 0)
-        rc = sq_keep_load(&segment, &queue, path, NULL);
-    if (rc == 0)
-        sq_segment_close(&segment);
+    if (rc < 0)
+        return rc;
+    int cancel = sq_cancel_hold();
+    rc = sq_keep_load(name == NULL ? NULL : &own, path);
     sq_cancel_release(cancel);
     return rc;
 }
@@ -40,21 +35,53 @@ int shmq_file_stats(shmq_t *q, struct shmq_file_stats *stats)
     struct shmq_file_stats now = {.size = sizeof(now)};
     size_t size = stats->size;
 
-    if (size < sizeof(size))
-        return sq_fail(-EINVAL, "stats->size is %zu", size);
-    memcpy(now.path, q->segment.path, sizeof(now.path));
-    if (now.path[0] != '\0') {
-        uint64_t changes = sq_keep_changes(q), saved = sq_load(&f->saved_changes);
-        uint32_t keeper = sq_load(&f->keeper.owner);
-        now.saved_ns = sq_load(&f->saved_ns);
+    if (size < offsetof(struct shmq_file_stats, save_ns))
+        return sq_fail(-EINVAL,
+                       "stats->size is %zu; set it to sizeof(struct shmq_file_stats)", size);
+    static_assert(sizeof(now.path) == sizeof(q->segment.file_path.text), "a path");
+    if (q->segment.file_path.text[0] != '\0') {
+        memcpy(now.path, q->segment.file_path.text, sizeof(now.path));
+        now.error = sq_load(&f->error);
+        now.save_at_end = q->segment.attr.save_at_end;
+        now.save_ns = q->segment.attr.save_ns;
+        now.save_changes = q->segment.attr.save_changes;
+        now.failed_ns = now.error != 0 ? sq_load(&f->failed_ns) : 0;
+        now.saved_age_ns = sq_elapsed_ns(sq_clock_ns(), sq_load(&f->saved_ns));
         now.saved_id = sq_load(&f->saved_id);
-        now.lag_count = changes > saved ? changes - saved : 0;
-        now.failed_ns = sq_load(&f->failed_ns);
-        now.error = now.failed_ns != 0 ? -(int)sq_load(&f->error) : 0;
-        now.kept = keeper != 0 && sq_attach_owner_lives(&q->segment, &q->attachment, keeper);
+        uint64_t last_id = sq_load(&q->segment.ring.producer->next_id) - 1;
+        now.lag = last_id > now.saved_id ? last_id - now.saved_id : 0;
+        now.stale = sq_keep_is_stale(q);
+        now.generation = sq_load(&f->generation);
+        now.file_bytes = sq_load(&f->end_off);
+        now.journal = q->segment.attr.journal;
+        now.write_count = sq_load(&f->journal.write_count);
+        now.sync_count = sq_load(&f->journal.sync_count);
+        now.synced_bytes = sq_load(&f->synced_off);
     }
     memset(stats, 0, size);
     memcpy(stats, &now, size < sizeof(now) ? size : sizeof(now));
     stats->size = size;
     return 0;
+}
+
+int shmq_sync(shmq_t *q, uint64_t id, int64_t timeout_ns)
+{
+    struct sq_deadline deadline = sq_deadline_in(timeout_ns);
+    const struct sq_file_shm *f = q->segment.file;
+    int rc = sq_check_timeout(timeout_ns);
+
+    if (rc == 0 && !sq_journal_writes(q))
+        rc = sq_fail(-EINVAL, "the queue has no journal");
+    if (rc == 0 && id >= sq_load(&q->segment.ring.producer->next_id))
+        rc = sq_fail(-EINVAL, "message %llu has not been put", (unsigned long long)id);
+    if (rc == 0)
+        rc = sq_make_ready_attached(q, &deadline);
+    if (rc < 0)
+        return rc;
+    struct sq_promise promise;
+    do {
+        promise.generation = sq_load_acquire(&f->generation);
+        promise.off = sq_load_acquire(&f->end_off);
+    } while (sq_load_acquire(&f->generation) != promise.generation);
+    return sq_flush_wait(q, &promise, &deadline);
 }

@@ -19,9 +19,20 @@
 #include <unistd.h>
 
 #include "error.h"
-#include "header.h"
+#include "keys.h"
 
 /* --- mapping ----------------------------------------------------------- */
+
+static uint64_t check_of(const struct sq_header_shm *header)
+{
+    /* FNV-1a: finds any one changed byte for certain. */
+    const unsigned char *bytes = (const unsigned char *)header;
+    uint64_t sum = 0xcbf29ce484222325u;
+
+    for (size_t i = 0; i < offsetof(struct sq_header_shm, check); i++)
+        sum = (sum ^ bytes[i]) * 0x100000001b3u;
+    return sum;
+}
 
 /* Map the object, and its ring a second time right behind. */
 static int map(struct sq_segment *s, uint64_t total, uint64_t ring_off, uint64_t capacity)
@@ -45,33 +56,20 @@ static int map(struct sq_segment *s, uint64_t total, uint64_t ring_off, uint64_t
     s->mapped_bytes = bytes;
     s->inode = st.st_ino;
     s->device = st.st_dev;
+    s->owner = st.st_uid;
     return 0;
 }
 
 /* The groups of a queue that is no topic. */
 static const _Atomic uint64_t only_group = 1;
 
-/* The file's name, which damage may have spoilt, as our own copy. */
-static void point_file(struct sq_segment *s)
-{
-    memcpy(s->path, s->file->path, sizeof(s->path));
-    if (memchr(s->path, 0, sizeof(s->path)) == NULL || s->path[0] != '/') {
-        s->path[0] = '\0';
-        return;
-    }
-    s->attr.snapshot = s->path;
-    s->attr.save_ns = s->file->save_ns;
-    s->attr.save_changes = s->file->save_changes;
-    s->attr.save_at_end = s->file->save_at_end != 0;
-}
-
 /* Point at the parts, after `h`, which has been checked (or was just made). */
 static void point(struct sq_segment *s, const struct sq_header_shm *h)
 {
     s->header = (struct sq_header_shm *)(void *)s->base;
     s->control = (struct sq_control_shm *)(void *)(s->base + h->control_off);
-    s->file = (struct sq_file_shm *)(void *)(s->base + h->file_off);
     s->slots = (struct sq_slot_shm *)(void *)(s->base + h->slots_off);
+    s->file = (struct sq_file_shm *)(void *)(s->base + h->file_off);
     s->slot_count = h->slot_count;
     s->ring = (struct sq_ring){
         .home = &s->ring,
@@ -85,8 +83,8 @@ static void point(struct sq_segment *s, const struct sq_header_shm *h)
         .entry_count = h->entry_count,
         .key_count = h->key_count,
         .keys = (struct sq_key_shm *)(void *)(s->base + h->keys_off),
+        .pin = &s->file->pin_pos,
         .group_bits = (h->kind & SHMQ_TOPIC) != 0 ? &s->control->groups : &only_group,
-        .pin_pos = &s->control->pin_pos,
         .groups = (struct sq_group_shm *)(void *)(s->base + h->groups_off),
         .tables = s->base + h->pending_off,
         .table_bytes = h->pending_bytes,
@@ -108,10 +106,72 @@ static void point(struct sq_segment *s, const struct sq_header_shm *h)
         .policy = h->policy,
     };
     s->created_ns = h->created_ns;
-    point_file(s);
+}
+
+/* How the queue is kept in a file: what the creator wrote, and we do not believe later. */
+static void read_file_part(struct sq_segment *s)
+{
+    const struct sq_file_shm *f = s->file;
+
+    memcpy(s->file_path.text, f->path, sizeof(f->path) - 1);
+    s->file_path.text[sizeof(f->path) - 1] = '\0';
+    if (s->file_path.text[0] != '/')
+        s->file_path.text[0] = '\0';
+    s->attr.save_ns = f->save_ns > 0 ? f->save_ns : 0;
+    s->attr.save_changes = f->save_changes;
+    s->attr.save_at_end = f->save_at_end != 0;
+    /* There are places to note changes in, or it is none. */
+    if (s->ring.dirty != NULL && f->journal_mode <= SQ_JOURNAL_ALWAYS)
+        s->attr.journal = f->journal_mode;
+    if (s->attr.journal == SHMQ_JOURNAL_OS || s->attr.journal == SHMQ_JOURNAL_ALWAYS)
+        s->ring.kind |= SQ_KIND_WRITES;
 }
 
 /* --- creating ---------------------------------------------------------- */
+
+static void lay_out(struct sq_header_shm *h, const struct shmq_attr *attr)
+{
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+
+    *h = (struct sq_header_shm){
+        .magic = SQ_MAGIC,
+        .format = SQ_FORMAT,
+        .header_bytes = sizeof(*h),
+        .lock_stamp = SQ_LOCK_STAMP,
+        .cond_stamp = sq_cond_stamp(),
+        .full = attr->full,
+        .mode = attr->mode,
+        .slot_count = SQ_SLOT_COUNT,
+        .slot_bytes = sizeof(struct sq_slot_shm),
+        .group_count = attr->max_groups,
+        .group_bytes = sizeof(struct sq_group_shm),
+        .order = attr->order,
+        .kind = attr->kind,
+        .entry_count = attr->pending_count,
+        .compress_bytes = attr->compress_bytes,
+        .pending_bytes = sq_table_bytes(attr->pending_count) +
+                         (attr->journal != 0 ? sq_table_dirty_bytes(attr->pending_count) : 0),
+        .policy = attr->policy,
+        .control_off = SQ_CONTROL_OFF,
+        .producer_off = SQ_PRODUCER_OFF,
+        .capacity_bytes = attr->capacity_bytes,
+        .max_messages = attr->max_messages,
+        .max_message_bytes = attr->max_message_bytes,
+        .created_ns = sq_clock_read(CLOCK_REALTIME),
+    };
+    h->slots_off = sq_align_up(h->producer_off + sizeof(struct sq_producer_shm), SQ_SEPARATE);
+    h->groups_off = sq_align_up(h->slots_off + h->slot_count * h->slot_bytes, SQ_SEPARATE);
+    h->pending_off = sq_align_up(h->groups_off + h->group_count * h->group_bytes, SQ_SEPARATE);
+    h->keys_off = h->pending_off + h->group_count * h->pending_bytes;
+    if ((attr->kind & SHMQ_UNIQUE) != 0)
+        h->key_count =
+            sq_keys_count(h->capacity_bytes / (SQ_RECORD_HEADER_BYTES + SQ_EXTENSION_BYTES));
+    h->file_off =
+        sq_align_up(h->keys_off + h->key_count * sizeof(struct sq_key_shm), SQ_SEPARATE);
+    h->ring_off = sq_align_up(h->file_off + sizeof(struct sq_file_shm), page);
+    h->total_bytes = h->ring_off + h->capacity_bytes;
+    h->check = check_of(h);
+}
 
 /* The memory of a new object is zero; write only what is not. */
 static int initialise(struct sq_segment *s, const struct sq_header_shm *h,
@@ -120,16 +180,15 @@ static int initialise(struct sq_segment *s, const struct sq_header_shm *h,
     struct sq_producer_shm *p = s->ring.producer;
     int rc = sq_cond_init(&p->room);
 
-    if (rc == 0)
-        rc = sq_cond_init(&s->file->keepers);
     if (attr->snapshot != NULL) {
-        strncpy(s->file->path, attr->snapshot, sizeof(s->file->path) - 1);
+        memcpy(s->file->path, attr->snapshot, strnlen(attr->snapshot, sizeof(s->file->path) - 1));
         s->file->save_ns = attr->save_ns;
         s->file->save_changes = attr->save_changes;
         s->file->save_at_end = attr->save_at_end;
-        point_file(s);
+        s->file->journal_mode = attr->journal;
+        rc = rc < 0 ? rc : sq_cond_init(&s->file->journal.synced);
     }
-
+    read_file_part(s);
     for (uint32_t i = 0; rc == 0 && i < h->group_count; i++) {
         struct sq_ring view = s->ring;
         sq_ring_read_as(&view, i);
@@ -140,7 +199,7 @@ static int initialise(struct sq_segment *s, const struct sq_header_shm *h,
             rc = sq_cond_init(&view.group->keepers);
         sq_group_begin(&view, "", &h->policy);
     }
-    sq_store(&s->control->pin_pos, UINT64_MAX);
+    sq_store(&s->file->pin_pos, SQ_NO_PIN);
     sq_store(&p->next_id, 1);
     sq_store(&p->part_id, 1);
     p->low_id = 1;
@@ -177,12 +236,12 @@ static int link_name(int fd, const struct sq_path *path)
 }
 
 int sq_segment_create(struct sq_segment *s, const struct sq_path *path,
-                      const struct shmq_attr *attr, sq_segment_fill *fill, const void *arg)
+                      const struct shmq_attr *attr, const struct sq_origin *origin)
 {
     struct sq_header_shm h;
 
     *s = (struct sq_segment){.fd = -1};
-    sq_header_lay_out(&h, attr);
+    lay_out(&h, attr);
     s->fd = open(SQ_SHM_DIR, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (s->fd < 0)
         return sq_fail(-errno, "cannot make a file in " SQ_SHM_DIR);
@@ -193,8 +252,8 @@ int sq_segment_create(struct sq_segment *s, const struct sq_path *path,
         point(s, &h);
         rc = initialise(s, &h, attr);
     }
-    if (rc == 0 && fill != NULL)
-        rc = fill(s, arg);
+    if (rc == 0 && origin != NULL)
+        rc = origin->fill(s, origin->arg);
     /* fchmod, since open() would apply the umask. */
     if (rc == 0 && fchmod(s->fd, (mode_t)attr->mode) != 0)
         rc = sq_fail(-errno, "cannot set the mode");
@@ -206,6 +265,57 @@ int sq_segment_create(struct sq_segment *s, const struct sq_path *path,
 }
 
 /* --- attaching --------------------------------------------------------- */
+
+static bool part_fits(uint64_t off, uint64_t count, uint64_t bytes, uint64_t align, uint64_t end)
+{
+    return off % align == 0 && off <= end && bytes != 0 && count <= (end - off) / bytes;
+}
+
+/* Check a header against this library and the object's size. */
+static int check_header(const struct sq_header_shm *h, uint64_t object_bytes, bool read_only)
+{
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), ring = h->ring_off;
+
+    if (memcmp(h->magic, SQ_MAGIC, sizeof(h->magic)) != 0)
+        return sq_fail(-EPROTO, "not a shmq queue: wrong magic");
+    if (h->format != SQ_FORMAT)
+        return sq_fail(-EPROTO, "format %u; this library knows format %d", h->format, SQ_FORMAT);
+    if (h->check != check_of(h))
+        return sq_fail(-EBADMSG, "the header's check sum is wrong");
+    if ((h->incompatible & ~(uint32_t)SQ_INCOMPATIBLE_KNOWN) != 0 ||
+        (!read_only && (h->read_compatible & ~(uint32_t)SQ_READ_COMPATIBLE_KNOWN) != 0))
+        return sq_fail(-EPROTO, "the queue uses features this library does not know (%#x, %#x)",
+                       h->incompatible, h->read_compatible);
+    if (h->lock_stamp != SQ_LOCK_STAMP || h->cond_stamp != sq_cond_stamp())
+        return sq_fail(-EPROTO,
+                       "the queue was made by a library with another lock or SYNC "
+                       "(lock %#x, ours %#x; cond %u, ours %u)",
+                       h->lock_stamp, SQ_LOCK_STAMP, h->cond_stamp, sq_cond_stamp());
+    if (h->header_bytes != sizeof(*h) || h->slot_bytes != sizeof(struct sq_slot_shm) ||
+        h->group_bytes != sizeof(struct sq_group_shm) || h->slot_count == 0 ||
+        h->group_count == 0 || h->total_bytes != object_bytes || h->capacity_bytes < page ||
+        (h->capacity_bytes & (h->capacity_bytes - 1)) != 0 ||
+        h->capacity_bytes > SQ_CAPACITY_MOST || ring % page != 0 || ring > object_bytes ||
+        h->capacity_bytes != object_bytes - ring ||
+        h->max_message_bytes > h->capacity_bytes - SQ_RECORD_HEADER_BYTES ||
+        h->full > SHMQ_FULL_DROP || h->order > SHMQ_PRIORITY || h->group_count > SQ_GROUPS_MOST ||
+        h->entry_count == 0 || h->entry_count > SQ_PENDING_MOST ||
+        (h->pending_bytes != sq_table_bytes(h->entry_count) &&
+         h->pending_bytes !=
+             sq_table_bytes(h->entry_count) + sq_table_dirty_bytes(h->entry_count)) ||
+        (h->key_count & (h->key_count - 1)) != 0 ||
+        (h->key_count != 0) != ((h->kind & SHMQ_UNIQUE) != 0) ||
+        !part_fits(h->control_off, 1, sizeof(struct sq_control_shm), SQ_SEPARATE, ring) ||
+        !part_fits(h->producer_off, 1, sizeof(struct sq_producer_shm), SQ_SEPARATE, ring) ||
+        !part_fits(h->slots_off, h->slot_count, h->slot_bytes, SQ_LINE, ring) ||
+        !part_fits(h->groups_off, h->group_count, h->group_bytes, SQ_SEPARATE, ring) ||
+        !part_fits(h->pending_off, h->group_count, h->pending_bytes, SQ_SEPARATE, ring) ||
+        !part_fits(h->keys_off, h->key_count, sizeof(struct sq_key_shm), SQ_LINE, ring) ||
+        !part_fits(h->file_off, 1, sizeof(struct sq_file_shm), SQ_SEPARATE, ring))
+        return sq_fail(-EPROTO, "the parts of the queue do not fit its %" PRIu64 " bytes",
+                       object_bytes);
+    return 0;
+}
 
 /* Only a regular file; and when the caller might think that it creates the
  * queue, only one that nobody else can have planted in the shared directory. */
@@ -233,7 +343,7 @@ static int attach_fd(struct sq_segment *s, int flags)
     if (rc == 0) {
         /* Read, not mapped: the checks and what is made of them see one copy. */
         ssize_t n = pread(s->fd, &h, sizeof(h), 0);
-        rc = n == (ssize_t)sizeof(h) ? sq_header_check(&h, (uint64_t)st.st_size, s->readable_only)
+        rc = n == (ssize_t)sizeof(h) ? check_header(&h, (uint64_t)st.st_size, s->readable_only)
                                      : sq_fail(-EPROTO, "cannot read the header");
     }
     if (rc == 0)
@@ -243,14 +353,15 @@ static int attach_fd(struct sq_segment *s, int flags)
         return rc;
     }
     point(s, &h);
+    read_file_part(s);
     return 0;
 }
 
 int sq_segment_attach(struct sq_segment *s, const struct sq_path *path, int flags)
 {
+    *s = (struct sq_segment){.fd = -1, .readable_only = (flags & SHMQ_RDONLY) != 0};
     /* O_NOFOLLOW: a symlink in a world-writable directory is somebody's trap.
      * O_NONBLOCK: neither wait for the other end of a planted FIFO. */
-    *s = (struct sq_segment){.fd = -1, .readable_only = (flags & SHMQ_RDONLY) != 0};
     int access = (s->readable_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
 
     s->fd = open(path->text, access);
@@ -288,7 +399,7 @@ int sq_segment_open(struct sq_segment *s, const struct sq_path *path, int flags,
             if (rc != -ENOENT || !(flags & SHMQ_CREATE))
                 return rc;
         }
-        rc = sq_segment_create(s, path, attr, NULL, NULL);
+        rc = sq_segment_create(s, path, attr, NULL);
         if (rc != -EEXIST || (flags & SHMQ_EXCL))
             return rc;
     }
@@ -303,61 +414,4 @@ void sq_segment_close(struct sq_segment *s)
         close(s->fd);
     s->base = NULL;
     s->fd = -1;
-}
-
-bool sq_segment_has_fd(const struct sq_segment *s)
-{
-    struct stat st;
-
-    return fstat(s->fd, &st) == 0 && st.st_ino == s->inode && st.st_dev == s->device;
-}
-
-bool sq_segment_is_gone(struct sq_segment *s)
-{
-    struct stat st;
-
-    if (sq_segment_marked_gone(s))
-        return true;
-    if (fstat(s->fd, &st) != 0 || st.st_nlink != 0)
-        return false;
-    if (!s->readable_only)
-        atomic_fetch_or(&s->control->notices, SQ_NOTICE_GONE);
-    return true;
-}
-
-/* Into `text`, which has room: snprintf() is not async-signal-safe. */
-static void append_number(char *text, int number)
-{
-    char digits[16];
-    int n = 0;
-
-    do {
-        digits[n++] = (char)('0' + number % 10);
-        number /= 10;
-    } while (number > 0);
-    text += strlen(text);
-    while (n > 0)
-        *text++ = digits[--n];
-    *text = '\0';
-}
-
-int sq_segment_reopen(const struct sq_segment *s, const struct sq_path *path)
-{
-    int access = (s->readable_only ? O_RDONLY : O_RDWR) | O_CLOEXEC;
-    char self[64] = "/proc/self/fd/";
-    struct stat was, is;
-
-    append_number(self, s->fd);
-    int fd = open(self, access);
-    if (fd >= 0)
-        return fd;
-    /* No /proc here: by name, if that is still the same object. */
-    fd = open(path->text, access | O_NOFOLLOW);
-    if (fd < 0)
-        return -errno;
-    if (fstat(s->fd, &was) == 0 && fstat(fd, &is) == 0 && was.st_ino == is.st_ino &&
-        was.st_dev == is.st_dev)
-        return fd;
-    close(fd);
-    return -ESTALE;
 }

@@ -6,6 +6,7 @@
 
 #include <sys/types.h>
 
+#include "file.h"
 #include "group.h"
 
 #define SQ_SHM_DIR       "/dev/shm"
@@ -23,13 +24,20 @@ struct sq_segment {
     size_t mapped_bytes;
     struct sq_header_shm *header;
     struct sq_control_shm *control;
-    struct sq_file_shm *file;
-    char path[1024]; /* of the queue's file; "": none */
     struct sq_slot_shm *slots;
+    struct sq_file_shm *file;
     uint32_t slot_count;
     struct sq_ring ring;
-    struct shmq_attr attr; /* in force */
-    int64_t created_ns;    /* CLOCK_REALTIME */
+    struct shmq_attr attr;   /* in force; `snapshot` is NULL, see file_path */
+    int64_t created_ns;      /* CLOCK_REALTIME */
+    uid_t owner;             /* of the object */
+    struct sq_file_path file_path; /* of the queue's file, as it was at the beginning; "": none */
+};
+
+/* How a new queue begins, before it has its name: 0, or a negative errno. */
+struct sq_origin {
+    int (*fill)(struct sq_segment *segment, void *arg);
+    void *arg;
 };
 
 /* Where an object's path is built: "/dev/shm/shmq." and the name. */
@@ -39,6 +47,9 @@ struct sq_path {
 
 /* Check a queue's name and build its path.  0 or -EINVAL. */
 int sq_segment_path(const char *name, struct sq_path *path);
+
+/* The queue's name, from its path. */
+const char *sq_segment_name(const struct sq_path *path);
 
 /* Check attributes and fill in the defaults.  0 or -EINVAL with both culprits named. */
 int sq_segment_attr(const struct shmq_attr *given, int flags, struct shmq_attr *attr);
@@ -53,15 +64,11 @@ int sq_segment_policy(const struct shmq_policy *given, struct shmq_policy *polic
 int sq_segment_open(struct sq_segment *segment, const struct sq_path *path, int flags,
                     const struct shmq_attr *attr);
 
-/* Puts something into a segment that nobody sees yet.  0 or a negative errno. */
-typedef int sq_segment_fill(struct sq_segment *segment, const void *arg);
-
-/* Make it, with what `fill` (or nobody: NULL) puts into it.  -EEXIST: the name is taken. */
-int sq_segment_create(struct sq_segment *segment, const struct sq_path *path,
-                      const struct shmq_attr *attr, sq_segment_fill *fill, const void *arg);
-
-/* Open what is there, as with the same flags sq_segment_open() would.  -ENOENT. */
+/* The two halves of that: -ENOENT there is none; -EEXIST there is one.  Attr->snapshot is
+ * absolute.  `origin` may be NULL. */
 int sq_segment_attach(struct sq_segment *segment, const struct sq_path *path, int flags);
+int sq_segment_create(struct sq_segment *segment, const struct sq_path *path,
+                      const struct shmq_attr *attr, const struct sq_origin *origin);
 
 /* Open the very object that `other` is, whatever its name is now. */
 int sq_segment_open_again(struct sq_segment *segment, const struct sq_segment *other,

@@ -8,6 +8,7 @@
 
 #include "encode.h"
 #include "error.h"
+#include "flush.h"
 #include "keys.h"
 #include "room.h"
 
@@ -52,16 +53,20 @@ static uint64_t write_record(const struct sq_ring *ring, const struct sq_outgoin
     return pos + sq_record_bytes(length);
 }
 
-/* P with room: append one.  Its id. */
-static uint64_t append(const struct sq_ring *ring, const struct sq_outgoing *out)
+/* P with room: append one.  0 and its id, or it could not be written. */
+static int append(struct shmq *q, const struct sq_outgoing *out, uint64_t *sent,
+                  struct sq_promise *promise)
 {
+    const struct sq_ring *ring = &q->segment.ring;
     uint64_t tail = sq_load(&ring->producer->tail_pos), id;
     uint32_t tag;
     int64_t now_ns = sq_put_stamp(ring, &id, &tag);
 
     uint64_t end = write_record(ring, out, tail, id, now_ns, tag);
-    sq_ring_publish(ring, end, id + 1, out->payload_bytes);
-    return id;
+    int rc = sq_journal_publish(q, ring, end, id + 1, out->payload_bytes, promise);
+    if (rc == 0)
+        *sent = id;
+    return rc;
 }
 
 static int key_is_there(uint64_t id)
@@ -89,7 +94,7 @@ static int check_key(struct shmq *q, const struct shmq_msg *msg, uint64_t *id,
 
 /* P with room: append one unless its key is there.  0, or -EEXIST with the other's id. */
 static int append_unique(struct shmq *q, const struct sq_outgoing *out, uint64_t *id,
-                         struct sq_deadline *deadline)
+                         struct sq_promise *promise, struct sq_deadline *deadline)
 {
     const struct sq_ring *ring = &q->segment.ring;
     const struct shmq_msg *msg = out->msg;
@@ -104,9 +109,15 @@ static int append_unique(struct shmq *q, const struct sq_outgoing *out, uint64_t
         rc = -EEXIST;
     else
         rc = sq_keys_add(ring, msg->key, bytes, next, sq_load(&ring->producer->tail_pos));
-    if (rc == 0)
-        next = append(ring, out);
+    bool indexed = rc == 0;
+    if (indexed) {
+        rc = append(q, out, &next, promise);
+        if (rc < 0) /* the key is not there after all */
+            sq_keys_rebuild(ring);
+    }
     sq_leave(q, SQ_ROLE_CONSUMER);
+    if (indexed && rc < 0)
+        return rc;
     *id = rc == -EEXIST ? there : next;
     if (rc == -EEXIST)
         return key_is_there(there);
@@ -114,7 +125,7 @@ static int append_unique(struct shmq *q, const struct sq_outgoing *out, uint64_t
 }
 
 static int send_one(struct shmq *q, const struct sq_outgoing *out, uint64_t *id,
-                    struct sq_deadline *deadline)
+                    struct sq_promise *promise, struct sq_deadline *deadline)
 {
     const struct sq_ring *ring = &q->segment.ring;
     struct sq_need need = {sq_record_bytes(sq_encode_length(out)), 1};
@@ -127,9 +138,9 @@ static int send_one(struct shmq *q, const struct sq_outgoing *out, uint64_t *id,
     if (rc < 0)
         return rc;
     if (ring->key_count != 0)
-        rc = append_unique(q, out, id, deadline);
+        rc = append_unique(q, out, id, promise, deadline);
     else
-        *id = append(ring, out);
+        rc = append(q, out, id, promise);
     sq_leave(q, SQ_ROLE_PRODUCER);
     sq_put_wake(q, rc == 0);
     return rc;
@@ -145,9 +156,10 @@ int shmq_send(shmq_t *q, struct shmq_msg *msg, int64_t timeout_ns)
         rc = prepare(q, &out, msg);
     if (rc < 0)
         return rc;
-    rc = send_one(q, &out, &msg->id, &deadline);
+    struct sq_promise promise = {0};
+    rc = send_one(q, &out, &msg->id, &promise, &deadline);
     sq_encode_free(&out);
-    return rc;
+    return rc < 0 ? rc : sq_flush_promise(q, &promise);
 }
 
 /* --- many ----------------------------------------------------------------- */
@@ -170,9 +182,10 @@ static unsigned plan_part(const struct sq_ring *ring, const struct sq_outgoing *
     return n;
 }
 
-static void append_many(const struct sq_ring *ring, const struct sq_outgoing *outs,
-                        struct shmq_msg *msgs, unsigned count)
+static int append_many(struct shmq *q, const struct sq_outgoing *outs, struct shmq_msg *msgs,
+                       unsigned count, struct sq_promise *promise)
 {
+    const struct sq_ring *ring = &q->segment.ring;
     uint64_t pos = sq_load(&ring->producer->tail_pos), id, payload_bytes = 0;
     uint32_t tag;
     int64_t now_ns = sq_put_stamp(ring, &id, &tag);
@@ -183,13 +196,14 @@ static void append_many(const struct sq_ring *ring, const struct sq_outgoing *ou
         payload_bytes += outs[i].payload_bytes;
         msgs[i].id = id++;
     }
-    sq_ring_publish(ring, pos, id, payload_bytes);
+    return sq_journal_publish(q, ring, pos, id, payload_bytes, promise);
 }
 
 static int send_prepared(struct shmq *q, const struct sq_outgoing *outs, struct shmq_msg *msgs,
                          unsigned count, struct sq_deadline *deadline)
 {
     const struct sq_ring *ring = &q->segment.ring;
+    struct sq_promise promise = {0};
     unsigned sent = 0;
     int rc = 0;
 
@@ -197,21 +211,23 @@ static int send_prepared(struct shmq *q, const struct sq_outgoing *outs, struct 
         struct sq_need need;
         unsigned part = 1;
         if (ring->key_count != 0) {
-            rc = send_one(q, &outs[sent], &msgs[sent].id, deadline);
+            rc = send_one(q, &outs[sent], &msgs[sent].id, &promise, deadline);
         } else {
             part = plan_part(ring, outs + sent, count - sent, &need);
             rc = sq_put_enter(q, ring, need, deadline);
             if (rc == 0) {
-                append_many(ring, outs + sent, msgs + sent, part);
+                rc = append_many(q, outs + sent, msgs + sent, part, &promise);
                 sq_leave(q, SQ_ROLE_PRODUCER);
-                sq_put_wake(q, part);
+                sq_put_wake(q, rc < 0 ? 0 : part);
             }
         }
         if (rc < 0)
             break;
         sent += part;
     }
-    return sent > 0 ? (int)sent : rc;
+    if (sent > 0)
+        rc = sq_flush_promise(q, &promise);
+    return rc < 0 || sent == 0 ? rc : (int)sent;
 }
 
 int shmq_send_many(shmq_t *q, struct shmq_msg *msgs, unsigned count, int64_t timeout_ns)

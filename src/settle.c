@@ -8,6 +8,7 @@
 
 #include "bury.h"
 #include "consume.h"
+#include "flush.h"
 #include "policy.h"
 #include "shortcut.h"
 
@@ -30,13 +31,19 @@ SQ_HOT int begin(struct shmq *q, struct shmq_msg *msg, struct sq_lease *lease)
 /* Leave again.  Whatever became of it, a lease that is no more is forgotten. */
 SQ_HOT int end(struct shmq *q, struct shmq_msg *msg, int rc, unsigned finished)
 {
+    struct sq_promise promise = {0};
+    int error = sq_journal_settled(q, 0, &promise);
+
     if (rc >= 0)
         sq_consume_make_room(q);
     sq_leave(q, SQ_ROLE_CONSUMER);
     if (rc >= 0 || rc == -ECANCELED)
         sq_msg_forget(msg);
     sq_consume_wake(q, finished);
-    return sq_consume_ended(rc);
+    if (sq_likely(promise.off == 0 && error == 0) || rc < 0)
+        return sq_consume_ended(rc);
+    error = error < 0 ? error : sq_flush_promise(q, &promise);
+    return error < 0 ? error : rc;
 }
 
 int shmq_ack(shmq_t *q, struct shmq_msg *msg)
@@ -77,9 +84,14 @@ int shmq_ack_many(shmq_t *q, struct shmq_msg *msgs, unsigned count)
         if (one < 0 && first_error == 0)
             first_error = one;
     }
+    struct sq_promise promise = {0};
+    int error = sq_journal_settled(q, 0, &promise);
     sq_consume_make_room(q);
     sq_leave(q, SQ_ROLE_CONSUMER);
     sq_consume_wake(q, (unsigned)acked);
+    error = error < 0 ? error : sq_flush_promise(q, &promise);
+    if (error < 0 && rc >= 0)
+        return error;
     return rc < 0 ? rc : acked > 0 ? acked : sq_consume_ended(first_error);
 }
 
@@ -100,9 +112,14 @@ static int ack_owned(struct shmq *q, uint64_t id, int most)
             rc = sq_group_ack(&q->segment.ring, &lease);
         acked += rc == 0;
     }
+    struct sq_promise promise = {0};
+    int error = sq_journal_settled(q, 0, &promise);
     sq_consume_make_room(q);
     sq_leave(q, SQ_ROLE_CONSUMER);
     sq_consume_wake(q, (unsigned)acked);
+    error = error < 0 ? error : sq_flush_promise(q, &promise);
+    if (error < 0 && rc >= 0)
+        return error;
     return rc == 0 || rc == -ENOENT ? acked : sq_consume_ended(rc);
 }
 

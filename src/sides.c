@@ -50,20 +50,3 @@ void sq_leave_groups(struct shmq *q, uint64_t entered)
     for (; entered != 0; entered &= entered - 1)
         sq_leave_group(q, (uint32_t)__builtin_ctzll(entered));
 }
-
-bool sq_lift_dead_pin(struct shmq *q)
-{
-    struct sq_control_shm *c = q->segment.control;
-    uint32_t owner = sq_load(&c->saver.owner);
-
-    if (sq_load(&c->pin_pos) == UINT64_MAX)
-        return false;
-    /* Free, and a pin: damage. */
-    if (owner == 0 ? sq_lock_try(&c->saver, q->attachment.owner) != 0
-                   : sq_attach_owner_lives(&q->segment, &q->attachment, owner) ||
-                         sq_lock_take_over(&c->saver, owner, q->attachment.owner) != 0)
-        return false;
-    sq_store_release(&c->pin_pos, UINT64_MAX);
-    sq_lock_free(&c->saver);
-    return true;
-}

@@ -1,169 +1,52 @@
 /*
- * snapshot.c - see snapshot.h.
+ * snapshot.c - see snapshot.h; the format is in frame.h.
  *
- * The ring is pinned and its groups are copied (capture.c).  Then, with nothing held, the
- * records are written: those that groups hold and all cursors have passed, then all from
- * the lowest cursor on to the tail, the pin following; then the groups, and that the base is
- * complete.  At last the file gets its name.  Who dies on the way leaves the file as it was.
+ * First the groups are captured.  Then the records are written, without any side: those
+ * that only entries refer to, and then the fresh ones, from the lowest cursor, or where a
+ * topic's history begins, to the tail as it was; all by their ids.  Each as it is then: an update is written in the
+ * place of what it updates, a removed message is left out.  They are copied to our own
+ * memory before they are summed and written, and then the pin goes on.
  */
 #include "snapshot.h"
 
 #include <stdlib.h>
+#include <sys/random.h>
 
-#include "capture.h"
 #include "error.h"
-#include "file.h"
 
-struct saving {
-    struct shmq *q;
-    struct sq_writer writer;
-    struct sq_capture all;
-    unsigned char *buffer;
-    uint32_t buffered;
-};
+/* --- frames -------------------------------------------------------------------- */
 
-enum { ALL_AT_ONCE = SQ_FRAME_RECORDS_BYTES };
-
-/* --- writing records ------------------------------------------------------------------ */
-
-static int flush(struct saving *s)
+int sq_frames_put(struct sq_frames *frames, enum sq_frame_kind kind, const struct sq_piece *pieces,
+                  unsigned count)
 {
-    struct sq_piece piece = {s->buffer, s->buffered};
-    int rc = s->buffered == 0 ? 0 : sq_file_write(&s->writer, SQ_FRAME_RECORDS, &piece, 1);
+    static const unsigned char zeros[SQ_FRAME_ALIGN];
+    struct sq_frame frame;
 
-    s->buffered = 0;
-    return rc;
+    sq_frame_make(&frame, frames->salt, kind, ++frames->number, 0, pieces, count);
+    int rc = sq_file_put(frames->out, &frame, sizeof(frame));
+    for (unsigned i = 0; rc == 0 && i < count; i++)
+        rc = sq_file_put(frames->out, pieces[i].data, pieces[i].bytes);
+    return rc == 0 ? sq_file_put(frames->out, zeros, sq_frame_padding(frame.bytes)) : rc;
 }
 
-/* A record as it would be if the message had been put as it is now. */
-static int write_record(struct saving *s, const struct sq_view *view)
+static int put_one(struct sq_frames *frames, enum sq_frame_kind kind, const void *data,
+                   size_t bytes)
 {
-    static const unsigned char zeros[SQ_RECORD_ALIGN];
-    const struct sq_record_shm *from = sq_record_at(&s->q->segment.ring, view->pos);
-    struct sq_record_shm head = {
-        .length = from->length,
-        .tag = view->tag & ~(uint32_t)SQ_RECORD_COPY,
-        .put_ns = view->put_ns,
-    };
-    uint64_t bytes = sq_record_bytes(head.length);
-    size_t padding = (size_t)(bytes - sizeof(head) - head.length);
-    int rc = 0;
+    struct sq_piece piece = {data, bytes};
 
-    sq_store(&head.id, view->id);
-    if (bytes > s->q->segment.ring.capacity_bytes || bytes > UINT32_MAX)
-        return -EBADMSG; /* changed since it was checked */
-    if (s->buffered + bytes > ALL_AT_ONCE)
-        rc = flush(s);
-    if (rc < 0)
-        return rc;
-    if (bytes > ALL_AT_ONCE) {
-        const struct sq_piece pieces[] = {
-            {&head, sizeof(head)}, {from + 1, head.length}, {zeros, padding}};
-        return sq_file_write(&s->writer, SQ_FRAME_RECORDS, pieces, 3);
-    }
-    unsigned char *to = s->buffer + s->buffered;
-    memcpy(to, &head, sizeof(head));
-    memcpy(to + sizeof(head), from + 1, head.length);
-    memset(to + sizeof(head) + head.length, 0, padding);
-    s->buffered += (uint32_t)bytes;
-    return 0;
+    return sq_frames_put(frames, kind, &piece, 1);
 }
 
-static int compare_held(const void *a, const void *b)
+static int put_header(struct shmq *q, struct sq_file_out *out, struct sq_saved *saved)
 {
-    uint64_t x = ((const struct sq_held *)a)->id, y = ((const struct sq_held *)b)->id;
-
-    return (x > y) - (x < y);
-}
-
-/* Those that groups hold with ids below `first`, each once. */
-static int write_held(struct saving *s, uint64_t first)
-{
-    const struct sq_ring *ring = &s->q->segment.ring;
-    size_t count = 0;
-    int rc = 0;
-
-    for (uint32_t i = 0; i < SQ_GROUPS_MOST; i++)
-        count += s->all.groups[i].count;
-    struct sq_held *all = malloc((count + 1) * sizeof(*all));
-    if (all == NULL)
-        return sq_fail(-ENOMEM, "no memory for %zu entries", count);
-    count = 0;
-    for (uint32_t i = 0; i < SQ_GROUPS_MOST; i++)
-        if (s->all.groups[i].count > 0) {
-            memcpy(all + count, s->all.groups[i].held, s->all.groups[i].count * sizeof(*all));
-            count += s->all.groups[i].count;
-        }
-    qsort(all, count, sizeof(*all), compare_held);
-    for (size_t i = 0; rc == 0 && i < count && all[i].id < first; i++) {
-        struct sq_view view;
-        if (i > 0 && all[i].id == all[i - 1].id)
-            continue;
-        rc = sq_record_view(ring, all[i].pos, all[i].id, &view);
-        rc = rc == -ENOENT ? 0 : rc < 0 ? rc : write_record(s, &view);
-    }
-    free(all);
-    return rc;
-}
-
-/* The id of the first message from `walk` on, removed or not; next_id: there is none. */
-static int first_id(const struct saving *s, struct sq_walk walk, uint64_t *id)
-{
-    struct sq_view view;
-
-    *id = s->all.next_id;
-    while (walk.pos != walk.end) {
-        int rc = sq_record_next(&s->q->segment.ring, &walk, &view);
-        if (rc < 0)
-            return rc;
-        if (rc != SQ_MET_COPY) {
-            *id = view.id;
-            break;
-        }
-    }
-    return 0;
-}
-
-/* From the lowest place on; the pin follows what has been written. */
-static int write_row(struct saving *s, struct sq_walk walk)
-{
-    const struct sq_ring *ring = &s->q->segment.ring;
-    struct sq_view view;
-    int rc = 0;
-
-    while (rc >= 0 && walk.pos != walk.end) {
-        uint32_t before = s->buffered;
-        uint64_t pos = walk.pos;
-        rc = sq_record_next(ring, &walk, &view);
-        if (rc == SQ_MET_MESSAGE || rc == SQ_MET_GONE)
-            s->all.next_id = view.id >= s->all.next_id ? view.id + 1 : s->all.next_id;
-        if (rc == SQ_MET_MESSAGE)
-            rc = write_record(s, &view);
-        if (s->buffered < before)
-            sq_capture_release(s->q, pos);
-    }
-    return rc < 0 ? rc : flush(s);
-}
-
-static int write_records(struct saving *s)
-{
-    struct sq_walk walk = {s->all.begin_pos, s->all.end_pos, 0};
-    uint64_t first;
-    int rc = first_id(s, walk, &first);
-
-    if (rc == 0)
-        rc = write_held(s, first);
-    return rc < 0 ? rc : write_row(s, walk);
-}
-
-/* --- writing the rest ------------------------------------------------------------------- */
-
-static int write_header(struct saving *s)
-{
-    const struct sq_segment *segment = &s->q->segment;
-    const struct shmq_attr *attr = &segment->attr;
-    struct sq_file_header h = {
-        .created_ns = segment->created_ns,
+    const struct sq_header_shm *h = q->segment.header;
+    const struct shmq_attr *attr = &q->segment.attr;
+    unsigned char page[SQ_FILE_HEADER_BYTES] = {0};
+    struct sq_file_header header = {
+        .header_bytes = SQ_FILE_HEADER_BYTES,
+        .generation = saved->generation,
+        .written_ns = sq_clock_read(CLOCK_REALTIME),
+        .created_ns = q->segment.created_ns,
         .capacity_bytes = attr->capacity_bytes,
         .max_messages = attr->max_messages,
         .max_message_bytes = attr->max_message_bytes,
@@ -171,114 +54,278 @@ static int write_header(struct saving *s)
         .mode = attr->mode,
         .queue_order = attr->order,
         .kind = attr->kind,
-        .group_count = attr->max_groups,
+        .group_count = h->group_count,
         .entry_count = attr->pending_count,
         .compress_bytes = attr->compress_bytes,
         .policy = attr->policy,
     };
-    struct sq_frame_session session = {sq_clock_read(CLOCK_REALTIME) - sq_clock_ns()};
-    struct sq_piece piece = {&session, sizeof(session)};
 
-    strncpy(h.queue, sq_queue_name(s->q), sizeof(h.queue) - 1);
-    int rc = sq_file_write_header(&s->writer, &h);
-    return rc < 0 ? rc : sq_file_write(&s->writer, SQ_FRAME_SESSION, &piece, 1);
+    if (getrandom(&header.salt, sizeof(header.salt), 0) != (ssize_t)sizeof(header.salt))
+        header.salt = (uint64_t)sq_clock_ns() << 20 ^ saved->generation;
+    saved->salt = header.salt;
+    const char *name = sq_segment_name(&q->forkable.path);
+    memcpy(header.queue, name, strnlen(name, sizeof(header.queue) - 1));
+    sq_file_header_seal(&header);
+    memcpy(page, &header, sizeof(header));
+    return sq_file_put(out, page, sizeof(page));
 }
 
-static int write_group(struct saving *s, const struct sq_captured *g)
-{
-    enum { ITEMS_AT_ONCE = 16384 };
-    struct sq_piece attr = {&g->attr, sizeof(g->attr)};
-    int rc = sq_file_write(&s->writer, SQ_FRAME_GROUP, &attr, 1);
+/* --- groups ---------------------------------------------------------------------- */
 
-    for (uint32_t at = 0; rc == 0 && at < g->count;) {
-        uint32_t count = g->count - at < ITEMS_AT_ONCE ? g->count - at : ITEMS_AT_ONCE;
-        struct sq_frame_entries e = {
-            .group = g->attr.group,
+static int put_group(struct sq_frames *frames, const struct sq_captured *g)
+{
+    enum { ITEMS_MOST = 16384 };
+    int rc = put_one(frames, SQ_FRAME_GROUP, &g->about, sizeof(g->about));
+
+    for (uint32_t n = 0; rc == 0 && n < g->count; n += ITEMS_MOST) {
+        uint32_t count = g->count - n < ITEMS_MOST ? g->count - n : ITEMS_MOST;
+        struct sq_frame_entries entries = {
+            .group = g->about.group,
             .count = count,
-            .finished_id = g->attr.finished_id,
-            .back_seq = g->attr.back_seq,
-            .acked_count = g->attr.acked_count,
-            .got_bytes = g->attr.got_bytes,
+            .finished_id = g->about.finished_id,
+            .back_seq = g->about.back_seq,
+            .acked_count = g->about.acked_count,
+            .got_bytes = g->about.got_bytes,
         };
-        struct sq_piece pieces[] = {{&e, sizeof(e)}, {g->items + at, count * sizeof(*g->items)}};
-        rc = sq_file_write(&s->writer, SQ_FRAME_ENTRIES, pieces, 2);
-        at += count;
+        const struct sq_piece pieces[] = {{&entries, sizeof(entries)},
+                                          {g->items + n, count * sizeof(*g->items)}};
+        rc = sq_frames_put(frames, SQ_FRAME_ENTRIES, pieces, 2);
     }
     return rc;
 }
 
-static int write_rest(struct saving *s)
+/* --- records ------------------------------------------------------------------------ */
+
+/* Records that have been read, and make a frame. */
+struct batch {
+    struct shmq *q;
+    struct sq_frames *frames;
+    unsigned char *bytes;
+    size_t used, room;
+};
+
+static int flush(struct batch *b)
 {
-    const struct sq_producer_shm *p = s->q->segment.ring.producer;
+    int rc = b->used == 0 ? 0 : put_one(b->frames, SQ_FRAME_RECORDS, b->bytes, b->used);
+
+    b->used = 0;
+    return rc;
+}
+
+static int make_room(struct batch *b, size_t bytes)
+{
+    if (bytes <= b->room)
+        return 0;
+    unsigned char *larger = realloc(b->bytes, bytes);
+    if (larger == NULL)
+        return sq_fail(-ENOMEM, "no memory for a record of %zu bytes", bytes);
+    b->bytes = larger;
+    b->room = bytes;
+    return 0;
+}
+
+/* Add a record.  Then all before `next` has been read. */
+static int add(struct batch *b, const struct sq_view *view, uint64_t next)
+{
+    const struct sq_ring *ring = &b->q->segment.ring;
+    const unsigned char *from = sq_record_payload(sq_record_at(ring, view->pos));
+    uint64_t length = (uint64_t)(view->payload - from) + view->payload_bytes;
+    uint64_t bytes = sq_record_bytes(length);
+    struct sq_record_shm head = {
+        .length = (uint32_t)length,
+        .tag = view->tag & ~(uint32_t)SQ_RECORD_COPY,
+        .put_ns = view->put_ns,
+    };
     int rc = 0;
 
-    for (uint32_t i = 0; rc == 0 && i < SQ_GROUPS_MOST; i++) {
-        const struct sq_frame_group *attr = &s->all.groups[i].attr;
-        if (!s->all.groups[i].there)
-            continue;
-        if (attr->finished_id >= s->all.next_id)
-            s->all.next_id = attr->finished_id + 1;
-        rc = write_group(s, &s->all.groups[i]);
-    }
-    struct sq_frame_queue queue = {
-        .next_id = s->all.next_id,
-        .part_id = sq_load(&p->part_id),
-        .put_bytes = sq_load(&p->put_bytes),
-    };
-    struct sq_piece piece = {&queue, sizeof(queue)};
+    if (bytes > UINT32_MAX)
+        return sq_fail(-EFBIG, "a message of %llu bytes is too long for a file",
+                       (unsigned long long)length);
+    if (b->used + bytes > SQ_FRAME_RECORDS_BYTES)
+        rc = flush(b);
     if (rc == 0)
-        rc = sq_file_write(&s->writer, SQ_FRAME_QUEUE, &piece, 1);
-    return rc < 0 ? rc : sq_file_write(&s->writer, SQ_FRAME_BASE, NULL, 0);
-}
-
-/* --- all ----------------------------------------------------------------------------------- */
-
-static int save_contents(struct saving *s, struct sq_deadline *deadline)
-{
-    int rc = sq_capture_take(s->q, &s->all, deadline);
-
-    if (rc == 0)
-        rc = write_header(s);
+        rc = make_room(b, b->used + bytes);
     if (rc < 0)
         return rc;
-    rc = write_records(s);
-    if (rc == -EBADMSG)
-        rc = sq_fail(rc, "the ring is damaged, and cannot be saved");
-    sq_capture_release(s->q, UINT64_MAX);
-    return rc < 0 ? rc : write_rest(s);
+    sq_store(&head.id, view->id);
+    unsigned char *to = b->bytes + b->used;
+    memset(to + bytes - SQ_RECORD_ALIGN, 0, SQ_RECORD_ALIGN);
+    memcpy(to, &head, sizeof(head));
+    memcpy(to + sizeof(head), from, length);
+    b->used += bytes;
+    if (b->used >= SQ_FRAME_RECORDS_BYTES / 4) {
+        rc = flush(b);
+        sq_pin_move(b->q, next);
+    }
+    return rc;
 }
 
-int sq_snapshot_write_alone(struct shmq *q, const char *path, struct sq_deadline *deadline)
+static int damaged(uint64_t pos)
 {
-    struct saving *s = calloc(1, sizeof(*s));
-    int rc;
+    return sq_fail(-EBADMSG, "the record at position %llu is damaged", (unsigned long long)pos);
+}
 
-    if (s == NULL || (s->buffer = malloc(ALL_AT_ONCE)) == NULL) {
-        free(s);
-        return sq_fail(-ENOMEM, "no memory to save with");
+static int put_fresh(struct batch *b, const struct sq_capture *c, uint64_t *next_id)
+{
+    struct sq_walk walk = {c->fresh_pos, c->tail_pos, 0};
+    struct sq_view view;
+    int rc = 0;
+
+    while (rc == 0 && walk.pos != walk.end) {
+        int met = sq_record_next(&b->q->segment.ring, &walk, &view);
+        if (met < 0)
+            return damaged(walk.pos);
+        if (met == SQ_MET_MESSAGE)
+            rc = add(b, &view, walk.pos);
     }
-    s->q = q;
-    rc = sq_file_begin(&s->writer, path, sq_queue_name(q));
-    if (rc == 0) {
-        rc = save_contents(s, deadline);
-        sq_capture_end(q, &s->all);
+    *next_id = walk.id != 0 ? walk.id : c->queue.next_id;
+    return rc;
+}
+
+/* A message that only entries refer to. */
+struct held {
+    uint64_t id;
+    uint64_t ahead; /* how far before the tail */
+    uint64_t most;  /* the most of that, from here to the end of the list */
+};
+
+static int by_id(const void *a, const void *b)
+{
+    const struct held *x = a, *y = b;
+
+    return x->id == y->id ? 0 : x->id < y->id ? -1 : 1;
+}
+
+/* All of them, each once, by id, as a reader wants them. */
+static int list_held(const struct sq_capture *c, struct held **list, size_t *count)
+{
+    size_t most = 0, n = 0, once = 0;
+
+    for (unsigned i = 0; i < c->group_count; i++)
+        most += c->groups[i].count;
+    *list = malloc((most + 1) * sizeof(**list));
+    if (*list == NULL)
+        return sq_fail(-ENOMEM, "no memory for %zu entries", most);
+    for (unsigned i = 0; i < c->group_count; i++)
+        for (uint32_t e = 0; e < c->groups[i].count; e++)
+            if (c->groups[i].items[e].id < c->fresh_id)
+                (*list)[n++] = (struct held){.id = c->groups[i].items[e].id,
+                                             .ahead = c->tail_pos - c->groups[i].positions[e]};
+    qsort(*list, n, sizeof(**list), by_id);
+    for (size_t i = 0; i < n; i++)
+        if (i == 0 || (*list)[i].id != (*list)[i - 1].id)
+            (*list)[once++] = (*list)[i];
+    for (size_t i = once; i > 0; i--) {
+        struct held *h = &(*list)[i - 1];
+        h->most = i < once && h[1].most > h->ahead ? h[1].most : h->ahead;
+    }
+    *count = once;
+    return 0;
+}
+
+static int put_held(struct batch *b, const struct sq_capture *c)
+{
+    uint64_t fresh_ahead = c->tail_pos - c->fresh_pos;
+    struct held *list;
+    struct sq_view view;
+    size_t count = 0;
+    int rc = list_held(c, &list, &count);
+
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        uint64_t pos = c->tail_pos - list[i].ahead;
+        uint64_t left = i + 1 < count ? list[i + 1].most : 0;
+        rc = sq_record_view(&b->q->segment.ring, pos, list[i].id, &view);
+        if (rc == -EBADMSG)
+            rc = damaged(pos);
         if (rc == 0)
-            rc = sq_file_end(&s->writer);
-        else
-            sq_file_abandon(&s->writer);
+            rc = add(b, &view, c->tail_pos - (left > fresh_ahead ? left : fresh_ahead));
+        rc = rc == -ENOENT ? 0 : rc;
     }
-    free(s->buffer);
-    free(s);
+    free(list);
     return rc;
 }
 
-int sq_snapshot_write(struct shmq *q, const char *path, struct sq_deadline *deadline)
+static int put_records(struct shmq *q, const struct sq_capture *c, struct sq_frames *frames,
+                       uint64_t *next_id)
 {
-    int rc = sq_capture_begin(q, deadline);
+    struct batch b = {.q = q, .frames = frames};
+    int rc = make_room(&b, SQ_FRAME_RECORDS_BYTES);
 
-    if (rc == 0) {
-        rc = sq_snapshot_write_alone(q, path, deadline);
-        sq_lock_free(&q->segment.control->saver);
-    }
+    if (rc == 0)
+        rc = put_held(&b, c);
+    if (rc == 0)
+        rc = put_fresh(&b, c, next_id);
+    if (rc == 0)
+        rc = flush(&b);
+    free(b.bytes);
     return rc;
+}
+
+/* --- all of it ------------------------------------------------------------------------ */
+
+int sq_snapshot_base(struct shmq *q, const struct sq_capture *c, uint64_t generation,
+                     struct sq_file_out *out, struct sq_saved *saved)
+{
+    struct sq_frames frames = {.out = out};
+
+    *saved = (struct sq_saved){
+        .generation = generation, .tail_pos = c->tail_pos, .changes = c->changes};
+    int rc = put_header(q, out, saved);
+    frames.salt = saved->salt;
+    if (rc == 0)
+        rc = put_one(&frames, SQ_FRAME_SESSION, &c->session, sizeof(c->session));
+    if (rc == 0)
+        rc = put_one(&frames, SQ_FRAME_QUEUE, &c->queue, sizeof(c->queue));
+    for (unsigned i = 0; rc == 0 && i < c->group_count; i++)
+        rc = put_group(&frames, &c->groups[i]);
+    if (rc == 0)
+        rc = put_records(q, c, &frames, &saved->next_id);
+    sq_pin_lift(q); /* all has been read */
+    if (rc == 0)
+        rc = sq_frames_put(&frames, SQ_FRAME_BASE, NULL, 0);
+    saved->number = frames.number;
+    saved->base_bytes = out->off;
+    return rc;
+}
+
+/* Begin, capture (`still`: nobody else sees the queue), write, and have it at its path. */
+static int write_all(struct shmq *q, const struct sq_file_path *path, uint64_t generation,
+                     bool still, enum sq_file_end end, struct sq_saved *saved)
+{
+    struct sq_file_out out;
+    struct sq_capture *c = malloc(sizeof(*c)); /* too large for a small stack */
+
+    if (c == NULL)
+        return sq_fail(-ENOMEM, "no memory to save the queue");
+    memset(c, 0, sizeof(*c));
+    int rc = sq_file_begin(&out, path);
+    if (rc == 0) {
+        rc = still ? sq_capture_still(&q->segment.ring, c) : sq_capture_take(q, c, NULL, NULL);
+        if (rc == 0)
+            rc = sq_snapshot_base(q, c, generation, &out, saved);
+        sq_capture_free(c);
+        if (rc == 0)
+            rc = sq_file_finish(&out, end);
+        else
+            sq_file_abandon(&out);
+    }
+    free(c);
+    return rc;
+}
+
+int sq_snapshot_first(struct shmq *q, const struct sq_file_path *path, struct sq_saved *saved)
+{
+    return write_all(q, path, 1, true, SQ_FILE_NEW, saved);
+}
+
+int sq_snapshot_write(struct shmq *q, const struct sq_file_path *path, uint64_t generation,
+                      struct sq_saved *saved)
+{
+    return write_all(q, path, generation, false, SQ_FILE_REPLACE, saved);
+}
+
+int sq_snapshot_still(struct shmq *q, const struct sq_file_path *path, uint64_t generation,
+                      struct sq_saved *saved)
+{
+    return write_all(q, path, generation, true, SQ_FILE_REPLACE, saved);
 }

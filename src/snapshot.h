@@ -1,19 +1,51 @@
 /*
- * snapshot.h - a queue's contents, written to a file while it is in use.
+ * snapshot.h - a queue's messages and groups into a file, while everybody goes on.
  */
 #ifndef SQ_SNAPSHOT_H
 #define SQ_SNAPSHOT_H
 
-#include "queue.h"
+#include "capture.h"
+#include "file.h"
+
+/* Frames on their way into a file, one after another. */
+struct sq_frames {
+    struct sq_file_out *out;
+    uint64_t salt;
+    uint64_t number; /* of the last one */
+};
+
+int sq_frames_put(struct sq_frames *frames, enum sq_frame_kind kind, const struct sq_piece *pieces,
+                  unsigned count);
+
+/* What was written. */
+struct sq_saved {
+    uint64_t generation;
+    uint64_t salt;
+    uint64_t number;     /* of the last frame */
+    uint64_t base_bytes; /* of the file */
+    uint64_t next_id;    /* of the first message that is not in it */
+    uint64_t tail_pos;   /* likewise, its place */
+    uint64_t changes;    /* sq_capture_changes() */
+};
 
 /*
- * Replace `path` by what the queue holds.  Nobody is stopped; producers that need the room
- * of what is not yet written wait for it.  The caller has no side.  One at a time does
- * it: others wait until `deadline` is over.  See shmq_save() for errors.
+ * Write header and base into `out`, after sq_capture_take() of `c`.  The pin moves on as
+ * records are read.  0; -EBADMSG the ring is damaged; as writing files.
  */
-int sq_snapshot_write(struct shmq *q, const char *path, struct sq_deadline *deadline);
+int sq_snapshot_base(struct shmq *q, const struct sq_capture *c, uint64_t generation,
+                     struct sq_file_out *out, struct sq_saved *saved);
 
-/* The same for who has control->saver already. */
-int sq_snapshot_write_alone(struct shmq *q, const char *path, struct sq_deadline *deadline);
+/* A whole snapshot in the place of `path`.  The caller saves (pin.h).  A descriptor of the
+ * new file, with the shared lock, or a negative errno: then `path` is as it was. */
+int sq_snapshot_write(struct shmq *q, const struct sq_file_path *path, uint64_t generation,
+                      struct sq_saved *saved);
+
+/* The same of a queue that has no name yet. */
+int sq_snapshot_still(struct shmq *q, const struct sq_file_path *path, uint64_t generation,
+                      struct sq_saved *saved);
+
+/* The first file of a queue that has no name yet.  A descriptor that has the file alone;
+ * -EEXIST there is one now. */
+int sq_snapshot_first(struct shmq *q, const struct sq_file_path *path, struct sq_saved *saved);
 
 #endif

@@ -174,6 +174,10 @@ uint64_t sq_space_compact(const struct sq_ring *ring, uint64_t groups, int64_t n
     unsigned n = open_columns(ring, groups, columns, &limit);
     uint64_t before = low_of(columns, n, limit), top = limit;
 
+    /* Who pins comes to each group's side after that, or has seen that nothing is held: so
+     * either we see the pin, or what it is to read is still to be slid. */
+    if (sq_ring_is_pinned(ring))
+        return 0;
     last->compacted_pos = limit;
     last->compacted_count = count_held(columns, n);
     last->compacted_loosened = count_loosened(columns, n);
@@ -193,6 +197,8 @@ bool sq_space_wanted(const struct sq_ring *ring, int64_t now_ns)
     uint64_t bits = sq_ring_groups(ring), tail = sq_load(&ring->producer->tail_pos);
     uint64_t limit = tail, low = tail, count = 0, changed = 0 - last->compacted_loosened;
 
+    if (sq_ring_is_pinned(ring))
+        return false;
     for (; bits != 0; bits &= bits - 1) {
         unsigned i = (unsigned)__builtin_ctzll(bits);
         uint64_t cursor = sq_load_acquire(&ring->groups[i].cursor_pos);
@@ -204,8 +210,6 @@ bool sq_space_wanted(const struct sq_ring *ring, int64_t now_ns)
         if (held != UINT64_MAX && tail - held > tail - low)
             low = held;
     }
-    if (sq_ring_pin(ring) != UINT64_MAX)
-        return false; /* a saver reads them where they are */
     uint64_t part = ring->capacity_bytes / 16, moved = limit - last->compacted_pos;
     changed += count > last->compacted_count ? count - last->compacted_count
                                              : last->compacted_count - count;

@@ -3,6 +3,7 @@
  */
 #include "consume.h"
 #include "error.h"
+#include "flush.h"
 
 /* Enter the group's side, which must still be the handle's. */
 static int enter_own(struct shmq *q)
@@ -41,9 +42,12 @@ int shmq_policy_set(shmq_t *q, const struct shmq_policy *given)
         rc = enter_own(q);
     if (rc < 0)
         return rc;
+    struct sq_promise promise = {0};
     sq_group_set_policy(&q->segment.ring, &policy);
+    if (sq_journal_writes(q))
+        rc = sq_journal_about(q, &q->segment.ring, true, &promise);
     sq_leave(q, SQ_ROLE_CONSUMER);
-    return 0;
+    return rc < 0 ? rc : sq_flush_promise(q, &promise);
 }
 
 static int set_paused(struct shmq *q, bool paused)
@@ -55,9 +59,12 @@ static int set_paused(struct shmq *q, bool paused)
         return rc;
     uint32_t mode = sq_load(&g->mode) & ~(uint32_t)SQ_GROUP_PAUSED;
     sq_store(&g->mode, paused ? mode | SQ_GROUP_PAUSED : mode);
+    struct sq_promise promise = {0};
+    if (sq_journal_writes(q))
+        rc = sq_journal_about(q, &q->segment.ring, true, &promise);
     sq_leave(q, SQ_ROLE_CONSUMER);
     sq_wake(q, SQ_ROLE_CONSUMER, UINT32_MAX);
-    return 0;
+    return rc < 0 ? rc : sq_flush_promise(q, &promise);
 }
 
 int shmq_pause(shmq_t *q)

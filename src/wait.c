@@ -373,9 +373,11 @@ static void slide_while_idle(struct shmq *q, struct sq_deadline *deadline)
     sq_wake(q, SQ_ROLE_PRODUCER, UINT32_MAX);
 }
 
-/* Whether leases pin the ring, which may be over by now. */
-static bool has_leases(const struct sq_ring *ring)
+/* Whether leases pin the ring, which may be over by now, or a saver, who may be dead. */
+static bool is_held(const struct sq_ring *ring)
 {
+    if (sq_ring_is_pinned(ring))
+        return true;
     for (uint64_t bits = sq_ring_groups(ring); bits != 0; bits &= bits - 1)
         if (sq_load(&ring->groups[__builtin_ctzll(bits)].pending.leased) != 0)
             return true;
@@ -416,7 +418,7 @@ int sq_wait(struct shmq *q, enum sq_role role, struct sq_need need, struct sq_de
         look |= role == SQ_ROLE_PRODUCER && some_group_drops(q);
         if (rc == -ETIMEDOUT)
             rc = 0;
-        if (look || (looked && role == SQ_ROLE_PRODUCER && has_leases(&q->segment.ring)))
+        if (look || (looked && role == SQ_ROLE_PRODUCER && is_held(&q->segment.ring)))
             break; /* the caller sees to it */
     } while (rc == 0 &&
              !(role == SQ_ROLE_CONSUMER ? sq_seems_ready(q, now_ns) : seems_ready(q, role, need)));

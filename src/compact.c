@@ -1,0 +1,213 @@
+/*
+ * compact.c - see compact.h.
+ *
+ * First it is noted where the old file ends, then the queue is captured and its base
+ * written: all that the old file says up to there is in it.  What was appended meanwhile is
+ * copied behind it, most of it while more is appended, the rest with the journal's lock
+ * held, and then the new file takes the old one's place.  So some of what is copied is in
+ * the base already; to read it again does no harm, since frames say how things are, and
+ * not how they changed.
+ *
+ * Crash rule.  Until the rename there is the old file.  Who dies after it, before the
+ * segment says so, leaves J: who takes that over finds a file of the next generation
+ * (append.c).
+ */
+#include "compact.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "error.h"
+
+enum { KEEP_BYTES = 1 << 20, TIMES = 4 };
+
+/* Ring bytes that are not finished, about. */
+static uint64_t living_bytes(const struct sq_ring *ring)
+{
+    uint64_t tail = sq_load(&ring->producer->tail_pos), most = 0;
+
+    for (uint64_t bits = sq_ring_groups(ring); bits != 0; bits &= bits - 1) {
+        const struct sq_group_shm *g = &ring->groups[__builtin_ctzll(bits)];
+        uint64_t low = sq_load(&g->cursor_pos), held = sq_load(&g->held_pos);
+        if (held != UINT64_MAX && tail - held > tail - low)
+            low = held;
+        if (tail - low > most && tail - low <= ring->capacity_bytes)
+            most = tail - low;
+    }
+    return most;
+}
+
+bool sq_compact_is_due(const struct shmq *q, unsigned times)
+{
+    uint64_t should = TIMES * living_bytes(&q->segment.ring) + KEEP_BYTES;
+
+    return sq_load(&q->segment.file->end_off) / times > should;
+}
+
+/* The old file. */
+struct old {
+    int fd;          /* -1: it cannot be read, and nobody can append to it */
+    uint64_t off;    /* what is before that is in the base, or copied */
+    uint64_t pos;    /* records before that place are in the file before `off` */
+    unsigned char *bytes;
+    size_t room;
+};
+
+/* Note where the old file ends. */
+static void look_end(struct shmq *q, struct old *old)
+{
+    const struct sq_file_shm *f = q->segment.file;
+
+    old->fd = -1;
+    old->pos = sq_load(&f->journal_pos);
+    if (sq_append_enter(q) < 0)
+        return; /* removed, or damaged: that is why it is rewritten */
+    old->fd = fcntl(q->journal.fd_plus_one - 1, F_DUPFD_CLOEXEC, 0);
+    old->off = sq_append_end(f).off;
+    old->pos = sq_load(&f->journal_pos);
+    sq_append_leave(q);
+}
+
+/* Records get into the file before they are put.  Wait until they are. */
+static int await_tail(struct shmq *q, uint64_t pos)
+{
+    struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(1));
+    struct sq_patience patience = {0};
+
+    while ((int64_t)(pos - sq_load_acquire(&q->segment.ring.producer->tail_pos)) > 0)
+        if (sq_patience_wait(&patience, &deadline) == -ETIMEDOUT)
+            return sq_fail(-EAGAIN, "somebody died, or was stopped, before what it had written "
+                                    "was put");
+    return 0;
+}
+
+static int read_all(const struct old *old, void *to, size_t bytes, uint64_t off)
+{
+    for (size_t done = 0; done < bytes;) {
+        ssize_t n = pread(old->fd, (char *)to + done, bytes - done, (off_t)(off + done));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return sq_fail(n < 0 ? -errno : -EBADMSG, "cannot read the journal at offset %llu",
+                           (unsigned long long)(off + done));
+        done += (size_t)n;
+    }
+    return 0;
+}
+
+/* Copy the frames up to `end`, which is where one ends. */
+static int copy_frames(struct old *old, uint64_t end, struct sq_frames *frames)
+{
+    int rc = 0;
+
+    while (rc == 0 && old->fd >= 0 && old->off < end) {
+        struct sq_frame frame;
+        rc = read_all(old, &frame, sizeof(frame), old->off);
+        uint64_t total = sq_frame_total(frame.bytes);
+        if (rc == 0 && (frame.kind == 0 || frame.kind >= SQ_FRAME_KINDS || total > end - old->off))
+            rc = sq_fail(-EBADMSG, "the journal is damaged at offset %llu",
+                         (unsigned long long)old->off);
+        if (rc < 0)
+            break;
+        if (frame.bytes > old->room) {
+            unsigned char *more = realloc(old->bytes, frame.bytes);
+            if (more == NULL)
+                return sq_fail(-ENOMEM, "no memory for %u bytes of the journal", frame.bytes);
+            old->bytes = more;
+            old->room = frame.bytes;
+        }
+        rc = read_all(old, old->bytes, frame.bytes, old->off + sizeof(frame));
+        struct sq_piece piece = {old->bytes, frame.bytes};
+        if (rc == 0)
+            rc = sq_frames_put(frames, (enum sq_frame_kind)frame.kind, &piece, 1);
+        old->off += total;
+    }
+    return rc;
+}
+
+/* With `sync` and J: the rest, and in the old one's place. */
+static int replace(struct shmq *q, struct old *old, struct sq_frames *frames,
+                   struct sq_saved *saved)
+{
+    struct sq_file_shm *f = q->segment.file;
+    int rc = copy_frames(old, sq_append_end(f).off, frames);
+
+    if (rc < 0) {
+        sq_file_abandon(frames->out);
+        return rc;
+    }
+    saved->base_bytes = frames->out->off;
+    saved->number = frames->number;
+    saved->tail_pos = sq_load(&f->journal_pos);
+    rc = sq_file_finish(frames->out, SQ_FILE_REPLACE);
+    if (rc >= 0)
+        sq_append_begin(&q->segment, saved);
+    return rc;
+}
+
+static int replace_locked(struct shmq *q, struct old *old, struct sq_frames *frames,
+                          struct sq_saved *saved)
+{
+    struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(30));
+    struct sq_file_shm *f = q->segment.file;
+    int rc = sq_append_lock(q, &f->sync, &deadline);
+
+    if (rc >= 0) {
+        rc = sq_append_lock(q, &f->lock, &deadline);
+        if (rc >= 0) {
+            rc = replace(q, old, frames, saved);
+            sq_lock_free(&f->lock);
+        } else {
+            sq_file_abandon(frames->out);
+        }
+        sq_lock_free(&f->sync);
+        sq_fence_after_unlock();
+        sq_cond_wake(&f->journal.synced, UINT32_MAX); /* all is on the disk */
+    } else {
+        sq_file_abandon(frames->out);
+    }
+    return rc;
+}
+
+static int write_base(struct shmq *q, struct old *old, struct sq_frames *frames,
+                      struct sq_saved *saved)
+{
+    uint64_t generation = sq_load(&q->segment.file->generation) + 1;
+    struct sq_capture *c = calloc(1, sizeof(*c));
+    int rc = c == NULL ? sq_fail(-ENOMEM, "no memory to rewrite the journal")
+                       : await_tail(q, old->pos);
+
+    if (rc == 0)
+        rc = sq_capture_take(q, c, NULL, NULL);
+    if (rc == 0)
+        rc = sq_snapshot_base(q, c, generation, frames->out, saved);
+    if (c != NULL)
+        sq_capture_free(c);
+    free(c);
+    frames->salt = saved->salt;
+    frames->number = saved->number;
+    /* Most of what came in meanwhile. */
+    return rc < 0 ? rc : copy_frames(old, sq_load_acquire(&q->segment.file->end_off), frames);
+}
+
+int sq_compact(struct shmq *q, struct sq_saved *saved)
+{
+    struct sq_file_out out;
+    struct sq_frames frames = {.out = &out};
+    struct old old = {.fd = -1};
+    int rc = sq_file_begin(&out, &q->segment.file_path);
+
+    if (rc < 0)
+        return rc;
+    look_end(q, &old);
+    rc = write_base(q, &old, &frames, saved);
+    if (rc == 0)
+        rc = replace_locked(q, &old, &frames, saved);
+    else
+        sq_file_abandon(&out);
+    free(old.bytes);
+    if (old.fd >= 0)
+        close(old.fd);
+    return rc;
+}

@@ -1,0 +1,19 @@
+/*
+ * compact.h - a journal rewritten whole, with what lives alone, while it goes on.
+ */
+#ifndef SQ_COMPACT_H
+#define SQ_COMPACT_H
+
+#include "journal.h"
+
+/* Whether the journal is `times` times as long as it should get. */
+bool sq_compact_is_due(const struct shmq *q, unsigned times);
+
+/*
+ * The caller saves (pin.h), and has no side.  A descriptor of the new file, with the shared
+ * lock; or a negative errno, and the old one goes on: -EAGAIN somebody is just putting, or
+ * died doing so; as sq_snapshot_write().
+ */
+int sq_compact(struct shmq *q, struct sq_saved *saved);
+
+#endif

@@ -1,0 +1,130 @@
+/*
+ * flush.c - see flush.h: one call of fdatasync() for all who wait.
+ *
+ * Who finds the lock `sync` free syncs all that has been appended so far; the others sleep,
+ * and look again: either their part was on the disk with it, or one of them is next.
+ *
+ * Crash rule.  Who dies with that lock has kept nobody's promise; the others look at the
+ * lock every now and then, and take it over.  After a failed sync nobody can tell what is
+ * on the disk, whatever a second one says: the file is broken until it was rewritten.
+ */
+#include "flush.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "error.h"
+
+enum { LOOK_NS = 20 * 1000 * 1000, LOCK_S = 30 };
+
+static bool is_kept(const struct sq_file_shm *f, const struct sq_promise *promise)
+{
+    /* A file of another generation was on the disk, with all of this one's. */
+    return sq_load_acquire(&f->generation) != promise->generation ||
+           sq_load_acquire(&f->synced_off) >= promise->off;
+}
+
+static int failed(void)
+{
+    return sq_fail(-EIO, "the journal could not be put on the disk");
+}
+
+/* With `sync`: have all on the disk that has been appended. */
+static int sync_all(struct shmq *q)
+{
+    struct sq_file_shm *f = q->segment.file;
+    int rc = sq_append_enter(q);
+
+    if (rc < 0)
+        return rc;
+    uint64_t off = sq_append_end(f).off;
+    int fd = fcntl(q->journal.fd_plus_one - 1, F_DUPFD_CLOEXEC, 0);
+    if (fd < 0)
+        rc = sq_fail(-errno, "no descriptor to sync the journal with");
+    sq_append_leave(q);
+    if (rc < 0)
+        return rc;
+    while ((rc = fdatasync(fd)) != 0 && errno == EINTR)
+        ;
+    if (rc != 0) {
+        sq_append_note(f, -errno);
+        sq_store(&f->journal.broken, 1);
+        rc = failed();
+    } else {
+        sq_store_release(&f->synced_off, off); /* no other file meanwhile: that wants `sync` */
+    }
+    close(fd);
+    sq_store(&f->journal.sync_count, sq_load(&f->journal.sync_count) + 1);
+    return rc;
+}
+
+/* `sync` is had: do it for all, unless it was done meanwhile. */
+static int lead(struct shmq *q, const struct sq_promise *promise)
+{
+    struct sq_file_shm *f = q->segment.file;
+    int rc = is_kept(f, promise) ? 0 : sq_load(&f->journal.broken) != 0 ? failed() : sync_all(q);
+
+    sq_lock_free(&f->sync);
+    sq_fence_after_unlock();
+    if (sq_cond_has_sleepers(&f->journal.synced))
+        sq_cond_wake(&f->journal.synced, UINT32_MAX);
+    return rc;
+}
+
+/* Have `sync`, if it is free, or its owner dead (which is asked if `long_ago`). */
+static bool try_lead(struct shmq *q, bool long_ago)
+{
+    struct sq_lock_shm *lock = &q->segment.file->sync;
+    uint32_t owner;
+
+    if (sq_lock_try(lock, q->attachment.owner) == 0)
+        return true;
+    return long_ago && (owner = sq_load(&lock->owner)) != 0 &&
+           !sq_attach_owner_lives(&q->segment, &q->attachment, owner) &&
+           sq_lock_take_over(lock, owner, q->attachment.owner) == 0;
+}
+
+static int wait_for(struct shmq *q, const struct sq_promise *promise, struct sq_deadline *deadline)
+{
+    struct sq_file_shm *f = q->segment.file;
+    bool long_ago = false;
+
+    while (!is_kept(f, promise)) {
+        if (sq_load(&f->journal.broken) != 0)
+            return failed();
+        if (try_lead(q, long_ago)) {
+            int rc = lead(q, promise);
+            if (rc < 0)
+                return rc;
+            continue;
+        }
+        int64_t now_ns = sq_clock_ns();
+        if (now_ns >= sq_deadline_at(deadline, now_ns))
+            return sq_fail(-ETIMEDOUT, "whoever syncs the journal takes too long");
+        uint32_t ticket = sq_cond_prepare(&f->journal.synced);
+        if (sq_load(&f->sync.owner) == 0 || is_kept(f, promise)) {
+            sq_cond_cancel(&f->journal.synced);
+            continue;
+        }
+        long_ago = sq_cond_sleep(&f->journal.synced, ticket, now_ns + LOOK_NS) == -ETIMEDOUT;
+    }
+    return 0;
+}
+
+int sq_flush_wait(struct shmq *q, const struct sq_promise *promise, struct sq_deadline *deadline)
+{
+    int cancel = sq_cancel_hold();
+    int rc = wait_for(q, promise, deadline);
+
+    sq_cancel_release(cancel);
+    return rc;
+}
+
+int sq_flush_promise(struct shmq *q, const struct sq_promise *promise)
+{
+    struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(LOCK_S));
+
+    if (promise->off == 0 || q->segment.attr.journal != SHMQ_JOURNAL_ALWAYS)
+        return 0;
+    return sq_flush_wait(q, promise, &deadline);
+}
