@@ -36,7 +36,7 @@ test_wrong() {
     expect 'no file' 3 '' 'No such file' "$shmq" load "$dir/nothing"
     expect 'no queue' 3 '' 'no such queue' "$shmq" save "$self.none" "$dir/file"
     expect 'arguments' 2 '' 'FILE' "$shmq" save
-    expect 'no file of its own' 2 '' 'no file of its own' "$shmq" save "$q"
+    expect 'no file of its own' 2 '' 'the queue has no file' "$shmq" save "$q"
     expect 'arguments' 2 '' 'FILE' "$shmq" load
     check 'save' "$shmq" save "$q" "$dir/file2"
     truncate -s 5000 "$dir/file2"
@@ -59,9 +59,25 @@ test_own_file() {
     check 'create of the new one' "$shmq" create "$q" --snapshot "$dir/own"
     expect 'it is empty' 1 '' '' "$shmq" get "$q" --timeout 0
     check 'rm' "$shmq" rm "$q"
-    expect 'no file' 2 '' 'want a snapshot' "$shmq" create "$q" --save-every 1s
+    expect 'no file' 2 '' 'snapshot is NULL' "$shmq" create "$q" --save-every 1s
 }
 
+test_journal() {
+    local q=$self.journal
+
+    check 'create' "$shmq" create "$q" --snapshot "$dir/journal" --journal os
+    check 'put' "$shmq" put "$q" one
+    check 'put' "$shmq" put "$q" two
+    expect 'get' 0 'one\n' '' "$shmq" get "$q"
+    check 'rm' "$shmq" rm "$q"
+    check 'create of its file' "$shmq" create "$q" --snapshot "$dir/journal" --journal always
+    expect 'what was not got' 0 'two\n' '' "$shmq" get "$q"
+    expect 'and no more' 1 '' '' "$shmq" get "$q" --timeout 0
+    check 'rm' "$shmq" rm "$q"
+    expect 'none such' 2 '' 'os or always' "$shmq" create "$q" --snapshot "$dir/x" --journal now
+}
+
+test_journal
 test_round
 test_wrong
 test_own_file

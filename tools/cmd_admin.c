@@ -38,6 +38,8 @@ static const char create_help[] =
     "  --save-every TIME        saved to that so often, if something changed\n"
     "  --save-changes N         saved when N messages were put or finished\n"
     "  --save-at-end            saved when the last process that uses the queue leaves\n"
+    "  --journal os|always      what is put and finished is written to that at once, or is\n"
+    "                           on the disk before a command ends\n"
     "  --exist-ok               an existing queue is fine, and stays as it is\n"
     "  --help                   show this\n"
     "\n" POLICY_HELP;
@@ -63,6 +65,7 @@ enum {
     OPT_SAVE_EVERY,
     OPT_SAVE_CHANGES,
     OPT_SAVE_AT_END,
+    OPT_JOURNAL,
     OPT_EXIST_OK,
 };
 
@@ -156,6 +159,11 @@ static int file_option(struct shmq_attr *attr, int code, const char *value)
         if (!cli_parse_count(value, &attr->save_changes) || attr->save_changes == 0)
             return cli_usage("create", "--save-changes '%s' is not a whole number from 1", value);
         break;
+    case OPT_JOURNAL:
+        if (strcmp(value, "os") != 0 && strcmp(value, "always") != 0)
+            return cli_usage("create", "--journal '%s' is not os or always", value);
+        attr->journal = value[0] == 'o' ? SHMQ_JOURNAL_OS : SHMQ_JOURNAL_ALWAYS;
+        break;
     default:
         attr->save_at_end = 1;
         break;
@@ -194,6 +202,7 @@ static int create_option(struct create_options *o, int code, const char *value)
     case OPT_SAVE_EVERY:
     case OPT_SAVE_CHANGES:
     case OPT_SAVE_AT_END:
+    case OPT_JOURNAL:
         return file_option(&o->attr, code, value);
     default:
         return size_option(&o->attr, code, value);
@@ -218,6 +227,7 @@ int cmd_create(int argc, char **argv)
         {"save-every", required_argument, NULL, OPT_SAVE_EVERY},
         {"save-changes", required_argument, NULL, OPT_SAVE_CHANGES},
         {"save-at-end", no_argument, NULL, OPT_SAVE_AT_END},
+        {"journal", required_argument, NULL, OPT_JOURNAL},
         {"exist-ok", no_argument, NULL, OPT_EXIST_OK},
         {"help", no_argument, NULL, 'h'},
         POLICY_OPTIONS,
