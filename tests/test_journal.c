@@ -167,7 +167,7 @@ static void test_states(void **state)
     struct shmq_msg msgs[5];
 
     for (int i = 0; i < 5; i++) {
-        char text[8];
+        char text[16];
         snprintf(text, sizeof(text), "m%d", i);
         helper_send(q, text);
     }
