@@ -30,22 +30,17 @@ enum { ZERO_STEP = 1 << 20, LOCK_S = 10 };
 
 int sq_append_lock(struct shmq *q, struct sq_lock_shm *lock, struct sq_deadline *deadline)
 {
-    struct sq_patience patience = {0};
-    uint32_t owner;
+    int rc;
 
-    while (sq_lock_try(lock, q->attachment.owner) != 0) {
-        if (sq_patience_is_long(&patience) && (owner = sq_load(&lock->owner)) != 0 &&
-            !sq_attach_owner_lives(&q->segment, &q->attachment, owner) &&
-            sq_lock_take_over(lock, owner, q->attachment.owner) == 0) {
-            atomic_fetch_add(&q->segment.control->recoveries, 1);
-            return 1;
-        }
-        /* What is held is half done: signals wait. */
-        if (sq_patience_wait(&patience, deadline) == -ETIMEDOUT)
-            return sq_fail(-ETIMEDOUT, "the journal's lock was not to be had in time; its holder "
-                                       "may be stopped, or its disk be slow");
-    }
-    return 0;
+    do /* what is held is half done: signals wait */
+        rc = sq_hold(q, lock, deadline);
+    while (rc == -EINTR);
+    if (rc < 0)
+        return sq_fail(rc, "the journal's lock was not to be had in time; its holder may be "
+                           "stopped, or its disk be slow");
+    if (rc > 0)
+        atomic_fetch_add(&q->segment.control->recoveries, 1);
+    return rc;
 }
 
 void sq_append_note(struct sq_file_shm *f, int rc)

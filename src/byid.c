@@ -106,17 +106,9 @@ static ssize_t copy_out(const struct sq_ring *ring, uint32_t e, const struct sq_
 
 static int begin(struct shmq *q, const struct shmq_msg *msg)
 {
-    struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(1));
-
     if (msg->size < sizeof(*msg))
         return sq_fail(-EINVAL, "msg->size is %zu; use SHMQ_MSG_INIT", msg->size);
-    int rc = sq_enter(q, SQ_ROLE_CONSUMER, &deadline);
-    if (rc < 0)
-        return rc;
-    rc = sq_consume_check_group(q);
-    if (rc < 0)
-        sq_leave(q, SQ_ROLE_CONSUMER);
-    return rc;
+    return sq_consume_enter(q);
 }
 
 static ssize_t not_found(uint64_t id, ssize_t rc)

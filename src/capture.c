@@ -85,14 +85,7 @@ static int copy_group(const struct sq_ring *ring, struct sq_captured *g)
             continue;
         if (sq_word_state(word) >= SQ_ENTRY_STATES)
             word = sq_word(SQ_WAITING, 0, 0); /* damage: let it be handed out again */
-        g->items[g->count] = (struct sq_frame_item){
-            .entry = e,
-            .reason = entry->reason,
-            .word = word,
-            .id = entry->id,
-            .at_ns = entry->at_ns,
-            .seq = entry->seq,
-        };
+        g->items[g->count] = sq_frame_item_of(e, entry, word);
         g->positions[g->count++] = entry->pos;
     }
     return 0;

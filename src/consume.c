@@ -109,3 +109,16 @@ int sq_consume_ended(int rc)
         return sq_fail(rc, "the group's pending table is damaged");
     return rc;
 }
+
+int sq_consume_enter(struct shmq *q)
+{
+    struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(1));
+    int rc = sq_enter(q, SQ_ROLE_CONSUMER, &deadline);
+
+    if (rc < 0)
+        return rc;
+    rc = sq_consume_check_group(q);
+    if (rc < 0)
+        sq_leave(q, SQ_ROLE_CONSUMER);
+    return rc;
+}

@@ -39,6 +39,9 @@ bool sq_consume_is_plain(const struct shmq *q);
 /* C: 0, or -ESTALE. */
 int sq_consume_check_group(const struct shmq *q);
 
+/* Enter the group's side, which must still be the handle's, within a second. */
+int sq_consume_enter(struct shmq *q);
+
 /* Without a side: the picked message is doomed: make it a dead letter. */
 void sq_consume_bury(struct shmq *q, const struct sq_pick *pick);
 

@@ -75,13 +75,8 @@ static int lead(struct shmq *q, const struct sq_promise *promise)
 static bool try_lead(struct shmq *q, bool long_ago)
 {
     struct sq_lock_shm *lock = &q->segment.file->sync;
-    uint32_t owner;
 
-    if (sq_lock_try(lock, q->attachment.owner) == 0)
-        return true;
-    return long_ago && (owner = sq_load(&lock->owner)) != 0 &&
-           !sq_attach_owner_lives(&q->segment, &q->attachment, owner) &&
-           sq_lock_take_over(lock, owner, q->attachment.owner) == 0;
+    return sq_lock_try(lock, q->attachment.owner) == 0 || (long_ago && sq_hold_from_dead(q, lock));
 }
 
 static int wait_for(struct shmq *q, const struct sq_promise *promise, struct sq_deadline *deadline)

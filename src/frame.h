@@ -142,6 +142,20 @@ struct sq_frame_item {
     uint64_t seq;
 };
 
+/* Entry number `e`, whose word is `word`, as an item. */
+static inline struct sq_frame_item sq_frame_item_of(uint32_t e, const struct sq_entry_shm *entry,
+                                                    uint64_t word)
+{
+    return (struct sq_frame_item){
+        .entry = e,
+        .reason = entry->reason,
+        .word = word,
+        .id = entry->id,
+        .at_ns = entry->at_ns,
+        .seq = entry->seq,
+    };
+}
+
 enum { SQ_MARK_GONE = 1, SQ_MARK_UPDATED = 2 };
 
 struct sq_frame_mark {

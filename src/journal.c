@@ -153,14 +153,7 @@ static struct sq_frame_item item_of(const struct sq_ring *ring, uint32_t e)
 
     if ((word & 0xff) == SQ_FREE)
         return (struct sq_frame_item){.entry = e};
-    return (struct sq_frame_item){
-        .entry = e,
-        .reason = entry->reason,
-        .word = word,
-        .id = entry->id,
-        .at_ns = entry->at_ns,
-        .seq = entry->seq,
-    };
+    return sq_frame_item_of(e, entry, word);
 }
 
 /*

@@ -16,23 +16,14 @@
 
 int sq_pin_enter(struct shmq *q, struct sq_deadline *deadline)
 {
-    struct sq_lock_shm *lock = &q->segment.file->saver;
-    struct sq_patience patience = {0};
-    uint32_t owner;
+    int rc = sq_hold(q, &q->segment.file->saver, deadline);
 
-    while (sq_lock_try(lock, q->attachment.owner) != 0) {
-        if (sq_patience_is_long(&patience) && (owner = sq_load(&lock->owner)) != 0 &&
-            !sq_attach_owner_lives(&q->segment, &q->attachment, owner) &&
-            sq_lock_take_over(lock, owner, q->attachment.owner) == 0) {
-            atomic_fetch_add(&q->segment.control->recoveries, 1);
-            return 0;
-        }
-        int rc = sq_patience_wait(&patience, deadline);
-        if (rc == -ETIMEDOUT)
-            return sq_fail(rc, "somebody else is saving the queue, and does not end in time");
-        if (rc < 0)
-            return sq_fail_plainly(rc);
-    }
+    if (rc == -ETIMEDOUT)
+        return sq_fail(rc, "somebody else is saving the queue, and does not end in time");
+    if (rc < 0)
+        return sq_fail_plainly(rc);
+    if (rc > 0)
+        atomic_fetch_add(&q->segment.control->recoveries, 1);
     return 0;
 }
 

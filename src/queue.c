@@ -86,31 +86,44 @@ static const char *side_name(enum sq_role role)
     return role == SQ_ROLE_PRODUCER ? "putting" : "getting";
 }
 
+bool sq_hold_from_dead(struct shmq *q, struct sq_lock_shm *lock)
+{
+    uint32_t owner = sq_load(&lock->owner);
+
+    return owner != 0 && !sq_attach_owner_lives(&q->segment, &q->attachment, owner) &&
+           sq_lock_take_over(lock, owner, q->attachment.owner) == 0;
+}
+
+int sq_hold(struct shmq *q, struct sq_lock_shm *lock, struct sq_deadline *deadline)
+{
+    struct sq_patience patience = {0};
+
+    while (sq_lock_try(lock, q->attachment.owner) != 0) {
+        if (sq_patience_is_long(&patience) && sq_hold_from_dead(q, lock))
+            return 1;
+        int rc = sq_patience_wait(&patience, deadline);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
 /* Take the lock, from a dead owner if need be, and then repair. */
 static int take_lock(struct shmq *q, const struct sq_ring *ring, enum sq_role role,
                      struct sq_deadline *deadline)
 {
-    struct sq_lock_shm *lock =
-        role == SQ_ROLE_PRODUCER ? &ring->producer->lock : &ring->group->lock;
-    struct sq_patience patience = {0};
+    int rc = sq_hold(q, role == SQ_ROLE_PRODUCER ? &ring->producer->lock : &ring->group->lock,
+                     deadline);
 
-    while (sq_lock_try(lock, q->attachment.owner) != 0) {
-        uint32_t owner = sq_load(&lock->owner);
-        if (sq_patience_is_long(&patience) && owner != 0 &&
-            !sq_attach_owner_lives(&q->segment, &q->attachment, owner) &&
-            sq_lock_take_over(lock, owner, q->attachment.owner) == 0) {
-            repair(q, ring, role);
-            return 0;
-        }
-        int rc = sq_patience_wait(&patience, deadline);
-        if (rc == -ETIMEDOUT)
-            return sq_fail(rc,
-                           "the lock of the %s side was not to be had in time; its holder may "
-                           "be stopped",
-                           side_name(role));
-        if (rc < 0)
-            return sq_fail_plainly(rc);
-    }
+    if (rc == -ETIMEDOUT)
+        return sq_fail(rc,
+                       "the lock of the %s side was not to be had in time; its holder may "
+                       "be stopped",
+                       side_name(role));
+    if (rc < 0)
+        return sq_fail_plainly(rc);
+    if (rc > 0)
+        repair(q, ring, role);
     return 0;
 }
 

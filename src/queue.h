@@ -176,6 +176,15 @@ SQ_HOT void sq_leave(struct shmq *q, enum sq_role role)
         sq_program_order();
 }
 
+/*
+ * Have a lock of the segment, from a dead owner if need be.  0; 1 it was a dead one's, and
+ * what it guards is as that left it; -ETIMEDOUT, -EINTR, without a detail.
+ */
+int sq_hold(struct shmq *q, struct sq_lock_shm *lock, struct sq_deadline *deadline);
+
+/* Whether its owner was dead, and it is ours now. */
+bool sq_hold_from_dead(struct shmq *q, struct sq_lock_shm *lock);
+
 /* P: have group number `index`'s side as well, and leave it again. */
 int sq_enter_group(struct shmq *q, uint32_t index, struct sq_deadline *deadline);
 void sq_leave_group(struct shmq *q, uint32_t index);

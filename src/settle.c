@@ -59,6 +59,18 @@ int shmq_ack(shmq_t *q, struct shmq_msg *msg)
     return end(q, msg, rc, 1);
 }
 
+/* C: leave after `acked` acknowledgements.  0, or what the journal said. */
+static int leave_acked(struct shmq *q, int acked)
+{
+    struct sq_promise promise = {0};
+    int error = sq_journal_settled(q, 0, &promise);
+
+    sq_consume_make_room(q);
+    sq_leave(q, SQ_ROLE_CONSUMER);
+    sq_consume_wake(q, (unsigned)acked);
+    return error < 0 ? error : sq_flush_promise(q, &promise);
+}
+
 int shmq_ack_many(shmq_t *q, struct shmq_msg *msgs, unsigned count)
 {
     struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(1));
@@ -84,12 +96,7 @@ int shmq_ack_many(shmq_t *q, struct shmq_msg *msgs, unsigned count)
         if (one < 0 && first_error == 0)
             first_error = one;
     }
-    struct sq_promise promise = {0};
-    int error = sq_journal_settled(q, 0, &promise);
-    sq_consume_make_room(q);
-    sq_leave(q, SQ_ROLE_CONSUMER);
-    sq_consume_wake(q, (unsigned)acked);
-    error = error < 0 ? error : sq_flush_promise(q, &promise);
+    int error = leave_acked(q, acked);
     if (error < 0 && rc >= 0)
         return error;
     return rc < 0 ? rc : acked > 0 ? acked : sq_consume_ended(first_error);
@@ -112,12 +119,7 @@ static int ack_owned(struct shmq *q, uint64_t id, int most)
             rc = sq_group_ack(&q->segment.ring, &lease);
         acked += rc == 0;
     }
-    struct sq_promise promise = {0};
-    int error = sq_journal_settled(q, 0, &promise);
-    sq_consume_make_room(q);
-    sq_leave(q, SQ_ROLE_CONSUMER);
-    sq_consume_wake(q, (unsigned)acked);
-    error = error < 0 ? error : sq_flush_promise(q, &promise);
+    int error = leave_acked(q, acked);
     if (error < 0 && rc >= 0)
         return error;
     return rc == 0 || rc == -ENOENT ? acked : sq_consume_ended(rc);

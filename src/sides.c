@@ -6,20 +6,11 @@
 
 int sq_hold_groups(struct shmq *q, struct sq_deadline *deadline)
 {
-    struct sq_lock_shm *lock = &q->segment.control->groups_lock;
-    struct sq_patience patience = {0};
-    uint32_t owner;
+    int rc = sq_hold(q, &q->segment.control->groups_lock, deadline);
 
-    while (sq_lock_try(lock, q->attachment.owner) != 0) {
-        /* A dead owner leaves nothing to repair: a group is there when its bit is. */
-        if (sq_patience_is_long(&patience) && (owner = sq_load(&lock->owner)) != 0 &&
-            !sq_attach_owner_lives(&q->segment, &q->attachment, owner) &&
-            sq_lock_take_over(lock, owner, q->attachment.owner) == 0)
-            return 0;
-        int rc = sq_patience_wait(&patience, deadline);
-        if (rc < 0)
-            return sq_fail(rc, "somebody else makes or removes a group, and does not end");
-    }
+    if (rc < 0)
+        return sq_fail(rc, "somebody else makes or removes a group, and does not end");
+    /* A dead owner leaves nothing to repair: a group is there when its bit is. */
     return 0;
 }
 

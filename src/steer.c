@@ -5,27 +5,13 @@
 #include "error.h"
 #include "flush.h"
 
-/* Enter the group's side, which must still be the handle's. */
-static int enter_own(struct shmq *q)
-{
-    struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(1));
-    int rc = sq_enter(q, SQ_ROLE_CONSUMER, &deadline);
-
-    if (rc < 0)
-        return rc;
-    rc = sq_consume_check_group(q);
-    if (rc < 0)
-        sq_leave(q, SQ_ROLE_CONSUMER);
-    return rc;
-}
-
 int shmq_policy_of(shmq_t *q, struct shmq_policy *policy)
 {
     if (q->groupless) {
         *policy = q->segment.attr.policy;
         return 0;
     }
-    int rc = enter_own(q);
+    int rc = sq_consume_enter(q);
     if (rc < 0)
         return rc;
     *policy = *sq_policy_of(q->segment.ring.group);
@@ -39,7 +25,7 @@ int shmq_policy_set(shmq_t *q, const struct shmq_policy *given)
     int rc = sq_segment_policy(given, &policy);
 
     if (rc == 0)
-        rc = enter_own(q);
+        rc = sq_consume_enter(q);
     if (rc < 0)
         return rc;
     struct sq_promise promise = {0};
@@ -53,7 +39,7 @@ int shmq_policy_set(shmq_t *q, const struct shmq_policy *given)
 static int set_paused(struct shmq *q, bool paused)
 {
     struct sq_group_shm *g = q->segment.ring.group;
-    int rc = enter_own(q);
+    int rc = sq_consume_enter(q);
 
     if (rc < 0)
         return rc;
