@@ -492,7 +492,8 @@ struct shmq_msg {
     uint32_t type;
     int32_t priority;
     int64_t delay_ns; /* to send: not before so long from now */
-    int64_t due_ns;   /* to send: not before this time, CLOCK_REALTIME; 0: none */
+    int64_t due_ns;   /* to send: not before this time, CLOCK_REALTIME; 0: none.
+                         shmq_find(), shmq_inspect(): when its delay or rest ends */
     int64_t ttl_ns;   /* to send: expires so long from now; received: what is
                          left of it; 0: never */
     const void *key;  /* any bytes, up to 1,024 */

@@ -56,6 +56,14 @@ static uint32_t state_of(const struct sq_ring *ring, uint32_t e, const struct sq
     return state < SQ_ENTRY_STATES ? states[state] : 0;
 }
 
+/* A time of CLOCK_MONOTONIC as one of CLOCK_REALTIME. */
+static int64_t wall_ns(int64_t at_ns)
+{
+    int64_t offset_ns = sq_clock_offset_ns();
+
+    return at_ns > SQ_NEVER - offset_ns ? SQ_NEVER : at_ns + offset_ns;
+}
+
 /* C: copy a message into `buffer`: payload, key, headers, in this order. */
 static ssize_t copy_out(const struct sq_ring *ring, uint32_t e, const struct sq_view *view,
                         struct shmq_msg *msg, void *buffer, size_t size)
@@ -86,10 +94,10 @@ static ssize_t copy_out(const struct sq_ring *ring, uint32_t e, const struct sq_
         msg->reason = ring->entries[e].reason & ~SQ_REASON_AGAIN;
         msg->since_ns = ring->entries[e].at_ns;
     }
-    if (view->due_ns > now_ns)
-        msg->delay_ns = view->due_ns - now_ns;
     if (e != SQ_NONE && msg->state == SHMQ_DELAYED && ring->entries[e].at_ns > now_ns)
-        msg->delay_ns = ring->entries[e].at_ns - now_ns;
+        msg->due_ns = wall_ns(ring->entries[e].at_ns);
+    else if (view->due_ns > now_ns)
+        msg->due_ns = wall_ns(view->due_ns);
     if (view->expiry_ns != 0)
         msg->ttl_ns = view->expiry_ns > now_ns ? view->expiry_ns - now_ns : 1;
     if (payload + view->key_bytes + view->header_bytes > size)

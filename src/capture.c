@@ -235,7 +235,7 @@ int sq_capture_take(struct shmq *q, struct sq_capture *c, int (*each)(void *, ui
 
     memset(c, 0, sizeof(*c));
     c->changes = sq_capture_changes(ring); /* before: what changes meanwhile is saved again */
-    c->session.realtime_ns = sq_clock_read(CLOCK_REALTIME) - sq_clock_ns();
+    c->session.realtime_ns = sq_clock_offset_ns();
     int rc = sq_hold_groups(q, &deadline);
     if (rc < 0)
         return rc;
@@ -261,7 +261,7 @@ int sq_capture_still(const struct sq_ring *ring, struct sq_capture *c)
     memset(c, 0, sizeof(*c));
     c->history_pos = UINT64_MAX;
     c->changes = sq_capture_changes(ring);
-    c->session.realtime_ns = sq_clock_read(CLOCK_REALTIME) - sq_clock_ns();
+    c->session.realtime_ns = sq_clock_offset_ns();
     for (uint64_t bits = sq_ring_groups(ring); rc == 0 && bits != 0; bits &= bits - 1) {
         struct sq_ring one = *ring;
         struct sq_captured *g = &c->groups[c->group_count++];

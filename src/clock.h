@@ -30,6 +30,26 @@ static inline int64_t sq_clock_tick_ns(void)
     return sq_clock_read(CLOCK_MONOTONIC_COARSE);
 }
 
+/*
+ * CLOCK_REALTIME less CLOCK_MONOTONIC.  Who is interrupted between reading the one and the
+ * other would be told something else than the time: the closest of a few pairs counts.
+ */
+static inline int64_t sq_clock_offset_ns(void)
+{
+    enum { PAIRS = 8, CLOSE_NS = 2000 };
+    int64_t offset_ns = 0, least_ns = INT64_MAX;
+
+    for (int i = 0; i < PAIRS && least_ns > CLOSE_NS; i++) {
+        int64_t before_ns = sq_clock_ns(), wall_ns = sq_clock_read(CLOCK_REALTIME);
+        int64_t apart_ns = sq_clock_ns() - before_ns;
+        if (apart_ns < least_ns) {
+            least_ns = apart_ns;
+            offset_ns = wall_ns - (before_ns + apart_ns / 2);
+        }
+    }
+    return offset_ns;
+}
+
 /* `length_ns` from a tick on: not earlier than that from now on. */
 static inline int64_t sq_tick_end(int64_t tick_ns, int64_t length_ns)
 {

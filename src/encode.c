@@ -85,7 +85,7 @@ static int check_times(struct sq_outgoing *out)
         return 0;
     int64_t now_ns = sq_clock_ns(), delay_ns = msg->delay_ns;
     if (msg->due_ns > 0)
-        delay_ns = msg->due_ns - sq_clock_read(CLOCK_REALTIME);
+        delay_ns = msg->due_ns - sq_clock_offset_ns() - now_ns;
     if (delay_ns > 0)
         out->due_ns = delay_ns > SQ_NEVER - 1 - now_ns ? SQ_NEVER - 1 : now_ns + delay_ns;
     if (msg->ttl_ns > 0)

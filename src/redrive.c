@@ -50,7 +50,7 @@ static int send_back(struct shmq_msg *msg)
     if (rc == 0) {
         msg->headers = headers;
         msg->header_count = count;
-        msg->delay_ns = msg->ttl_ns = 0;
+        msg->due_ns = msg->ttl_ns = 0;
         rc = shmq_send(to, msg, SHMQ_SEC(1));
         shmq_close(to);
     }

@@ -329,7 +329,7 @@ int sq_restore_fill(struct sq_segment *segment, const struct sq_image *image)
         .image = image,
         .segment = segment,
         .first_id = find_first(image),
-        .realtime_ns = sq_clock_read(CLOCK_REALTIME) - sq_clock_ns(),
+        .realtime_ns = sq_clock_offset_ns(),
     };
 
     if ((segment->ring.kind & SHMQ_TOPIC) == 0 && !image->groups[0].there)

@@ -31,12 +31,22 @@ const char *helper_name(const char *suffix)
     return name;
 }
 
-int64_t helper_now_ns(void)
+static int64_t read_clock(clockid_t clock)
 {
     struct timespec t;
 
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(clock, &t);
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+int64_t helper_now_ns(void)
+{
+    return read_clock(CLOCK_MONOTONIC);
+}
+
+int64_t helper_wall_ns(void)
+{
+    return read_clock(CLOCK_REALTIME);
 }
 
 /* --- leaving nothing behind --------------------------------------------- */

@@ -44,6 +44,8 @@ bool helper_await(bool (*condition)(void *arg), void *arg);
 
 /* CLOCK_MONOTONIC. */
 int64_t helper_now_ns(void);
+/* CLOCK_REALTIME. */
+int64_t helper_wall_ns(void);
 
 /* Conditions for helper_await(). */
 bool helper_consumer_sleeps(void *queue); /* a get sleeps on this shmq_t */

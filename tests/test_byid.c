@@ -70,7 +70,7 @@ static bool found_whole(shmq_t *q, uint64_t id, uint32_t state, const char *text
     return msg.id == id && msg.type == 5 && msg.priority == 6 && msg.correlation == 8 &&
            msg.key_length == 3 && memcmp(msg.key, "key", 3) == 0 && colour != NULL &&
            strcmp(colour, "blue") == 0 &&
-           (state != SHMQ_DELAYED || (msg.delay_ns > SHMQ_SEC(90))) &&
+           (state != SHMQ_DELAYED || (msg.due_ns > helper_wall_ns() + SHMQ_SEC(90))) &&
            (state != SHMQ_DEAD || msg.reason == 9);
 }
 

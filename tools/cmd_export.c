@@ -106,9 +106,9 @@ static void add_line(struct text *out, const struct shmq_msg *msg)
         out, msg->correlation > INT64_MAX ? ",\"correlation\":\"%llu\"" : ",\"correlation\":%llu",
         (unsigned long long)msg->correlation);
     text_format(out, ",\"attempts\":%u", msg->attempts);
-    if (msg->delay_ns > 0) {
+    if (msg->due_ns > 0) {
         text_add(out, ",\"due_time\":");
-        text_json_time(out, wall_ns + msg->delay_ns);
+        text_json_time(out, msg->due_ns);
     }
     if (msg->ttl_ns > 0)
         text_format(out, ",\"ttl_ns\":%lld", (long long)msg->ttl_ns);

@@ -197,8 +197,9 @@ void message_add_json(struct text *out, const struct shmq_msg *msg, unsigned for
                 msg->attempts);
     if (msg->ttl_ns > 0)
         text_format(out, ",\"ttl_ns\":%lld", (long long)msg->ttl_ns);
-    if (msg->delay_ns > 0)
-        text_format(out, ",\"delay_ns\":%lld", (long long)msg->delay_ns);
+    int64_t delay_ns = msg->due_ns - cli_wall_ns();
+    if (delay_ns > 0)
+        text_format(out, ",\"delay_ns\":%lld", (long long)delay_ns);
     add_payload(out, msg->data, msg->length);
 }
 

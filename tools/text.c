@@ -203,7 +203,10 @@ void text_json_base64(struct text *t, const void *bytes, size_t length)
 
 void text_json_time(struct text *t, int64_t wall_ns)
 {
-    time_t seconds = (time_t)(wall_ns / 1000000000);
+    /* Rounded: a time that was read in milliseconds, and is known to a microsecond since, is
+     * printed as it was. */
+    int64_t wall_ms = wall_ns / 1000000 + (wall_ns % 1000000 >= 500000);
+    time_t seconds = (time_t)(wall_ms / 1000);
     char buffer[40];
     struct tm tm;
 
@@ -212,7 +215,7 @@ void text_json_time(struct text *t, int64_t wall_ns)
         return;
     }
     strftime(buffer, sizeof(buffer), "%Y-%m-%dT%H:%M:%S", &tm);
-    text_format(t, "\"%s.%03dZ\"", buffer, (int)(wall_ns % 1000000000 / 1000000));
+    text_format(t, "\"%s.%03dZ\"", buffer, (int)(wall_ms % 1000));
 }
 
 void text_json_bytes(struct text *t, const char *name, const char *other, const void *bytes,
