@@ -284,6 +284,8 @@ static int take_away(const struct sq_ring *ring, const struct sought *s)
         } else {
             sq_store(&one.group->gone_count, sq_load(&one.group->gone_count) + 1);
             sq_group_release_key(&one, &s->view);
+            /* Otherwise it would keep its room until somebody reads. */
+            rc = sq_group_pass_removed(&one);
         }
     }
     return rc;

@@ -267,8 +267,8 @@ static int take_many(struct shmq *q, struct sq_harvest *h, struct sq_pick *pick,
     } else {
         rc = -EBADMSG;
     }
-    if (rc == -EBADMSG && taken == 0) {
-        taken = take_run_closely(q, h, pick, doomed, &rc);
+    if (rc == -EBADMSG && h->taken < h->count) { /* or what is removed, delayed, ... */
+        taken += take_run_closely(q, h, pick, doomed, &rc);
         sq_consume_make_room(q);
     }
     if (taken == 0)

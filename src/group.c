@@ -195,6 +195,25 @@ static void pass(const struct sq_ring *ring, const struct sq_walk *walk)
         sq_ring_end_take(ring, walk, 0);
 }
 
+int sq_group_pass_removed(const struct sq_ring *ring)
+{
+    struct sq_walk walk, before;
+    struct sq_view view;
+    int rc = sq_ring_begin_take(ring, &walk);
+
+    if (rc < 0)
+        return rc == -EAGAIN ? 0 : rc;
+    for (before = walk; walk.pos != walk.end; before = walk) {
+        rc = sq_record_next(ring, &walk, &view);
+        if (rc != SQ_MET_COPY && rc != SQ_MET_GONE)
+            break;
+        if (rc == SQ_MET_GONE)
+            sq_group_pass_gone(ring);
+    }
+    pass(ring, &before);
+    return rc < 0 ? rc : 0;
+}
+
 /*
  * Walk on from the cursor to the first message that could be handed out, or with
  * another order than FIFO to the end.  0 found (*walk beyond it), -EAGAIN, -EBADMSG.

@@ -145,6 +145,9 @@ static inline void sq_group_pass_gone(const struct sq_ring *ring)
     sq_store(gone, sq_load(gone) - 1);
 }
 
+/* The cursor passes what is removed, up to the first that is not.  0 or -EBADMSG. */
+int sq_group_pass_removed(const struct sq_ring *ring);
+
 void sq_group_count_dead(const struct sq_ring *ring, uint32_t reason);
 void sq_group_release_key(const struct sq_ring *ring, const struct sq_view *view);
 void sq_group_release_key_of(const struct sq_ring *ring, uint32_t e);

@@ -401,6 +401,25 @@ static void updated_often(void **state)
     helper_finish(q);
 }
 
+/* What is removed gives its room back, though nobody reads. */
+static void removed_makes_room(void **state)
+{
+    struct shmq_attr attr = helper_attr(4096);
+    shmq_t *q = helper_create(&attr);
+
+    (void)state;
+    for (int i = 0; i < 1000; i++) {
+        uint64_t one = helper_send(q, "one"), two = helper_send(q, "two");
+        assert_int_equal(shmq_remove(q, two), 0);
+        assert_int_equal(shmq_remove(q, one), 0);
+    }
+    assert_int_equal(shmq_depth(q), 0);
+    assert_true(helper_takes(q, NULL));
+    helper_send(q, "end");
+    assert_true(helper_takes(q, "end"));
+    helper_finish(q);
+}
+
 static void updated_for_all_groups(void **state)
 {
     shmq_t *q = helper_open(helper_name("a"), SHMQ_CREATE | SHMQ_TOPIC, NULL), *groups[4];
@@ -482,7 +501,7 @@ int main(void)
         HELPER_TEST(removed_from_a_topic),   HELPER_TEST(updated_in_every_state),
         HELPER_TEST(updated_in_its_place),   HELPER_TEST(updated_often),
         HELPER_TEST(updated_for_all_groups), HELPER_TEST(updates_refused),
-        HELPER_TEST(beside_sole_ones),
+        HELPER_TEST(beside_sole_ones),       HELPER_TEST(removed_makes_room),
     };
 
     return cmocka_run_group_tests_name("byid", tests, NULL, NULL);
