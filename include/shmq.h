@@ -119,7 +119,8 @@ enum shmq_lag {
 enum shmq_journal {
     SHMQ_JOURNAL_NONE = 0,     /* nothing: the file is a snapshot */
     SHMQ_JOURNAL_OS = 1,       /* what it did: that outlives all processes, not the machine */
-    SHMQ_JOURNAL_INTERVAL = 2, /* -ENOTSUP yet: every save_ns what is new, synced */
+    SHMQ_JOURNAL_INTERVAL = 2, /* likewise, and it is put on the disk every save_ns: a crash
+                                  of the machine loses no more than was done since */
     SHMQ_JOURNAL_ALWAYS = 3,   /* what it did, and waits until it is on the disk: it outlives
                                   a crash of the machine, too */
 };
@@ -182,7 +183,8 @@ struct shmq_attr {
                                    none.  From shmq_attr_of() it is valid as long as
                                    the handle is open */
     int64_t save_ns;            /* save so often, if anything has changed; 0: not by time;
-                                   at least 1 ms */
+                                   at least 1 ms.  With SHMQ_JOURNAL_INTERVAL: put the
+                                   journal on the disk so often; default 1 s */
     uint64_t save_changes;      /* save after so many puts; 0: not by number */
     uint32_t save_at_end;       /* 1: save when the last handle closes */
     uint32_t journal;           /* enum shmq_journal */
@@ -264,20 +266,25 @@ SHMQ_API int shmq_attr_of(shmq_t *q, struct shmq_attr *attr);
  * open the file uses the queue without it.  A queue is only saved by processes of the user
  * that made it, or if root did.
  *
- * With attr.journal the file is a journal: what is new is appended to it, and it is
- * rewritten whole only once most of it is about messages that are finished.  In modes OS
- * and ALWAYS a message that was put is in the file when the put returns, and what was
+ * With attr.journal the file is a journal: what is new is appended to it.  A message that
+ * was put is in the file when the put returns, and what was
  * handed out by shmq_get() or acknowledged, given back, rejected, purged or removed is
  * noted there when that call returns; ALWAYS also waits for the disk, one sync serving all
- * who wait, and longer than the call's timeout if need be.  What shmq_receive() hands out
+ * who wait, and longer than the call's timeout if need be; INTERVAL leaves that to a thread
+ * of the handle, and to shmq_close().  What shmq_receive() hands out
  * is not: it is handed out again after a restart, and counts as delivered once more only if
  * anything was written of its group since.  Errors then, of all these calls: -ENOSPC, -EFBIG,
  * -EIO, -EDQUOT, -ENOENT the file was removed, ...  A put has then done nothing; but for
  * -EIO from the sync itself, when the message is there and perhaps not on the disk.
  * shmq_get() hands out its message all the same (a sync's failure apart); an acknowledgement
  * holds, but is perhaps forgotten in a restart.  What could not be written is, with what is
- * written next.  After a sync has failed nothing more is appended until the file was
- * rewritten: shmq_save(q, NULL).  Ignore SIGXFSZ if the process has a limit on file sizes.
+ * written next.  After a sync has failed, or the file was removed, nothing more is appended
+ * until it was rewritten: that is tried once a second, and by shmq_save(q, NULL).  Ignore
+ * SIGXFSZ if the process has a limit on file sizes.
+ *
+ * A journal is rewritten when it is longer than a MiB and four times what lives, by a thread
+ * of the handles that write to it, while they go on.  If those do not keep up (four times as
+ * long again), a call that writes does it, or waits up to a second for who does.
  *
  * shmq_unlink() removes the queue, not the file: a queue created anew has what the file
  * had.  To begin with none, remove the file too.
@@ -319,15 +326,16 @@ struct shmq_file_stats {
     int64_t failed_ns;    /* since when there is that error, CLOCK_MONOTONIC */
     int64_t saved_age_ns; /* how long ago it was saved */
     uint64_t saved_id;    /* the last message that it knows */
-    uint64_t lag;         /* how many were put since */
-    uint64_t stale;       /* 1: something has changed since */
+    uint64_t lag;         /* how many were put since; of a journal 0 */
+    uint64_t stale;       /* 1: something has changed since; of a journal: it is not all on
+                             the disk */
     uint64_t generation;  /* counts how often it was replaced */
     uint64_t file_bytes;
     uint32_t journal;      /* enum shmq_journal; and of that, since the queue was made: */
     uint32_t reserved;
     uint64_t write_count;  /* frames appended */
     uint64_t sync_count;   /* calls of fdatasync() */
-    uint64_t synced_bytes; /* of file_bytes, on the disk */
+    uint64_t synced_bytes; /* of file_bytes, on the disk; 0 also just after it was replaced */
 };
 
 /* Fill in *stats; stats->size must be set.  Takes no lock and never blocks. */

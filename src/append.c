@@ -24,7 +24,7 @@
 #include "error.h"
 #include "file.h"
 
-enum { ZERO_STEP = 1 << 20, LOCK_S = 10 };
+enum { ZERO_STEP = 1 << 20, LOOK_STEP = 1 << 18, LOCK_S = 10 };
 
 /* --- the lock ------------------------------------------------------------------ */
 
@@ -82,8 +82,9 @@ static void set_end(struct sq_file_shm *f, uint64_t off, uint64_t number)
 }
 
 /*
- * J: somebody died replacing the file.  The new one was whole and on the disk before it got
- * its name, and nobody has appended to it.
+ * J: somebody died replacing the file.  The new one was whole before it got its name, and
+ * nobody has appended to it.  Whether that name is on the disk nobody knows: `synced` is
+ * still of the old one, and so all who wait for the disk wait for a sync of this one.
  */
 static int adopt(struct sq_file_shm *f, int fd, const struct sq_file_header *h)
 {
@@ -100,7 +101,7 @@ static int adopt(struct sq_file_shm *f, int fd, const struct sq_file_header *h)
     if (rc == 0) {
         set_end(f, reader.off, reader.number);
         f->journal.zeroed_off = reader.off;
-        sq_store(&f->synced_off, reader.off);
+        f->journal.sure_off = 0;
         sq_store(&f->base_bytes, reader.off);
         sq_store(&f->journal.broken, 0);
         sq_store_release(&f->generation, h->generation);
@@ -134,8 +135,7 @@ static int open_file(struct shmq *q, bool after_death)
         rc = adopt(f, fd, &h);
     else if (h.generation != sq_load(&f->generation))
         rc = sq_fail(-EBADMSG, "%s is of generation %llu, the queue's journal of %llu", path.text,
-                     (unsigned long long)h.generation,
-                     (unsigned long long)sq_load(&f->generation));
+                     (unsigned long long)h.generation, (unsigned long long)sq_load(&f->generation));
     if (rc < 0) {
         close(fd);
         return rc;
@@ -232,8 +232,16 @@ static int check_file(const struct shmq *q)
     return 0;
 }
 
+/* J: how much of the file was on the disk before what is written now. */
+static uint64_t known_off(const struct sq_file_shm *f)
+{
+    uint64_t off = sq_synced_off(sq_load(&f->synced), sq_load(&f->generation));
+
+    return off > f->journal.sure_off ? off : f->journal.sure_off;
+}
+
 int sq_append_frame(struct shmq *q, enum sq_frame_kind kind, const struct sq_piece *pieces,
-                  unsigned count, uint64_t pos, struct sq_promise *promise)
+                    unsigned count, uint64_t pos, struct sq_promise *promise)
 {
     static const unsigned char zeros[SQ_FRAME_ALIGN];
     struct sq_file_shm *f = q->segment.file;
@@ -243,13 +251,11 @@ int sq_append_frame(struct shmq *q, enum sq_frame_kind kind, const struct sq_pie
     int rc = check_file(q);
 
     if (rc == 0) {
-        sq_frame_make(&frame, q->journal.salt, kind, end.number + 1, sq_load(&f->synced_off),
-                      pieces, count);
+        sq_frame_make(&frame, q->journal.salt, kind, end.number + 1, known_off(f), pieces, count);
         parts[0] = (struct iovec){&frame, sizeof(frame)};
         for (unsigned i = 0; i < count; i++)
             parts[i + 1] = (struct iovec){(void *)(uintptr_t)pieces[i].data, pieces[i].bytes};
-        parts[count + 1] =
-            (struct iovec){(void *)(uintptr_t)zeros, sq_frame_padding(frame.bytes)};
+        parts[count + 1] = (struct iovec){(void *)(uintptr_t)zeros, sq_frame_padding(frame.bytes)};
         rc = write_all(q->journal.fd_plus_one - 1, parts, (int)count + 2, end.off);
     }
     sq_append_note(f, rc);
@@ -273,9 +279,10 @@ void sq_append_begin(struct sq_segment *segment, const struct sq_saved *saved)
 
     set_end(f, saved->base_bytes, saved->number);
     f->journal.zeroed_off = saved->base_bytes;
+    f->journal.sure_off = saved->sure_bytes;
+    sq_store(&f->journal.look_off, saved->base_bytes + LOOK_STEP);
     sq_store(&f->base_bytes, saved->base_bytes);
     sq_store(&f->journal_pos, saved->tail_pos);
     sq_store(&f->journal.broken, 0);
-    sq_store(&f->synced_off, saved->base_bytes);
     sq_store_release(&f->generation, saved->generation);
 }

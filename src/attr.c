@@ -15,6 +15,7 @@ enum {
     MODE_DEFAULT = 0600,
     GROUPS_DEFAULT = 16,
     PENDING_DEFAULT = 1024,
+    SYNC_DEFAULT_NS = 1000000000,
 };
 
 int sq_segment_path(const char *name, struct sq_path *path)
@@ -155,7 +156,7 @@ int sq_segment_policy(const struct shmq_policy *given, struct shmq_policy *polic
     return rc;
 }
 
-static int check_file(const struct shmq_attr *attr)
+static int check_file(struct shmq_attr *attr)
 {
     if (attr->snapshot == NULL &&
         (attr->save_ns != 0 || attr->save_changes != 0 || attr->save_at_end != 0))
@@ -170,8 +171,8 @@ static int check_file(const struct shmq_attr *attr)
         return sq_fail(-EINVAL, "journal %u is none of enum shmq_journal", attr->journal);
     if (attr->journal != SHMQ_JOURNAL_NONE && attr->snapshot == NULL)
         return sq_fail(-EINVAL, "there is to be a journal, and snapshot is NULL");
-    if (attr->journal == SHMQ_JOURNAL_INTERVAL)
-        return sq_fail(-ENOTSUP, "SHMQ_JOURNAL_INTERVAL is not there yet");
+    if (attr->journal == SHMQ_JOURNAL_INTERVAL && attr->save_ns == 0)
+        attr->save_ns = SYNC_DEFAULT_NS;
     if (attr->save_at_end > 1)
         return sq_fail(-EINVAL, "save_at_end is %u, neither 0 nor 1", attr->save_at_end);
     return 0;

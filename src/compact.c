@@ -8,9 +8,14 @@
  * the base already; to read it again does no harm, since frames say how things are, and
  * not how they changed.
  *
+ * The disk is waited for before that lock is taken and after it was freed, never with it:
+ * who puts waits for the copying of a few KiB and a rename.  Who waits for the disk himself
+ * waits for two syncs in place of one.
+ *
  * Crash rule.  Until the rename there is the old file.  Who dies after it, before the
  * segment says so, leaves J: who takes that over finds a file of the next generation
- * (append.c).
+ * (append.c).  Who dies later leaves `sync`, and `synced` of the old generation: who takes
+ * that over syncs the new file and its folder (flush.c).
  */
 #include "compact.h"
 
@@ -19,8 +24,15 @@
 #include <unistd.h>
 
 #include "error.h"
+#include "flush.h"
 
-enum { KEEP_BYTES = 1 << 20, TIMES = 4 };
+enum {
+    KEEP_BYTES = 1 << 20,
+    TIMES = 4,
+    CLOSE_BYTES = 1 << 16, /* so little more may be copied while producers wait */
+    ROUNDS = 16,
+    LOCK_S = 30,
+};
 
 /* Ring bytes that are not finished, about. */
 static uint64_t living_bytes(const struct sq_ring *ring)
@@ -40,16 +52,17 @@ static uint64_t living_bytes(const struct sq_ring *ring)
 
 bool sq_compact_is_due(const struct shmq *q, unsigned times)
 {
-    uint64_t should = TIMES * living_bytes(&q->segment.ring) + KEEP_BYTES;
+    const struct sq_file_shm *f = q->segment.file;
 
-    return sq_load(&q->segment.file->end_off) / times > should;
+    return sq_load(&f->journal.broken) != 0 ||
+           sq_load(&f->end_off) / times > TIMES * living_bytes(&q->segment.ring) + KEEP_BYTES;
 }
 
 /* The old file. */
 struct old {
-    int fd;          /* -1: it cannot be read, and nobody can append to it */
-    uint64_t off;    /* what is before that is in the base, or copied */
-    uint64_t pos;    /* records before that place are in the file before `off` */
+    int fd;       /* -1: it cannot be read, and nobody can append to it */
+    uint64_t off; /* what is before that is in the base, or copied */
+    uint64_t pos; /* records before that place are in the file before `off` */
     unsigned char *bytes;
     size_t room;
 };
@@ -126,47 +139,76 @@ static int copy_frames(struct old *old, uint64_t end, struct sq_frames *frames)
     return rc;
 }
 
-/* With `sync` and J: the rest, and in the old one's place. */
-static int replace(struct shmq *q, struct old *old, struct sq_frames *frames,
-                   struct sq_saved *saved)
+/*
+ * What was appended meanwhile, up to what comes in while the last of it is written; and all
+ * of that on the disk.
+ */
+static int catch_up(struct shmq *q, struct old *old, struct sq_frames *frames)
 {
-    struct sq_file_shm *f = q->segment.file;
-    int rc = copy_frames(old, sq_append_end(f).off, frames);
+    const struct sq_file_shm *f = q->segment.file;
+    int rc = 0;
 
-    if (rc < 0) {
-        sq_file_abandon(frames->out);
-        return rc;
+    for (int i = 0; rc == 0 && i < ROUNDS; i++) {
+        uint64_t end = sq_load_acquire(&f->end_off);
+        bool last = old->fd < 0 || end - old->off < CLOSE_BYTES;
+        rc = copy_frames(old, end, frames);
+        if (rc == 0)
+            rc = sq_file_sync(frames->out);
+        if (last)
+            break;
     }
-    saved->base_bytes = frames->out->off;
-    saved->number = frames->number;
-    saved->tail_pos = sq_load(&f->journal_pos);
-    rc = sq_file_finish(frames->out, SQ_FILE_REPLACE);
-    if (rc >= 0)
-        sq_append_begin(&q->segment, saved);
     return rc;
 }
 
+/* With `sync`, and J for as long as it takes: the rest, and in the old one's place. */
+static int replace(struct shmq *q, struct old *old, struct sq_frames *frames,
+                   struct sq_saved *saved)
+{
+    struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(LOCK_S));
+    struct sq_file_shm *f = q->segment.file;
+
+    saved->sure_bytes = frames->out->off;
+    int rc = sq_append_lock(q, &f->lock, &deadline);
+    if (rc < 0)
+        return rc;
+    rc = copy_frames(old, sq_append_end(f).off, frames);
+    if (rc == 0) {
+        saved->base_bytes = frames->out->off;
+        saved->number = frames->number;
+        saved->tail_pos = sq_load(&f->journal_pos);
+        rc = sq_file_place(frames->out);
+        if (rc >= 0)
+            sq_append_begin(&q->segment, saved);
+    }
+    sq_lock_free(&f->lock);
+    return rc;
+}
+
+/*
+ * Nobody gets a promise kept while `sync` is had: what was kept before is in the new file,
+ * and on the disk, before that takes the old one's place; what is promised after waits for
+ * a sync of the new one, and of its name.
+ */
 static int replace_locked(struct shmq *q, struct old *old, struct sq_frames *frames,
                           struct sq_saved *saved)
 {
-    struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(30));
+    struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(LOCK_S));
     struct sq_file_shm *f = q->segment.file;
     int rc = sq_append_lock(q, &f->sync, &deadline);
 
+    if (rc < 0)
+        return rc;
+    rc = catch_up(q, old, frames);
+    if (rc == 0)
+        rc = replace(q, old, frames, saved);
     if (rc >= 0) {
-        rc = sq_append_lock(q, &f->lock, &deadline);
-        if (rc >= 0) {
-            rc = replace(q, old, frames, saved);
-            sq_lock_free(&f->lock);
-        } else {
-            sq_file_abandon(frames->out);
+        int error = sq_flush_now(q);
+        if (error < 0) {
+            close(rc);
+            rc = error;
         }
-        sq_lock_free(&f->sync);
-        sq_fence_after_unlock();
-        sq_cond_wake(&f->journal.synced, UINT32_MAX); /* all is on the disk */
-    } else {
-        sq_file_abandon(frames->out);
     }
+    sq_flush_done(q);
     return rc;
 }
 
@@ -175,8 +217,8 @@ static int write_base(struct shmq *q, struct old *old, struct sq_frames *frames,
 {
     uint64_t generation = sq_load(&q->segment.file->generation) + 1;
     struct sq_capture *c = calloc(1, sizeof(*c));
-    int rc = c == NULL ? sq_fail(-ENOMEM, "no memory to rewrite the journal")
-                       : await_tail(q, old->pos);
+    int rc =
+        c == NULL ? sq_fail(-ENOMEM, "no memory to rewrite the journal") : await_tail(q, old->pos);
 
     if (rc == 0)
         rc = sq_capture_take(q, c, NULL, NULL);
@@ -187,8 +229,7 @@ static int write_base(struct shmq *q, struct old *old, struct sq_frames *frames,
     free(c);
     frames->salt = saved->salt;
     frames->number = saved->number;
-    /* Most of what came in meanwhile. */
-    return rc < 0 ? rc : copy_frames(old, sq_load_acquire(&q->segment.file->end_off), frames);
+    return rc < 0 ? rc : catch_up(q, old, frames);
 }
 
 int sq_compact(struct shmq *q, struct sq_saved *saved)
@@ -204,7 +245,7 @@ int sq_compact(struct shmq *q, struct sq_saved *saved)
     rc = write_base(q, &old, &frames, saved);
     if (rc == 0)
         rc = replace_locked(q, &old, &frames, saved);
-    else
+    if (rc < 0)
         sq_file_abandon(&out);
     free(old.bytes);
     if (old.fd >= 0)

@@ -6,7 +6,8 @@
 
 #include "journal.h"
 
-/* Whether the journal is `times` times as long as it should get. */
+/* Whether the journal is `times` times as long as it may get before it is rewritten (four
+ * times what lives, and a MiB), or broken. */
 bool sq_compact_is_due(const struct shmq *q, unsigned times);
 
 /*

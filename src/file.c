@@ -61,8 +61,8 @@ int sq_file_path(struct sq_file_path *path, const char *given)
     char *real = realpath(folder.text, NULL);
     if (real == NULL)
         return sq_fail(-errno, "cannot find the folder %s", folder.text);
-    int n = snprintf(path->text, sizeof(path->text), "%s/%s", strcmp(real, "/") == 0 ? "" : real,
-                     name);
+    int n =
+        snprintf(path->text, sizeof(path->text), "%s/%s", strcmp(real, "/") == 0 ? "" : real, name);
     free(real);
     /* Room for what is put behind it while it is written. */
     if (n < 0 || (size_t)n + sizeof(temporary_mark) + 16 > sizeof(path->text))
@@ -318,8 +318,16 @@ int sq_file_put(struct sq_file_out *out, const void *data, size_t bytes)
     return rc;
 }
 
-/* So that the new name is on the disk. */
-static int sync_folder(const struct sq_file_path *path)
+int sq_file_sync(struct sq_file_out *out)
+{
+    int rc = sq_file_flush(out);
+
+    if (rc == 0 && fdatasync(out->fd) != 0)
+        rc = sq_fail(-errno, "cannot put the file on the disk");
+    return rc;
+}
+
+int sq_file_sync_folder(const struct sq_file_path *path)
 {
     struct sq_file_path folder;
 
@@ -329,42 +337,61 @@ static int sync_folder(const struct sq_file_path *path)
     if (fd >= 0)
         close(fd);
     /* A folder that we may write to but not read: nothing to be done about it. */
-    return rc == -EACCES || rc == -EINVAL ? 0 : rc;
+    if (rc == 0 || rc == -EACCES || rc == -EINVAL)
+        return 0;
+    return sq_fail(rc, "cannot put the folder of %s on the disk", path->text);
 }
 
-/* Give it the path. */
-static int take_path(struct sq_file_out *out, enum sq_file_end end)
+/* Give it the path, which nothing has. */
+static int make_path(struct sq_file_out *out)
 {
-    if (end == SQ_FILE_NEW) {
-        if (link(out->temporary.text, out->path.text) != 0)
-            return sq_fail(-errno, "cannot make %s", out->path.text);
-        unlink(out->temporary.text);
-    } else {
-        int rc = sq_file_share(out->fd);
-        if (rc < 0)
-            return rc;
-        if (rename(out->temporary.text, out->path.text) != 0)
-            return sq_fail(-errno, "cannot put a new file in the place of %s", out->path.text);
-    }
+    if (link(out->temporary.text, out->path.text) != 0)
+        return sq_fail(-errno, "cannot make %s", out->path.text);
+    unlink(out->temporary.text);
     out->temporary.text[0] = '\0';
-    int rc = sync_folder(&out->path);
-    return rc < 0 ? sq_fail(rc, "cannot put the folder of %s on the disk", out->path.text) : 0;
+    return 0;
 }
 
-int sq_file_finish(struct sq_file_out *out, enum sq_file_end end)
+/* Give it the path, in the place of what has it. */
+static int take_path(struct sq_file_out *out)
 {
-    int rc = sq_file_flush(out);
+    int rc = sq_file_share(out->fd);
 
-    if (rc == 0 && fdatasync(out->fd) != 0)
-        rc = sq_fail(-errno, "cannot put the file on the disk");
-    if (rc == 0)
-        rc = take_path(out, end);
+    if (rc < 0)
+        return rc;
+    if (rename(out->temporary.text, out->path.text) != 0)
+        return sq_fail(-errno, "cannot put a new file in the place of %s", out->path.text);
+    out->temporary.text[0] = '\0';
+    return 0;
+}
+
+/* `rc`, or if that is 0 the descriptor; nothing is left of `out`. */
+static int hand_over(struct sq_file_out *out, int rc)
+{
     if (rc == 0) {
         rc = out->fd;
         out->fd = -1;
     }
     sq_file_abandon(out);
     return rc;
+}
+
+int sq_file_finish(struct sq_file_out *out, enum sq_file_end end)
+{
+    int rc = sq_file_sync(out);
+
+    if (rc == 0)
+        rc = end == SQ_FILE_NEW ? make_path(out) : take_path(out);
+    if (rc == 0)
+        rc = sq_file_sync_folder(&out->path);
+    return hand_over(out, rc);
+}
+
+int sq_file_place(struct sq_file_out *out)
+{
+    int rc = sq_file_flush(out);
+
+    return hand_over(out, rc < 0 ? rc : take_path(out));
 }
 
 void sq_file_abandon(struct sq_file_out *out)

@@ -71,8 +71,9 @@ struct sq_file_out {
 int sq_file_begin(struct sq_file_out *out, const struct sq_file_path *path);
 int sq_file_put(struct sq_file_out *out, const void *data, size_t bytes);
 
-/* Write what is left in memory. */
+/* Write what is left in memory; and have all on the disk. */
 int sq_file_flush(struct sq_file_out *out);
+int sq_file_sync(struct sq_file_out *out);
 
 enum sq_file_end {
     SQ_FILE_REPLACE, /* in the place of what is there; the lock is shared then */
@@ -82,6 +83,13 @@ enum sq_file_end {
 /* On the disk with it, and to its path.  The descriptor, or a negative errno and it is
  * abandoned. */
 int sq_file_finish(struct sq_file_out *out, enum sq_file_end end);
+
+/* The last step of that alone, to replace what is there, if all that counts is on the disk
+ * and the caller then syncs the folder: the disk has nobody wait meanwhile. */
+int sq_file_place(struct sq_file_out *out);
+
+/* So that names in the folder of `path` are on the disk. */
+int sq_file_sync_folder(const struct sq_file_path *path);
 
 /* Remove it.  (Also after sq_file_finish(): nothing.) */
 void sq_file_abandon(struct sq_file_out *out);

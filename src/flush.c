@@ -4,6 +4,9 @@
  * Who finds the lock `sync` free syncs all that has been appended so far; the others sleep,
  * and look again: either their part was on the disk with it, or one of them is next.
  *
+ * A file that has taken the other's place (compact.c) is there for certain once the folder
+ * was synced, too.  Until then `synced` is of the old one, and nobody's wait is over.
+ *
  * Crash rule.  Who dies with that lock has kept nobody's promise; the others look at the
  * lock every now and then, and take it over.  After a failed sync nobody can tell what is
  * on the disk, whatever a second one says: the file is broken until it was rewritten.
@@ -19,9 +22,7 @@ enum { LOOK_NS = 20 * 1000 * 1000, LOCK_S = 30 };
 
 static bool is_kept(const struct sq_file_shm *f, const struct sq_promise *promise)
 {
-    /* A file of another generation was on the disk, with all of this one's. */
-    return sq_load_acquire(&f->generation) != promise->generation ||
-           sq_load_acquire(&f->synced_off) >= promise->off;
+    return sq_synced_keeps(sq_load_acquire(&f->synced), promise);
 }
 
 static int failed(void)
@@ -29,45 +30,63 @@ static int failed(void)
     return sq_fail(-EIO, "the journal could not be put on the disk");
 }
 
-/* With `sync`: have all on the disk that has been appended. */
-static int sync_all(struct shmq *q)
+static int sync_file(int fd)
+{
+    int rc;
+
+    while ((rc = fdatasync(fd)) != 0 && errno == EINTR)
+        ;
+    return rc == 0 ? 0 : sq_fail(-errno, "the journal could not be put on the disk");
+}
+
+int sq_flush_now(struct shmq *q)
 {
     struct sq_file_shm *f = q->segment.file;
     int rc = sq_append_enter(q);
 
     if (rc < 0)
         return rc;
-    uint64_t off = sq_append_end(f).off;
+    uint64_t off = sq_append_end(f).off, generation = q->journal.generation;
     int fd = fcntl(q->journal.fd_plus_one - 1, F_DUPFD_CLOEXEC, 0);
     if (fd < 0)
         rc = sq_fail(-errno, "no descriptor to sync the journal with");
     sq_append_leave(q);
     if (rc < 0)
         return rc;
-    while ((rc = fdatasync(fd)) != 0 && errno == EINTR)
-        ;
-    if (rc != 0) {
-        sq_append_note(f, -errno);
-        sq_store(&f->journal.broken, 1);
-        rc = failed();
-    } else {
-        sq_store_release(&f->synced_off, off); /* no other file meanwhile: that wants `sync` */
-    }
+    sq_store(&f->journal.synced_ns, sq_clock_ns());
+    rc = sync_file(fd);
     close(fd);
+    if (rc == 0 && sq_synced_off(sq_load(&f->synced), generation) == 0)
+        rc = sq_file_sync_folder(&q->segment.file_path);
+    if (rc < 0) {
+        sq_append_note(f, rc);
+        sq_store(&f->journal.broken, 1);
+    } else {
+        sq_store_release(&f->synced, sq_synced_word(generation, off));
+    }
     sq_store(&f->journal.sync_count, sq_load(&f->journal.sync_count) + 1);
     return rc;
+}
+
+void sq_flush_done(struct shmq *q)
+{
+    struct sq_file_shm *f = q->segment.file;
+
+    sq_lock_free(&f->sync);
+    sq_fence_after_unlock();
+    if (sq_cond_has_sleepers(&f->journal.synced))
+        sq_cond_wake(&f->journal.synced, UINT32_MAX);
 }
 
 /* `sync` is had: do it for all, unless it was done meanwhile. */
 static int lead(struct shmq *q, const struct sq_promise *promise)
 {
     struct sq_file_shm *f = q->segment.file;
-    int rc = is_kept(f, promise) ? 0 : sq_load(&f->journal.broken) != 0 ? failed() : sync_all(q);
+    int rc = is_kept(f, promise)                ? 0
+             : sq_load(&f->journal.broken) != 0 ? failed()
+                                                : sq_flush_now(q);
 
-    sq_lock_free(&f->sync);
-    sq_fence_after_unlock();
-    if (sq_cond_has_sleepers(&f->journal.synced))
-        sq_cond_wake(&f->journal.synced, UINT32_MAX);
+    sq_flush_done(q);
     return rc;
 }
 
@@ -115,11 +134,28 @@ int sq_flush_wait(struct shmq *q, const struct sq_promise *promise, struct sq_de
     return rc;
 }
 
+struct sq_promise sq_flush_end(const struct shmq *q)
+{
+    const struct sq_file_shm *f = q->segment.file;
+    struct sq_promise end;
+
+    do {
+        end.generation = sq_load_acquire(&f->generation);
+        end.off = sq_load_acquire(&f->end_off);
+    } while (sq_load_acquire(&f->generation) != end.generation);
+    return end;
+}
+
 int sq_flush_promise(struct shmq *q, const struct sq_promise *promise)
 {
     struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(LOCK_S));
+    const struct sq_file_shm *f = q->segment.file;
 
-    if (promise->off == 0 || q->segment.attr.journal != SHMQ_JOURNAL_ALWAYS)
+    if (promise->off == 0)
+        return 0;
+    if (promise->off > sq_load(&f->journal.look_off) && q->grown != NULL)
+        q->grown(q);
+    if (q->segment.attr.journal != SHMQ_JOURNAL_ALWAYS)
         return 0;
     return sq_flush_wait(q, promise, &deadline);
 }

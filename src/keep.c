@@ -58,7 +58,7 @@ static void note_saved(struct sq_file_shm *f, const struct sq_saved *saved, int6
     sq_store(&f->generation, saved->generation);
     sq_store(&f->base_bytes, saved->base_bytes);
     sq_store(&f->end_off, saved->base_bytes);
-    sq_store(&f->synced_off, saved->base_bytes);
+    sq_store(&f->synced, sq_synced_word(saved->generation, saved->base_bytes));
     sq_store(&f->journal_pos, saved->tail_pos);
     sq_store(&f->saved_id, saved->next_id - 1);
     sq_store(&f->saved_ns, when_ns);

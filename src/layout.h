@@ -120,7 +120,7 @@ enum { SQ_FILE_PATH_BYTES = 1024 };
 enum sq_journal_mode {
     SQ_JOURNAL_NONE = SHMQ_JOURNAL_NONE,         /* snapshots, or no file */
     SQ_JOURNAL_OS = SHMQ_JOURNAL_OS,             /* each call writes; the kernel syncs */
-    SQ_JOURNAL_INTERVAL = SHMQ_JOURNAL_INTERVAL, /* a saver writes and syncs now and then */
+    SQ_JOURNAL_INTERVAL = SHMQ_JOURNAL_INTERVAL, /* likewise, and a saver syncs every save_ns */
     SQ_JOURNAL_ALWAYS = SHMQ_JOURNAL_ALWAYS,     /* each call writes, and waits for the disk */
 };
 
@@ -135,9 +135,12 @@ struct sq_journal_shm {
     _Atomic uint32_t end_at;      /* J; which */
     _Atomic uint32_t broken;      /* a sync failed: nothing more goes into this file; J, sync */
     uint64_t zeroed_off;          /* J; zeros were written ahead up to there */
+    uint64_t sure_off;            /* J; of this file so much was on the disk when it began */
+    _Atomic uint64_t look_off;    /* anybody; who appends beyond has it rewritten, if need be */
     _Atomic uint64_t write_count; /* J; frames appended */
     _Atomic uint64_t sync_count;  /* holder of `sync`; calls of fdatasync() */
-    struct sq_cond_shm synced;    /* those sleep here who wait for synced_off */
+    _Atomic int64_t synced_ns;    /* likewise; when the last of them began */
+    struct sq_cond_shm synced;    /* those sleep here who wait for `synced` */
 };
 
 /*
@@ -161,7 +164,7 @@ struct sq_file_shm {
     _Atomic int64_t failed_ns;      /* since when there is that error */
     _Atomic uint64_t generation;    /* of the file, as in its header; J and S */
     _Atomic uint64_t end_off;       /* J: the file's frames are true up to there */
-    _Atomic uint64_t synced_off;    /* holder of `sync`; on the disk up to there */
+    _Atomic uint64_t synced;        /* holder of `sync`; on the disk up to there (append.h) */
     _Atomic uint64_t base_bytes;    /* S; what the base takes of the file */
     _Atomic uint64_t journal_pos;   /* J; records up to there are in the file */
     _Atomic uint64_t saved_id;      /* S; the last id in the file */

@@ -64,7 +64,10 @@ static int enter_queue(struct shmq *q)
         rc = sq_make_ready(q, SQ_ROLE_PRODUCER, &deadline);
     if (rc == 0 && (q->flags & SHMQ_SOLE_CONSUMER))
         rc = sq_make_ready(q, SQ_ROLE_CONSUMER, &deadline);
-    return rc;
+    if (rc < 0)
+        return rc;
+    sq_keep_attach(q);
+    return sq_saver_start(q);
 }
 
 static int open_watched(struct shmq *q, const struct shmq_attr *attr)
@@ -123,10 +126,6 @@ static int open_queue(shmq_t **handle, const char *name, int flags, const struct
     }
     q->groupless = (q->segment.ring.kind & SHMQ_TOPIC) != 0;
     rc = enter_queue(q);
-    if (rc == 0) {
-        sq_keep_attach(q);
-        rc = sq_saver_start(q);
-    }
     if (rc < 0) {
         shmq_close(q);
         return rc;
@@ -160,7 +159,6 @@ int sq_open_again(shmq_t **handle, const shmq_t *other)
         shmq_close(q);
         return rc;
     }
-    sq_keep_attach(q);
     *handle = q;
     return 0;
 }

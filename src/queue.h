@@ -74,6 +74,8 @@ struct shmq {
     _Atomic int file_fd;                        /* one more than the descriptor of the queue's file,
                                                    which has its lock; 0: none (keep.c) */
     struct sq_saver *saver;                     /* its thread, or NULL (saver.c) */
+    void (*grown)(struct shmq *q);              /* who appended calls it, with no side, when the
+                                                   file is longer than look_off; or NULL (saver.c) */
     struct shmq *dead_letter;                   /* of bury.c; under claim_lock */
     _Atomic(struct sq_caller *) caller;         /* shmq_call(), shmq_reply(), or NULL (call.c) */
     _Atomic(struct sq_caller *) parents_caller; /* in a forked child: to be let go */

@@ -36,8 +36,8 @@ int shmq_file_stats(shmq_t *q, struct shmq_file_stats *stats)
     size_t size = stats->size;
 
     if (size < offsetof(struct shmq_file_stats, save_ns))
-        return sq_fail(-EINVAL,
-                       "stats->size is %zu; set it to sizeof(struct shmq_file_stats)", size);
+        return sq_fail(-EINVAL, "stats->size is %zu; set it to sizeof(struct shmq_file_stats)",
+                       size);
     static_assert(sizeof(now.path) == sizeof(q->segment.file_path.text), "a path");
     if (q->segment.file_path.text[0] != '\0') {
         memcpy(now.path, q->segment.file_path.text, sizeof(now.path));
@@ -48,15 +48,20 @@ int shmq_file_stats(shmq_t *q, struct shmq_file_stats *stats)
         now.failed_ns = now.error != 0 ? sq_load(&f->failed_ns) : 0;
         now.saved_age_ns = sq_elapsed_ns(sq_clock_ns(), sq_load(&f->saved_ns));
         now.saved_id = sq_load(&f->saved_id);
-        uint64_t last_id = sq_load(&q->segment.ring.producer->next_id) - 1;
-        now.lag = last_id > now.saved_id ? last_id - now.saved_id : 0;
-        now.stale = sq_keep_is_stale(q);
         now.generation = sq_load(&f->generation);
         now.file_bytes = sq_load(&f->end_off);
         now.journal = q->segment.attr.journal;
         now.write_count = sq_load(&f->journal.write_count);
         now.sync_count = sq_load(&f->journal.sync_count);
-        now.synced_bytes = sq_load(&f->synced_off);
+        now.synced_bytes = sq_synced_off(sq_load(&f->synced), now.generation);
+        uint64_t last_id = sq_load(&q->segment.ring.producer->next_id) - 1;
+        if (now.journal != SHMQ_JOURNAL_NONE) { /* all that was put is in the file */
+            now.saved_id = last_id;
+            now.stale = now.synced_bytes < now.file_bytes;
+        } else {
+            now.lag = last_id > now.saved_id ? last_id - now.saved_id : 0;
+            now.stale = sq_keep_is_stale(q);
+        }
     }
     memset(stats, 0, size);
     memcpy(stats, &now, size < sizeof(now) ? size : sizeof(now));
@@ -67,7 +72,6 @@ int shmq_file_stats(shmq_t *q, struct shmq_file_stats *stats)
 int shmq_sync(shmq_t *q, uint64_t id, int64_t timeout_ns)
 {
     struct sq_deadline deadline = sq_deadline_in(timeout_ns);
-    const struct sq_file_shm *f = q->segment.file;
     int rc = sq_check_timeout(timeout_ns);
 
     if (rc == 0 && !sq_journal_writes(q))
@@ -78,10 +82,6 @@ int shmq_sync(shmq_t *q, uint64_t id, int64_t timeout_ns)
         rc = sq_make_ready_attached(q, &deadline);
     if (rc < 0)
         return rc;
-    struct sq_promise promise;
-    do {
-        promise.generation = sq_load_acquire(&f->generation);
-        promise.off = sq_load_acquire(&f->end_off);
-    } while (sq_load_acquire(&f->generation) != promise.generation);
+    struct sq_promise promise = sq_flush_end(q);
     return sq_flush_wait(q, &promise, &deadline);
 }

@@ -123,7 +123,7 @@ static void read_file_part(struct sq_segment *s)
     /* There are places to note changes in, or it is none. */
     if (s->ring.dirty != NULL && f->journal_mode <= SQ_JOURNAL_ALWAYS)
         s->attr.journal = f->journal_mode;
-    if (s->attr.journal == SHMQ_JOURNAL_OS || s->attr.journal == SHMQ_JOURNAL_ALWAYS)
+    if (s->attr.journal != SHMQ_JOURNAL_NONE)
         s->ring.kind |= SQ_KIND_WRITES;
 }
 

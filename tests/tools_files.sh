@@ -74,9 +74,47 @@ test_journal() {
     expect 'what was not got' 0 'two\n' '' "$shmq" get "$q"
     expect 'and no more' 1 '' '' "$shmq" get "$q" --timeout 0
     check 'rm' "$shmq" rm "$q"
-    expect 'none such' 2 '' 'os or always' "$shmq" create "$q" --snapshot "$dir/x" --journal now
+    expect 'none such' 2 '' 'os, always or a time' "$shmq" create "$q" --snapshot "$dir/x" --journal now
 }
 
+test_stat() {
+    local q=$self.stat
+
+    check 'create' "$shmq" create "$q" --snapshot "$dir/snap"
+    check 'put' "$shmq" put "$q" one
+    expect 'stat of a snapshot' 0 '*' '' "$stat" "$q"
+    check 'its line' grep -q "^  snapshot $dir/snap: .* lag 1\$" "$dir/out"
+    check 'save' "$shmq" save "$q"
+    expect 'stat after saving' 0 '*' '' "$stat" "$q"
+    check 'its line' grep -q "^  snapshot $dir/snap: .* lag 0, nothing new\$" "$dir/out"
+    check 'rm' "$shmq" rm "$q"
+    check 'create' "$shmq" create "$q" --snapshot "$dir/snap" --journal 1s
+    check 'put' "$shmq" put "$q" two
+    expect 'stat of a journal' 0 '*' '' "$stat" "$q"
+    check 'its line' grep -q "^  journal interval $dir/snap: .* not on the disk 0\$" "$dir/out"
+    "$stat" --json "$q" >"$dir/json"
+    check 'in JSON' python3 -c 'import json,sys
+f = json.load(open(sys.argv[1]))["file"]
+assert f["path"] == sys.argv[2] and f["kind"] == "journal interval"
+assert f["error"] == 0 and f["lag"] == 0 and f["stale"] is False
+assert f["file_bytes"] == f["synced_bytes"]' "$dir/json" "$dir/snap"
+    check 'for Prometheus' sh -c '"$0" --prometheus "$1" | grep -q "^shmq_file_error{queue=\"$1\"} 0\$"' \
+        "$stat" "$q"
+    rm "$dir/snap"
+    expect 'put without the file' 3 '' 'cannot open the journal' "$shmq" put "$q" three
+    expect 'stat without the file' 0 '*' '' "$stat" "$q"
+    check 'it says so' grep -q '; for [^ ]*: ' "$dir/out"
+    check 'save writes it anew' "$shmq" save "$q"
+    check 'put' "$shmq" put "$q" four
+    expect 'stat with the file' 0 '*' '' "$stat" "$q"
+    check 'it says nothing' sh -c '! grep -q "; for" "$0"' "$dir/out"
+    check 'rm' "$shmq" rm "$q"
+    expect 'a queue without a file' 0 '' '' "$shmq" create "$q"
+    check 'null in JSON' sh -c '"$0" --json "$1" | grep -q "\"file\":null"' "$stat" "$q"
+    check 'rm' "$shmq" rm "$q"
+}
+
+test_stat
 test_journal
 test_round
 test_wrong

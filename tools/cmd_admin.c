@@ -38,8 +38,8 @@ static const char create_help[] =
     "  --save-every TIME        saved to that so often, if something changed\n"
     "  --save-changes N         saved when N messages were put or finished\n"
     "  --save-at-end            saved when the last process that uses the queue leaves\n"
-    "  --journal os|always      what is put and finished is written to that at once, or is\n"
-    "                           on the disk before a command ends\n"
+    "  --journal os|always|TIME what is put and finished is written to that at once; is on\n"
+    "                           the disk before a command ends; or so often\n"
     "  --exist-ok               an existing queue is fine, and stays as it is\n"
     "  --help                   show this\n"
     "\n" POLICY_HELP;
@@ -144,6 +144,19 @@ static int size_option(struct shmq_attr *attr, int code, const char *value)
     return CLI_DONE;
 }
 
+static int journal_option(struct shmq_attr *attr, const char *value)
+{
+    if (strcmp(value, "os") == 0)
+        attr->journal = SHMQ_JOURNAL_OS;
+    else if (strcmp(value, "always") == 0)
+        attr->journal = SHMQ_JOURNAL_ALWAYS;
+    else if (cli_parse_duration(value, &attr->save_ns) && attr->save_ns > 0)
+        attr->journal = SHMQ_JOURNAL_INTERVAL;
+    else
+        return cli_usage("create", "--journal '%s' is not os, always or a time such as 1s", value);
+    return CLI_DONE;
+}
+
 /* An option about the queue's file: CLI_DONE or CLI_USAGE. */
 static int file_option(struct shmq_attr *attr, int code, const char *value)
 {
@@ -160,10 +173,7 @@ static int file_option(struct shmq_attr *attr, int code, const char *value)
             return cli_usage("create", "--save-changes '%s' is not a whole number from 1", value);
         break;
     case OPT_JOURNAL:
-        if (strcmp(value, "os") != 0 && strcmp(value, "always") != 0)
-            return cli_usage("create", "--journal '%s' is not os or always", value);
-        attr->journal = value[0] == 'o' ? SHMQ_JOURNAL_OS : SHMQ_JOURNAL_ALWAYS;
-        break;
+        return journal_option(attr, value);
     default:
         attr->save_at_end = 1;
         break;

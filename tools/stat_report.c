@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "stat_file.h"
 #include "stat_group.h"
 
 enum { ROWS_PER_HEADER = 20, NAME_WIDTH = 12, BAR_WIDTH = 40 };
@@ -206,7 +207,7 @@ void report_table(struct text *out, struct table *table, const struct watch *w)
         if (!w->list[i].fresh)
             continue;
         table_row(out, table, &w->list[i]);
-        table->rows += 1 + stat_group_lines(out, &w->list[i]);
+        table->rows += 1 + stat_group_lines(out, &w->list[i]) + stat_file_lines(out, &w->list[i]);
     }
 }
 
@@ -284,6 +285,7 @@ void report_json(struct text *out, const struct watch *w)
         json_histogram(out, one);
         json_processes(out, one);
         stat_group_json(out, one);
+        stat_file_json(out, one);
         if (w->want_dead)
             stat_dead_json(out, one);
         text_add(out, "}\n");
@@ -340,6 +342,7 @@ void report_prometheus(struct text *out, const struct watch *w)
         if (fields[i].metric)
             prometheus_field(out, &fields[i], w);
     stat_group_prometheus(out, w);
+    stat_file_prometheus(out, w);
     if (w->want_dead)
         stat_dead_prometheus(out, w);
     text_add(out, "# HELP shmq_wait_seconds How long messages waited, of a sample.\n"

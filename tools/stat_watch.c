@@ -115,6 +115,9 @@ static int read_open(const struct watch *w, struct watched *one)
     one->now_ns = cli_now_ns();
     if (error == 0 && one->now.unlinked)
         error = -ESTALE;
+    one->file.size = sizeof(one->file);
+    if (error == 0)
+        error = shmq_file_stats(one->q, &one->file);
     if (error == 0)
         error = read_groups(one);
     if (error == 0 && w->want_processes)

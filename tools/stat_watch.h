@@ -28,6 +28,7 @@ struct watched {
     unsigned process_count;
     struct shmq_group_stats *groups; /* as of `now` */
     unsigned group_count;
+    struct shmq_file_stats file; /* as of `now`; its path "": none */
     struct dead_letters *dead; /* those in it; only where asked for */
     unsigned dead_count;
 };
