@@ -203,7 +203,7 @@ static void zero_ahead(const struct shmq *q, uint64_t end)
     static const unsigned char zeros[AT_ONCE];
     struct sq_file_shm *f = q->segment.file;
 
-    if (f->journal_mode != SQ_JOURNAL_ALWAYS || end <= f->journal.zeroed_off)
+    if (f->journal_mode != SHMQ_JOURNAL_ALWAYS || end <= f->journal.zeroed_off)
         return;
     uint64_t off = f->journal.zeroed_off > end ? f->journal.zeroed_off : end;
     uint64_t to = sq_align_up(end + 1, ZERO_STEP);

@@ -116,14 +116,6 @@ enum { SQ_FILE_PATH_BYTES = 1024 };
 
 #define SQ_NO_PIN UINT64_MAX
 
-/* How a queue is kept in a file.  Written by the creator; never afterwards. */
-enum sq_journal_mode {
-    SQ_JOURNAL_NONE = SHMQ_JOURNAL_NONE,         /* snapshots, or no file */
-    SQ_JOURNAL_OS = SHMQ_JOURNAL_OS,             /* each call writes; the kernel syncs */
-    SQ_JOURNAL_INTERVAL = SHMQ_JOURNAL_INTERVAL, /* likewise, and a saver syncs every save_ns */
-    SQ_JOURNAL_ALWAYS = SHMQ_JOURNAL_ALWAYS,     /* each call writes, and waits for the disk */
-};
-
 /* Up to where the file's frames are true, and the number of the last. */
 struct sq_journal_end {
     uint64_t off, number;
@@ -156,7 +148,7 @@ struct sq_file_shm {
     alignas(SQ_SEPARATE) struct sq_lock_shm lock; /* J: appending to the journal */
     struct sq_lock_shm saver;                     /* S: the pin, snapshots, compaction */
     struct sq_lock_shm sync;                      /* fdatasync */
-    uint32_t journal_mode;                        /* enum sq_journal_mode; creator */
+    uint32_t journal_mode;                        /* enum shmq_journal; creator */
     int64_t save_ns;                              /* creator; 0: not by time */
     uint64_t save_changes;                        /* creator; 0: not by puts */
     uint32_t save_at_end;                         /* creator */

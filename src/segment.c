@@ -121,7 +121,7 @@ static void read_file_part(struct sq_segment *s)
     s->attr.save_changes = f->save_changes;
     s->attr.save_at_end = f->save_at_end != 0;
     /* There are places to note changes in, or it is none. */
-    if (s->ring.dirty != NULL && f->journal_mode <= SQ_JOURNAL_ALWAYS)
+    if (s->ring.dirty != NULL && f->journal_mode <= SHMQ_JOURNAL_ALWAYS)
         s->attr.journal = f->journal_mode;
     if (s->attr.journal != SHMQ_JOURNAL_NONE)
         s->ring.kind |= SQ_KIND_WRITES;
