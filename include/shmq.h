@@ -318,7 +318,7 @@ SHMQ_API int shmq_sync(shmq_t *q, uint64_t id, int64_t timeout_ns);
 /* How a queue's file is. */
 struct shmq_file_stats {
     size_t size;          /* sizeof(struct shmq_file_stats), set by the caller */
-    char path[1024];      /* "": the queue has no file, and all else is 0 */
+    char path[1024];      /* "": the queue has no file, and all but cut_bytes is 0 */
     int32_t error;        /* errno of the last try to save or open it; 0: all is well */
     uint32_t save_at_end; /* as in struct shmq_attr, and the next two */
     int64_t save_ns;
@@ -336,6 +336,8 @@ struct shmq_file_stats {
     uint64_t write_count;  /* frames appended */
     uint64_t sync_count;   /* calls of fdatasync() */
     uint64_t synced_bytes; /* of file_bytes, on the disk; 0 also just after it was replaced */
+    uint64_t cut_bytes;    /* of the file that the queue was made of, in which a crash had torn
+                              the last write: what was not promised.  Also after shmq_load() */
 };
 
 /* Fill in *stats; stats->size must be set.  Takes no lock and never blocks. */

@@ -116,6 +116,8 @@ static int fill_restored(struct sq_segment *segment, void *arg)
         .tail_pos = sq_load(&p->tail_pos),
         .changes = sq_capture_changes(&segment->ring),
     };
+    if (source->image->is_torn)
+        sq_store(&segment->file->cut_bytes, source->bytes - source->image->end_off);
     int64_t age_ns = sq_clock_read(CLOCK_REALTIME) - header->written_ns;
     note_saved(segment->file, &saved, sq_clock_ns() - (age_ns > 0 ? age_ns : 0));
     return segment->attr.journal == SHMQ_JOURNAL_NONE

@@ -39,6 +39,7 @@ int shmq_file_stats(shmq_t *q, struct shmq_file_stats *stats)
         return sq_fail(-EINVAL, "stats->size is %zu; set it to sizeof(struct shmq_file_stats)",
                        size);
     static_assert(sizeof(now.path) == sizeof(q->segment.file_path.text), "a path");
+    now.cut_bytes = sq_load(&f->cut_bytes);
     if (q->segment.file_path.text[0] != '\0') {
         memcpy(now.path, q->segment.file_path.text, sizeof(now.path));
         now.error = sq_load(&f->error);

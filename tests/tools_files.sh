@@ -110,6 +110,13 @@ assert f["file_bytes"] == f["synced_bytes"]' "$dir/json" "$dir/snap"
     check 'it says nothing' sh -c '! grep -q "; for" "$0"' "$dir/out"
     check 'rm' "$shmq" rm "$q"
     expect 'a queue without a file' 0 '' '' "$shmq" create "$q"
+    check 'put' "$shmq" put "$q" one
+    check 'save' "$shmq" save "$q" "$dir/torn"
+    printf 'rubbish' >>"$dir/torn"
+    check 'load of a torn file' "$shmq" load "$dir/torn" --name "$q.torn"
+    expect 'stat of it' 0 '*' '' "$stat" "$q.torn"
+    check 'it says so' grep -q '^  made of a file whose last 7 were torn' "$dir/out"
+    check 'rm' "$shmq" rm "$q.torn"
     check 'null in JSON' sh -c '"$0" --json "$1" | grep -q "\"file\":null"' "$stat" "$q"
     check 'rm' "$shmq" rm "$q"
 }

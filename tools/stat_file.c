@@ -41,8 +41,11 @@ unsigned stat_file_lines(struct text *out, const struct watched *one)
 {
     const struct shmq_file_stats *f = &one->file;
 
+    if (f->cut_bytes != 0)
+        text_format(out, "  made of a file whose last %s were torn, and cut off\n",
+                    figure_bytes((double)f->cut_bytes).s);
     if (!has_file(one))
-        return 0;
+        return f->cut_bytes != 0;
     text_format(out, "  %s ", kind_of(f));
     add_path(out, f->path);
     text_format(out, ": %s", figure_bytes((double)f->file_bytes).s);
@@ -55,7 +58,7 @@ unsigned stat_file_lines(struct text *out, const struct watched *one)
         text_format(out, "; for %s: %s", figure_duration(failed_for(one)).s,
                     shmq_strerror(-f->error));
     text_add(out, "\n");
-    return 1;
+    return 1 + (f->cut_bytes != 0);
 }
 
 /* --- JSON ------------------------------------------------------------------ */
@@ -84,8 +87,9 @@ void stat_file_json(struct text *out, const struct watched *one)
     text_format(out, ",\"generation\":%llu,\"file_bytes\":%llu,\"synced_bytes\":%llu",
                 (unsigned long long)f->generation, (unsigned long long)f->file_bytes,
                 (unsigned long long)f->synced_bytes);
-    text_format(out, ",\"write_count\":%llu,\"sync_count\":%llu}",
-                (unsigned long long)f->write_count, (unsigned long long)f->sync_count);
+    text_format(out, ",\"write_count\":%llu,\"sync_count\":%llu,\"cut_bytes\":%llu}",
+                (unsigned long long)f->write_count, (unsigned long long)f->sync_count,
+                (unsigned long long)f->cut_bytes);
 }
 
 /* --- Prometheus ------------------------------------------------------------ */
