@@ -90,6 +90,7 @@ holds due -DNC=2 : 2 messages with delays, 2 consumers, what is due is watched o
 holds due -DNC=2 -DT=2 -DTIMED : 2 messages with delays, waits that end by their deadline
 holds due -DNC=2 -DM=1 -DTIMED -DDEATHS=1 : a message, waits that end by their deadline, one killed anywhere
 holds space -DG=2 -DN=4 -DR=3 -DDELAYED=2 : 2 groups hold a record that is slid, a lease that ends
+holds sync -DDEATHS=2 : what a journal promised is on the disk while it is replaced, two killed anywhere
 holds letter -DDEATHS=2 : one copy, two of three killed anywhere
 holds letter -DDEATHS=2 -DCHECKED -DBY_TIME : one copy, though the right to send ends by time
 holds lease -DDEATHS=2 -DBIRTHS=1 : two deaths anywhere, one comes back
@@ -140,6 +141,12 @@ fails due -DNC=2 -DM=1 -DTIMED -DLEAVE_SILENT : mistake found, no baton from who
 fails due -DNC=2 -DKEEP_WATCH : mistake found, a watch that stands though nobody keeps it
 fails due -DNC=2 -DM=1 -DBATON_FOR_WAITING : mistake found, the baton forgets what will be due
 fails due -DNC=2 -DM=1 -DWATCH_FIRST : mistake found, due time read before the sleeper announces itself
+fails sync -DNO_CATCH_UP : mistake found, what came meanwhile is not synced before the rename
+fails sync -DNO_SYNC_LOCK : mistake found, promises are kept about the old file to the end
+fails sync -DNO_FOLDER : mistake found, the folder is not synced
+fails sync -DBY_GENERATION : mistake found, promises about a replaced file count as kept
+fails sync -DPLACE_ALONE : mistake found, a place on the disk without the file's generation
+fails sync -DDEATHS=1 -DADOPT_SYNCED : mistake found, a dead one's new file taken to be on the disk
 fails fence -DFENCE_SLEEPER -DNO_FENCE : mistake found, no membarrier
 fails fence -DFENCE_WAKER -DNO_FENCE : mistake found, no fence
 fails fence -DSOLE -DNO_FENCE : mistake found, no membarrier beside a sole producer
