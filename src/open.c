@@ -237,7 +237,7 @@ int shmq_unlink(const char *name)
         if (rc == 0 && sq_segment_is_gone(&segment))
             wake_all(&segment);
         if (rc == 0)
-            sq_token_unlink(&path, segment.ring.group_count);
+            sq_token_unlink(&path, &segment);
         sq_segment_close(&segment);
     }
     sq_cancel_release(cancel);
