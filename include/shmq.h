@@ -890,7 +890,8 @@ typedef struct shmq_worker shmq_worker_t;
  * until shmq_worker_stop().  The threads block signals, and cannot be cancelled; a
  * handler must return, and not stop its own worker.  When the queue is removed or
  * damaged they look again every second.  A forked child has none of them:
- * shmq_worker_stop() just frees its copy.  -EINVAL, -ENOMEM, -EAGAIN (no more threads).
+ * shmq_worker_stop() just frees its copy.  -EINVAL, -ENOMEM, -EAGAIN (no more threads);
+ * -EBUSY another handle is the sole consumer.
  */
 SHMQ_API int shmq_worker_start(shmq_t *g, shmq_handler handler, const struct shmq_worker_attr *attr,
                                shmq_worker_t **worker);

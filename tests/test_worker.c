@@ -667,6 +667,9 @@ static void wrong_arguments(void **state)
     assert_int_equal(shmq_worker_stop(worker, SHMQ_FOREVER), 0);
     newer.attr.size = 0;
     assert_int_equal(shmq_worker_start(q, handle, &newer.attr, &worker), -EINVAL);
+    shmq_t *r = helper_open(helper_name("a"), SHMQ_RDONLY, NULL);
+    assert_int_equal(shmq_worker_start(r, handle, NULL, &worker), -EACCES);
+    assert_int_equal(shmq_close(r), 0);
     helper_finish(q);
 }
 
