@@ -608,8 +608,8 @@ SHMQ_API int shmq_ack_many(shmq_t *q, struct shmq_msg *msgs, unsigned count);
 /* Acknowledge all that this handle has leased with ids up to `id`; how many. */
 SHMQ_API int shmq_ack_upto(shmq_t *q, uint64_t id);
 
-/* As queue.Queue: acknowledge the message that this handle has had the longest.
- * -EINVAL it has none. */
+/* As queue.Queue: acknowledge the message that this handle has had the longest, which is
+ * the one whose lease ends first.  -EINVAL it has none. */
 SHMQ_API int shmq_task_done(shmq_t *q);
 
 #define SHMQ_BY_POLICY ((int64_t)-1)
@@ -641,7 +641,7 @@ SHMQ_API int shmq_reject(shmq_t *q, struct shmq_msg *msg, uint32_t reason, const
 /*
  * The lease ends `lease_ns` from now; 0: the policy's time.  One thread may do so while
  * another reads the message: also after -ECANCELED, memory of the library's that it
- * points to stays until one of the three above is called.
+ * points to stays until one of the three above is called, or shmq_close().
  */
 SHMQ_API int shmq_touch(shmq_t *q, struct shmq_msg *msg, int64_t lease_ns);
 

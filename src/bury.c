@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "compress.h"
 #include "error.h"
 #include "flush.h"
 
@@ -150,12 +149,12 @@ static bool is_there(shmq_t *to, const struct letter *l)
 static bool send_letter(struct shmq *q, const struct letter *l)
 {
     struct shmq_msg msg = SHMQ_MSG_INIT;
-    void *plain = NULL;
+    struct sq_unpacked *plain = NULL;
     int rc = -ESTALE;
 
-    if ((l->view.flags & SQ_EXTENSION_COMPRESSED) != 0 && sq_decompress(&l->view, &plain) < 0)
+    if ((l->view.flags & SQ_EXTENSION_COMPRESSED) != 0 && sq_unpack(&l->view, &plain) < 0)
         return false;
-    msg.data = plain != NULL ? plain : l->view.payload;
+    msg.data = plain != NULL ? plain->bytes : l->view.payload;
     msg.length = l->view.plain_bytes;
     msg.type = l->view.type;
     msg.priority = l->view.priority;

@@ -23,8 +23,13 @@ SQ_HOT int sq_consume_lease_of(const struct shmq *q, const struct shmq_msg *msg,
     return 0;
 }
 
-/* What the end of a lease said, explained. */
+/* What the end of a lease said, explained; and whether the lease is no more then. */
 int sq_consume_ended(int rc);
+
+static inline bool sq_consume_is_over(int rc)
+{
+    return rc == -ECANCELED || rc == -ESTALE;
+}
 
 /* C: as sq_group_pick(), with leases returned whose owners left.  What the pick
  * dooms is this handle's to bury.  -ESTALE: the group is no more. */
