@@ -41,6 +41,12 @@ int sq_consume_pick(struct shmq *q, bool to_lease, struct sq_pick *pick);
  */
 bool sq_consume_is_plain(const struct shmq *q);
 
+/*
+ * C of the group that `ring` reads as: end what is over, and what the dead had.  Whoever is
+ * to find a message as it is does so first: nobody else may have come for long.
+ */
+void sq_consume_settle(struct shmq *q, const struct sq_ring *ring);
+
 /* C: 0, or -ESTALE. */
 int sq_consume_check_group(const struct shmq *q);
 

@@ -7,6 +7,7 @@
  */
 #include "room.h"
 
+#include "consume.h"
 #include "error.h"
 #include "journal.h"
 #include "pin.h"
@@ -49,21 +50,6 @@ static bool leases_seem_over(struct shmq *q)
     return over;
 }
 
-/* All groups' sides: end those. */
-static void end_leases(struct shmq *q, uint64_t entered)
-{
-    int64_t now_ns = sq_clock_ns();
-
-    for (uint64_t bits = entered; bits != 0; bits &= bits - 1) {
-        struct sq_ring one = q->segment.ring;
-        sq_ring_read_as(&one, (uint32_t)__builtin_ctzll(bits));
-        if (sq_return_lost(q, &one, now_ns) < 0 || sq_group_settle(&one, now_ns) < 0)
-            sq_group_rebuild(&one);
-        else
-            sq_pending_note_due(&one);
-    }
-}
-
 static int compact(struct shmq *q, struct sq_deadline *deadline)
 {
     uint64_t entered;
@@ -71,7 +57,11 @@ static int compact(struct shmq *q, struct sq_deadline *deadline)
 
     if (rc < 0)
         return rc == -EBUSY ? 0 : rc; /* a sole consumer does it itself */
-    end_leases(q, entered);
+    for (uint64_t bits = entered; bits != 0; bits &= bits - 1) {
+        struct sq_ring one = q->segment.ring;
+        sq_ring_read_as(&one, (uint32_t)__builtin_ctzll(bits));
+        sq_consume_settle(q, &one);
+    }
     if (sq_space_wanted(&q->segment.ring, sq_clock_tick_ns()))
         sq_space_compact(&q->segment.ring, entered, sq_clock_tick_ns());
     sq_leave_groups(q, entered);
