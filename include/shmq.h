@@ -795,8 +795,9 @@ SHMQ_API ssize_t shmq_inspect(shmq_t *q, unsigned states, uint64_t *place, struc
  * Put dead letters back where they came from, all (id 0) or the one with this id
  * in `q`: what is parked in q's group waits again, with its attempts forgotten;
  * what has the headers of a dead letter goes back to the queue it names (and stays
- * where that is gone).  How many.  -ENOENT no such dead letter.  For each it may block
- * up to a second for room there: -ETIMEDOUT, if none was put back.
+ * where that is gone).  Several may do so at once.  How many.  -ENOENT no such dead letter.
+ * For each it may block up to a second for room there: -ETIMEDOUT, or with full=fail
+ * -EAGAIN, if none was put back.
  */
 SHMQ_API int64_t shmq_redrive(shmq_t *q, uint64_t id);
 

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -20,7 +21,7 @@ static char own_name[64], dead_name[64];
 /* A queue whose dead letters go to `to`; "": they are parked. */
 static shmq_t *create(const char *to, uint32_t max_attempts)
 {
-    struct shmq_attr attr = helper_attr(65536);
+    struct shmq_attr attr = helper_attr(1 << 18);
 
     snprintf(attr.policy.dead_letter, sizeof(attr.policy.dead_letter), "%s", to);
     snprintf(own_name, sizeof(own_name), "%s", helper_name("a"));
@@ -397,6 +398,96 @@ static void redriven_past_one_that_stays(void **state)
     finish(q, dead);
 }
 
+static int redrive_all(void *dead)
+{
+    return shmq_redrive(dead, 0) >= 0 ? 0 : 1;
+}
+
+/* Several at once put each one back once. */
+static void redriven_by_several(void **state)
+{
+    enum { LETTERS = 400, PROCESSES = 3 };
+    shmq_t *q = create_with_letters(0);
+    pid_t children[PROCESSES];
+    char text[16];
+
+    (void)state;
+    for (int i = 0; i < LETTERS; i++) {
+        snprintf(text, sizeof(text), "%d", i);
+        reject(q, text, 0);
+    }
+    shmq_t *dead = letters();
+    for (int i = 0; i < PROCESSES; i++)
+        children[i] = helper_fork(redrive_all, dead);
+    for (int i = 0; i < PROCESSES; i++)
+        assert_int_equal(helper_wait(children[i]), 0);
+    assert_int_equal(shmq_depth(dead), 0);
+    for (int i = 0; i < LETTERS; i++) {
+        snprintf(text, sizeof(text), "%d", i);
+        assert_true(helper_takes(q, text));
+    }
+    assert_true(helper_takes(q, NULL));
+    finish(q, dead);
+}
+
+struct race {
+    shmq_t *dead;
+    _Atomic unsigned taken;
+};
+
+static int take_all(void *arg)
+{
+    struct race *r = arg;
+    char buffer[16];
+
+    while (shmq_depth(r->dead) > 0)
+        r->taken += shmq_get(r->dead, buffer, sizeof(buffer), NULL, SHMQ_NOWAIT) > 0;
+    return 0;
+}
+
+/* What a consumer of the letters takes meanwhile is not put back as well. */
+static void redriven_beside_a_consumer(void **state)
+{
+    enum { LETTERS = 400 };
+    shmq_t *q = create_with_letters(0);
+    struct race *r = helper_shared(sizeof(*r));
+
+    (void)state;
+    for (int i = 0; i < LETTERS; i++)
+        reject(q, "x", 0);
+    r->dead = letters();
+    pid_t child = helper_fork(take_all, r);
+    int64_t moved = shmq_redrive(r->dead, 0);
+    assert_int_equal(helper_wait(child), 0);
+    assert_true(moved >= 0);
+    assert_int_equal(shmq_depth(q), moved);
+    assert_int_equal(moved + r->taken, LETTERS);
+    finish(q, r->dead);
+    munmap(r, sizeof(*r));
+}
+
+/* A queue that does not let its producers wait for room says so, too. */
+static void redriven_without_room(void **state)
+{
+    shmq_t *q = create_with_letters(0);
+
+    (void)state;
+    reject(q, "x", 0);
+    shmq_t *dead = letters();
+    assert_int_equal(shmq_unlink(own_name), 0);
+    assert_int_equal(shmq_close(q), 0);
+    struct shmq_attr attr = helper_attr(4096);
+    attr.max_messages = 1;
+    attr.full = SHMQ_FULL_FAIL;
+    q = helper_create(&attr);
+    helper_send(q, "y");
+    assert_int_equal(shmq_redrive(dead, 0), -EAGAIN);
+    assert_true(helper_takes(q, "y"));
+    assert_int_equal(shmq_redrive(dead, 0), 1);
+    assert_true(helper_takes(q, "x"));
+    finish(q, dead);
+}
+
 /* --- where it cannot be sent ----------------------------------------------------------- */
 
 static void parked_if_there_is_no_room(void **state)
@@ -553,6 +644,9 @@ int main(void)
         HELPER_TEST(redriven_whatever_they_do),
         HELPER_TEST(redriven_to_nowhere),
         HELPER_TEST(redriven_past_one_that_stays),
+        HELPER_TEST(redriven_by_several),
+        HELPER_TEST(redriven_beside_a_consumer),
+        HELPER_TEST(redriven_without_room),
         HELPER_TEST(parked_if_there_is_no_room),
         HELPER_TEST(parked_if_it_is_this_queue),
         HELPER_TEST(sent_to_a_new_one),
