@@ -625,11 +625,16 @@ enum {
  */
 SHMQ_API int shmq_nack(shmq_t *q, struct shmq_msg *msg, int64_t delay_ns, int flags);
 
+/* The same, and what went wrong: the dead letter says so, if it becomes one; or NULL. */
+SHMQ_API int shmq_fail(shmq_t *q, struct shmq_msg *msg, int64_t delay_ns, int flags,
+                       const char *text);
+
 /*
  * The message is no good: to the group's dead-letter queue with it, or parked
  * where none is named (or that one has no room, or cannot be opened).  A queue of
  * that name is made if there is none, as large as this one and with its mode.
- * `reason`: enum shmq_reason or the application's; `text`: what went wrong, or NULL.
+ * `reason`: enum shmq_reason or the application's; `text`: what went wrong, or NULL
+ * (of more than 65,535 bytes the end).
  *
  * A dead letter has the message's payload, type, priority, key, headers and
  * correlation id, and headers of its own: shmq-reason, shmq-error, shmq-attempts,
@@ -641,7 +646,7 @@ SHMQ_API int shmq_reject(shmq_t *q, struct shmq_msg *msg, uint32_t reason, const
 /*
  * The lease ends `lease_ns` from now; 0: the policy's time.  One thread may do so while
  * another reads the message: also after -ECANCELED, memory of the library's that it
- * points to stays until one of the three above is called, or shmq_close().
+ * points to stays until one of those above is called, or shmq_close().
  */
 SHMQ_API int shmq_touch(shmq_t *q, struct shmq_msg *msg, int64_t lease_ns);
 
@@ -848,7 +853,7 @@ SHMQ_API int shmq_reply(shmq_t *q, const struct shmq_msg *request, const void *d
 enum shmq_verdict {
     SHMQ_DONE = 0,   /* acknowledge it */
     SHMQ_RETRY = 1,  /* give it back, by the group's policy */
-    SHMQ_REJECT = 2, /* to the dead letters, with the outcome's reason and text */
+    SHMQ_REJECT = 2, /* to the dead letters, with the outcome's reason */
     SHMQ_LATER = 3,  /* give it back for the outcome's delay_ns; it counts as a delivery */
 };
 
@@ -856,7 +861,7 @@ enum shmq_verdict {
 struct shmq_outcome {
     int64_t delay_ns; /* SHMQ_LATER */
     uint32_t reason;  /* SHMQ_REJECT: enum shmq_reason or the application's */
-    char text[128];   /* SHMQ_REJECT: what went wrong */
+    char text[128];   /* what went wrong: for the dead letter, if it becomes one now */
 };
 
 /*

@@ -19,6 +19,7 @@
 enum {
     OWN_HEADERS = 10,
     HEADERS_MOST = 1024,
+    TEXT_LONGEST = 65535, /* as a header's value; of a longer one the end is kept */
     NUMBER_BYTES = 24,
     ENTER_TRIES = 5, /* of a second each */
 };
@@ -78,6 +79,8 @@ static void compose(struct letter *l, const struct shmq *q, uint32_t last_owner,
         slot = &q->segment.slots[i];
     if (text == NULL)
         text = l->reason <= SHMQ_REASON_EXPIRED ? reason_texts[l->reason] : "rejected";
+    if (strlen(text) > TEXT_LONGEST)
+        text += strlen(text) - TEXT_LONGEST;
     if (slot != NULL)
         memcpy(l->command, slot->command, sizeof(l->command) - 1);
     add_number(l, "shmq-reason", l->reason);

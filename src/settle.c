@@ -172,6 +172,11 @@ static int die(struct shmq *q, struct shmq_msg *msg, struct sq_lease *lease, uin
 
 int shmq_nack(shmq_t *q, struct shmq_msg *msg, int64_t delay_ns, int flags)
 {
+    return shmq_fail(q, msg, delay_ns, flags, NULL);
+}
+
+int shmq_fail(shmq_t *q, struct shmq_msg *msg, int64_t delay_ns, int flags, const char *text)
+{
     const struct sq_ring *ring = &q->segment.ring;
     struct sq_lease lease;
 
@@ -184,7 +189,7 @@ int shmq_nack(shmq_t *q, struct shmq_msg *msg, int64_t delay_ns, int flags)
     const struct shmq_policy *policy = sq_policy_of(ring->group);
     uint32_t attempts = sq_word_attempts(lease.word);
     if (policy->max_attempts != 0 && attempts >= policy->max_attempts)
-        return die(q, msg, &lease, SHMQ_REASON_ATTEMPTS, NULL);
+        return die(q, msg, &lease, SHMQ_REASON_ATTEMPTS, text);
     if (delay_ns == SHMQ_BY_POLICY)
         delay_ns = sq_policy_rest_ns(policy, attempts, &ring->group->pending.random);
     int64_t now_ns = delay_ns > 0 ? sq_clock_ns() : 0;

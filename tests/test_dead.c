@@ -141,16 +141,38 @@ static void out_of_attempts(void **state)
     helper_send(q, "x");
     for (int i = 0; i < 2; i++) {
         struct shmq_msg msg = helper_receive(q);
-        assert_int_equal(shmq_nack(q, &msg, 0, 0), 0);
+        assert_int_equal(shmq_fail(q, &msg, 0, 0, i == 0 ? "no paper" : "no ink"), 0);
     }
     assert_true(helper_takes(q, NULL));
     shmq_t *dead = letters();
     struct shmq_msg letter = helper_receive(dead);
     assert_true(has(&letter, "shmq-reason", "5"));
+    assert_true(has(&letter, "shmq-error", "no ink"));
     assert_true(has(&letter, "shmq-attempts", "2"));
     assert_int_equal(letter.attempts, 1); /* its own life */
     assert_int_equal(shmq_join(q, SHMQ_NOWAIT), 0);
     assert_int_equal(shmq_ack(dead, &letter), 0);
+    finish(q, dead);
+}
+
+/* Of a text too long for a header its end is kept; the letter is sent. */
+static void a_long_text(void **state)
+{
+    enum { LONG = 70000, KEPT = 65535 };
+    shmq_t *q = create_with_letters(0);
+    char *text = malloc(LONG + 1);
+
+    (void)state;
+    memset(text, 'x', LONG);
+    memcpy(text + LONG - 4, "ink.", 5);
+    helper_send(q, "x");
+    struct shmq_msg msg = helper_receive(q);
+    assert_int_equal(shmq_reject(q, &msg, 0, text), 0);
+    shmq_t *dead = letters();
+    struct shmq_msg letter = helper_receive(dead);
+    assert_string_equal(shmq_header_value(&letter, "shmq-error"), text + LONG - KEPT);
+    assert_int_equal(shmq_ack(dead, &letter), 0);
+    free(text);
     finish(q, dead);
 }
 
@@ -635,6 +657,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         HELPER_TEST(all_its_headers),
         HELPER_TEST(out_of_attempts),
+        HELPER_TEST(a_long_text),
         HELPER_TEST(expired),
         HELPER_TEST(killed_too_often),
         HELPER_TEST(of_a_topics_group),
