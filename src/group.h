@@ -132,6 +132,9 @@ static inline bool sq_group_seems_ready(const struct sq_ring *ring)
            sq_load(&g->pending.waiting) != 0;
 }
 
+/* Anybody: whether it seems to come to an expired message next. */
+bool sq_group_meets_expired(const struct sq_ring *ring, int64_t now_ns);
+
 /* --- between group.c and lease.c --------------------------------------------- */
 
 /* A lease's time is over, or its owner gone: 0 or -EBADMSG. */
