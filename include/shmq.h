@@ -142,6 +142,7 @@ struct shmq_policy {
     double retry_jitter;          /* 0 to 1 */
     uint32_t lag;                 /* enum shmq_lag */
     uint32_t dead_letter_expired; /* 1: expired messages become dead letters */
+    int64_t dead_letter_ttl_ns;   /* those sent to a queue expire so long after; 0: never */
     char dead_letter[SHMQ_NAME_LONGEST + 8]; /* queue for dead letters; "": they are
                                                 parked where they are */
 };

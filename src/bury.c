@@ -30,6 +30,7 @@ struct letter {
     unsigned char *bytes; /* a copy of key, headers and payload */
     uint32_t reason, attempts;
     bool look_first;                   /* it may have been sent already */
+    int64_t ttl_ns;                    /* its own; 0: for ever */
     char queue[SHMQ_NAME_LONGEST + 1]; /* where it goes */
     struct shmq_header headers[HEADERS_MOST];
     unsigned count;
@@ -164,6 +165,7 @@ static bool send_letter(struct shmq *q, const struct letter *l)
     msg.key = l->view.key;
     msg.key_length = l->view.key_bytes;
     msg.correlation = l->view.correlation;
+    msg.ttl_ns = l->ttl_ns;
     msg.headers = l->headers;
     msg.header_count = l->count;
     pthread_mutex_lock(&q->claim_lock);
@@ -218,7 +220,9 @@ static int copy_message(const struct sq_ring *ring, const struct sq_lease *lease
     l->reason = entry->reason & ~SQ_REASON_AGAIN;
     l->look_first = (entry->reason & SQ_REASON_AGAIN) != 0;
     l->attempts = sq_word_attempts(lease->word);
-    memcpy(l->queue, sq_policy_of(ring->group)->dead_letter, SHMQ_NAME_LONGEST);
+    const struct shmq_policy *policy = sq_policy_of(ring->group);
+    memcpy(l->queue, policy->dead_letter, SHMQ_NAME_LONGEST);
+    l->ttl_ns = policy->dead_letter_ttl_ns > 0 ? policy->dead_letter_ttl_ns : 0;
     memcpy(l->group, ring->group->delivery.name, SHMQ_GROUP_LONGEST);
     return 0;
 }

@@ -32,7 +32,7 @@
 #include "shmq.h"
 
 #define SQ_MAGIC  "shmq\r\n\032"
-#define SQ_FORMAT 3
+#define SQ_FORMAT 4
 
 /*
  * Features a segment needs.  One that does not know a `compatible` bit may go

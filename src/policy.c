@@ -38,6 +38,11 @@ int sq_policy_check(const struct shmq_policy *given, struct shmq_policy *policy)
         return sq_fail(-EINVAL, "lag policy %u is none of enum shmq_lag", p.lag);
     if (p.dead_letter_expired > 1)
         return sq_fail(-EINVAL, "dead_letter_expired is %u, not 0 or 1", p.dead_letter_expired);
+    if (p.dead_letter_ttl_ns < 0)
+        return sq_fail(-EINVAL, "dead_letter_ttl_ns %lld is negative",
+                       (long long)p.dead_letter_ttl_ns);
+    if (p.dead_letter_ttl_ns > 0 && p.dead_letter[0] == '\0')
+        return sq_fail(-EINVAL, "dead_letter_ttl_ns is given, and dead_letter names no queue");
     if (strlen(p.dead_letter) > SHMQ_NAME_LONGEST)
         return sq_fail(-EINVAL, "the dead-letter queue's name is longer than %d",
                        SHMQ_NAME_LONGEST);

@@ -99,7 +99,8 @@ static int next_letter(struct shmq *q, struct search *s)
         }
         if (rc < 0)
             return (int)rc;
-        if ((s->id == 0 || s->msg.id == s->id) &&
+        /* (Of one that has expired, and is no more, 1 is left.) */
+        if ((s->id == 0 || s->msg.id == s->id) && s->msg.ttl_ns != 1 &&
             shmq_header_value(&s->msg, "shmq-queue") != NULL &&
             shmq_header_value(&s->msg, "shmq-reason") != NULL)
             return 0;

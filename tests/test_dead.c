@@ -176,6 +176,40 @@ static void a_long_text(void **state)
     finish(q, dead);
 }
 
+/* Letters live for as long as the policy says, and no more; back from the dead for ever. */
+static void letters_expire(void **state)
+{
+    shmq_t *q = create_with_letters(0);
+    struct shmq_policy policy;
+
+    (void)state;
+    assert_int_equal(shmq_policy_of(q, &policy), 0);
+    policy.dead_letter_ttl_ns = SHMQ_SEC(1000);
+    assert_int_equal(shmq_policy_set(q, &policy), 0);
+    reject(q, "lives", 0);
+    policy.dead_letter_ttl_ns = SHMQ_MS(1);
+    assert_int_equal(shmq_policy_set(q, &policy), 0);
+    reject(q, "gone", 0);
+    helper_pass(SHMQ_MS(5));
+    shmq_t *dead = letters();
+    struct shmq_msg letter = helper_receive(dead);
+    assert_true(helper_is(&letter, "lives"));
+    assert_in_range(letter.ttl_ns, SHMQ_SEC(900), SHMQ_SEC(1000));
+    assert_int_equal(shmq_nack(dead, &letter, 0, 0), 0);
+    assert_int_equal(shmq_redrive(dead, 0), 1);
+    assert_true(helper_takes(dead, NULL));
+    assert_int_equal(helper_group(dead).expired_count, 1);
+    struct shmq_msg msg = helper_receive(q);
+    assert_int_equal(msg.ttl_ns, 0);
+    assert_int_equal(shmq_ack(q, &msg), 0);
+    policy.dead_letter[0] = '\0';
+    assert_int_equal(shmq_policy_set(q, &policy), -EINVAL);
+    assert_true(helper_detail_names("dead_letter_ttl_ns", "dead_letter"));
+    policy.dead_letter_ttl_ns = -1;
+    assert_int_equal(shmq_policy_set(q, &policy), -EINVAL);
+    finish(q, dead);
+}
+
 /* Its time is over with nobody there; the next who looks sends it. */
 static void expired(void **state)
 {
@@ -658,6 +692,7 @@ int main(void)
         HELPER_TEST(all_its_headers),
         HELPER_TEST(out_of_attempts),
         HELPER_TEST(a_long_text),
+        HELPER_TEST(letters_expire),
         HELPER_TEST(expired),
         HELPER_TEST(killed_too_often),
         HELPER_TEST(of_a_topics_group),

@@ -47,7 +47,7 @@ test_create() {
     expect 'create with all there is' 0 '' '' "$shmq" create "$q" --order priority --pending 99 \
         --lease 1m --max-attempts 4 --retry exponential --retry-first 250ms --retry-most 30s \
         --retry-factor 1.5 --retry-jitter 0.1 --lag drop --dead-letter other \
-        --dead-letter-expired
+        --dead-letter-ttl 7d --dead-letter-expired
     expect 'policy shows it' 0 '*' '' "$shmq" policy "$q"
     check 'as it was given' cmp "$dir/out" - <<'EOF'
 lease                1m
@@ -58,6 +58,7 @@ retry-most           30s
 retry-factor         1.5
 retry-jitter         0.1
 dead-letter          other
+dead-letter-ttl      7d
 dead-letter-expired  yes
 lag                  drop
 EOF
@@ -65,7 +66,7 @@ EOF
     check 'policy --json' json "$dir/json" "v == [{'lease_ns': 60 * 10**9, 'max_attempts': 4,
         'retry': 'exponential', 'retry_first_ns': 250 * 10**6, 'retry_greatest_ns': 30 * 10**9,
         'retry_factor': 1.5, 'retry_jitter': 0.1, 'dead_letter': 'other',
-        'dead_letter_expired': True, 'lag': 'drop'}]"
+        'dead_letter_ttl_ns': 604800000000000, 'dead_letter_expired': True, 'lag': 'drop'}]"
     "$shmq" rm "$q"
 }
 
