@@ -430,6 +430,32 @@ static void expired_into_nothing(void **state)
     }
 }
 
+/* What expired was not handed out, whatever the policy was then and is now. */
+static void expired_is_not_delivered(void **state)
+{
+    shmq_t *q = helper_create(NULL);
+    struct shmq_msg msg = SHMQ_MSG_INIT;
+    struct shmq_policy policy;
+
+    (void)state;
+    assert_int_equal(shmq_policy_of(q, &policy), 0);
+    for (uint64_t round = 1; round <= 4; round++) {
+        msg.ttl_ns = SHMQ_MS(1);
+        assert_int_equal(shmq_send(q, &msg, SHMQ_NOWAIT), 0);
+        helper_pass(SHMQ_MS(5));
+        helper_send(q, "x");
+        assert_true(helper_takes(q, "x"));
+        assert_int_equal(helper_group(q).expired_count, round);
+        assert_int_equal(helper_group(q).delivered_count, round);
+        assert_int_equal(helper_stats(q).got_count, round);
+        policy.dead_letter_expired = round % 2;
+        assert_int_equal(shmq_policy_set(q, &policy), 0);
+        assert_int_equal(helper_group(q).delivered_count, round);
+        assert_int_equal(helper_stats(q).got_count, round);
+    }
+    helper_finish(q);
+}
+
 static int put_one(void *q)
 {
     char message[200] = {0}; /* there is no room left for so many */
@@ -521,6 +547,7 @@ int main(void)
         HELPER_TEST(due_time_is_kept),
         HELPER_TEST(expired_into_nothing),
         HELPER_TEST(expired_for_room),
+        HELPER_TEST(expired_is_not_delivered),
         HELPER_TEST(expired_in_hand),
         HELPER_TEST(expired_into_dead_letters),
     };
