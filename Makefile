@@ -83,7 +83,7 @@ $(BUILD)/tools/json_line.o: TOOL_CFLAGS = $(JANSSON_CFLAGS)
 OBJ_shmq      := cmd_admin cmd_export cmd_file cmd_get cmd_group cmd_import cmd_look cmd_ls cmd_message \
                  cmd_peek cmd_policy cmd_put cmd_work group input json_line message policy reader target \
                  work_child
-OBJ_shmq-stat := group stat_dead stat_file stat_group stat_report stat_watch
+OBJ_shmq-stat := group stat_dead stat_file stat_group stat_look stat_priority stat_report stat_watch
 OBJ_common    := cli cli_number text
 
 .SECONDEXPANSION:

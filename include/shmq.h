@@ -142,6 +142,7 @@ struct shmq_policy {
     double retry_jitter;          /* 0 to 1 */
     uint32_t lag;                 /* enum shmq_lag */
     uint32_t dead_letter_expired; /* 1: expired messages become dead letters */
+    int64_t dead_letter_ttl_ns;   /* those sent to a queue expire so long after; 0: never */
     char dead_letter[SHMQ_NAME_LONGEST + 8]; /* queue for dead letters; "": they are
                                                 parked where they are */
 };
@@ -608,8 +609,8 @@ SHMQ_API int shmq_ack_many(shmq_t *q, struct shmq_msg *msgs, unsigned count);
 /* Acknowledge all that this handle has leased with ids up to `id`; how many. */
 SHMQ_API int shmq_ack_upto(shmq_t *q, uint64_t id);
 
-/* As queue.Queue: acknowledge the message that this handle has had the longest.
- * -EINVAL it has none. */
+/* As queue.Queue: acknowledge the message that this handle has had the longest, which is
+ * the one whose lease ends first.  -EINVAL it has none. */
 SHMQ_API int shmq_task_done(shmq_t *q);
 
 #define SHMQ_BY_POLICY ((int64_t)-1)
@@ -625,11 +626,16 @@ enum {
  */
 SHMQ_API int shmq_nack(shmq_t *q, struct shmq_msg *msg, int64_t delay_ns, int flags);
 
+/* The same, and what went wrong: the dead letter says so, if it becomes one; or NULL. */
+SHMQ_API int shmq_fail(shmq_t *q, struct shmq_msg *msg, int64_t delay_ns, int flags,
+                       const char *text);
+
 /*
  * The message is no good: to the group's dead-letter queue with it, or parked
  * where none is named (or that one has no room, or cannot be opened).  A queue of
  * that name is made if there is none, as large as this one and with its mode.
- * `reason`: enum shmq_reason or the application's; `text`: what went wrong, or NULL.
+ * `reason`: enum shmq_reason or the application's; `text`: what went wrong, or NULL
+ * (of more than 65,535 bytes the end).
  *
  * A dead letter has the message's payload, type, priority, key, headers and
  * correlation id, and headers of its own: shmq-reason, shmq-error, shmq-attempts,
@@ -641,7 +647,7 @@ SHMQ_API int shmq_reject(shmq_t *q, struct shmq_msg *msg, uint32_t reason, const
 /*
  * The lease ends `lease_ns` from now; 0: the policy's time.  One thread may do so while
  * another reads the message: also after -ECANCELED, memory of the library's that it
- * points to stays until one of the three above is called.
+ * points to stays until one of those above is called, or shmq_close().
  */
 SHMQ_API int shmq_touch(shmq_t *q, struct shmq_msg *msg, int64_t lease_ns);
 
@@ -795,8 +801,9 @@ SHMQ_API ssize_t shmq_inspect(shmq_t *q, unsigned states, uint64_t *place, struc
  * Put dead letters back where they came from, all (id 0) or the one with this id
  * in `q`: what is parked in q's group waits again, with its attempts forgotten;
  * what has the headers of a dead letter goes back to the queue it names (and stays
- * where that is gone).  How many.  -ENOENT no such dead letter.  For each it may block
- * up to a second for room there: -ETIMEDOUT, if none was put back.
+ * where that is gone).  Several may do so at once.  How many.  -ENOENT no such dead letter.
+ * For each it may block up to a second for room there: -ETIMEDOUT, or with full=fail
+ * -EAGAIN, if none was put back.
  */
 SHMQ_API int64_t shmq_redrive(shmq_t *q, uint64_t id);
 
@@ -847,7 +854,7 @@ SHMQ_API int shmq_reply(shmq_t *q, const struct shmq_msg *request, const void *d
 enum shmq_verdict {
     SHMQ_DONE = 0,   /* acknowledge it */
     SHMQ_RETRY = 1,  /* give it back, by the group's policy */
-    SHMQ_REJECT = 2, /* to the dead letters, with the outcome's reason and text */
+    SHMQ_REJECT = 2, /* to the dead letters, with the outcome's reason */
     SHMQ_LATER = 3,  /* give it back for the outcome's delay_ns; it counts as a delivery */
 };
 
@@ -855,7 +862,7 @@ enum shmq_verdict {
 struct shmq_outcome {
     int64_t delay_ns; /* SHMQ_LATER */
     uint32_t reason;  /* SHMQ_REJECT: enum shmq_reason or the application's */
-    char text[128];   /* SHMQ_REJECT: what went wrong */
+    char text[128];   /* what went wrong: for the dead letter, if it becomes one now */
 };
 
 /*
@@ -890,7 +897,8 @@ typedef struct shmq_worker shmq_worker_t;
  * until shmq_worker_stop().  The threads block signals, and cannot be cancelled; a
  * handler must return, and not stop its own worker.  When the queue is removed or
  * damaged they look again every second.  A forked child has none of them:
- * shmq_worker_stop() just frees its copy.  -EINVAL, -ENOMEM, -EAGAIN (no more threads).
+ * shmq_worker_stop() just frees its copy.  -EINVAL, -ENOMEM, -EAGAIN (no more threads);
+ * -EBUSY another handle is the sole consumer.
  */
 SHMQ_API int shmq_worker_start(shmq_t *g, shmq_handler handler, const struct shmq_worker_attr *attr,
                                shmq_worker_t **worker);

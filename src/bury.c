@@ -13,13 +13,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "compress.h"
 #include "error.h"
 #include "flush.h"
 
 enum {
     OWN_HEADERS = 10,
     HEADERS_MOST = 1024,
+    TEXT_LONGEST = 65535, /* as a header's value; of a longer one the end is kept */
     NUMBER_BYTES = 24,
     ENTER_TRIES = 5, /* of a second each */
 };
@@ -30,6 +30,7 @@ struct letter {
     unsigned char *bytes; /* a copy of key, headers and payload */
     uint32_t reason, attempts;
     bool look_first;                   /* it may have been sent already */
+    int64_t ttl_ns;                    /* its own; 0: for ever */
     char queue[SHMQ_NAME_LONGEST + 1]; /* where it goes */
     struct shmq_header headers[HEADERS_MOST];
     unsigned count;
@@ -79,6 +80,8 @@ static void compose(struct letter *l, const struct shmq *q, uint32_t last_owner,
         slot = &q->segment.slots[i];
     if (text == NULL)
         text = l->reason <= SHMQ_REASON_EXPIRED ? reason_texts[l->reason] : "rejected";
+    if (strlen(text) > TEXT_LONGEST)
+        text += strlen(text) - TEXT_LONGEST;
     if (slot != NULL)
         memcpy(l->command, slot->command, sizeof(l->command) - 1);
     add_number(l, "shmq-reason", l->reason);
@@ -150,18 +153,19 @@ static bool is_there(shmq_t *to, const struct letter *l)
 static bool send_letter(struct shmq *q, const struct letter *l)
 {
     struct shmq_msg msg = SHMQ_MSG_INIT;
-    void *plain = NULL;
+    struct sq_unpacked *plain = NULL;
     int rc = -ESTALE;
 
-    if ((l->view.flags & SQ_EXTENSION_COMPRESSED) != 0 && sq_decompress(&l->view, &plain) < 0)
+    if ((l->view.flags & SQ_EXTENSION_COMPRESSED) != 0 && sq_unpack(&l->view, &plain) < 0)
         return false;
-    msg.data = plain != NULL ? plain : l->view.payload;
+    msg.data = plain != NULL ? plain->bytes : l->view.payload;
     msg.length = l->view.plain_bytes;
     msg.type = l->view.type;
     msg.priority = l->view.priority;
     msg.key = l->view.key;
     msg.key_length = l->view.key_bytes;
     msg.correlation = l->view.correlation;
+    msg.ttl_ns = l->ttl_ns;
     msg.headers = l->headers;
     msg.header_count = l->count;
     pthread_mutex_lock(&q->claim_lock);
@@ -216,7 +220,9 @@ static int copy_message(const struct sq_ring *ring, const struct sq_lease *lease
     l->reason = entry->reason & ~SQ_REASON_AGAIN;
     l->look_first = (entry->reason & SQ_REASON_AGAIN) != 0;
     l->attempts = sq_word_attempts(lease->word);
-    memcpy(l->queue, sq_policy_of(ring->group)->dead_letter, SHMQ_NAME_LONGEST);
+    const struct shmq_policy *policy = sq_policy_of(ring->group);
+    memcpy(l->queue, policy->dead_letter, SHMQ_NAME_LONGEST);
+    l->ttl_ns = policy->dead_letter_ttl_ns > 0 ? policy->dead_letter_ttl_ns : 0;
     memcpy(l->group, ring->group->delivery.name, SHMQ_GROUP_LONGEST);
     return 0;
 }

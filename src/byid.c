@@ -116,7 +116,10 @@ static int begin(struct shmq *q, const struct shmq_msg *msg)
 {
     if (msg->size < sizeof(*msg))
         return sq_fail(-EINVAL, "msg->size is %zu; use SHMQ_MSG_INIT", msg->size);
-    return sq_consume_enter(q);
+    int rc = sq_consume_enter(q);
+    if (rc == 0)
+        sq_consume_settle(q, &q->segment.ring);
+    return rc;
 }
 
 static ssize_t not_found(uint64_t id, ssize_t rc)
@@ -227,16 +230,17 @@ struct sought {
 };
 
 /* All groups' sides: seek it.  0, -ENOENT, -EBUSY leased somewhere, -EBADMSG. */
-static int seek_everywhere(const struct sq_ring *ring, uint64_t entered, struct sought *s)
+static int seek_everywhere(struct shmq *q, uint64_t entered, struct sought *s)
 {
     struct sq_view view;
     int found = -ENOENT;
 
     s->has = 0;
     for (uint64_t bits = entered; bits != 0; bits &= bits - 1) {
-        struct sq_ring one = *ring;
+        struct sq_ring one = q->segment.ring;
         uint32_t i = (uint32_t)__builtin_ctzll(bits);
         sq_ring_read_as(&one, i);
+        sq_consume_settle(q, &one);
         int rc = find(&one, s->id, &view, &s->entries[i]);
         if (rc == -ENOENT)
             continue;
@@ -305,7 +309,7 @@ int shmq_remove(shmq_t *q, uint64_t id)
         return rc;
     rc = sq_enter_groups(q, &entered, &deadline);
     if (rc == 0) {
-        rc = seek_everywhere(&q->segment.ring, entered, &s);
+        rc = seek_everywhere(q, entered, &s);
         if (rc == 0 && sq_journal_writes(q))
             rc = sq_journal_remove(q, id, &promise);
         if (rc == 0)
@@ -386,7 +390,7 @@ static int try_update(struct shmq *q, struct sought *s, const void *data, size_t
 
     if (rc < 0)
         return rc;
-    rc = seek_everywhere(ring, entered, s);
+    rc = seek_everywhere(q, entered, s);
     if (rc == 0) {
         uint64_t extension = (s->view.tag & SQ_RECORD_EXTENDED) == 0
                                  ? 0

@@ -64,19 +64,3 @@ int sq_decompress_to(const struct sq_view *view, void *plain)
                              "liblz4; it stays");
 }
 #endif
-
-int sq_decompress(const struct sq_view *view, void **plain)
-{
-    /* Never 0 bytes, and never more than LZ4 can make of so many. */
-    if (view->plain_bytes / 255 > view->payload_bytes)
-        return sq_fail(-EBADMSG, "a compressed payload has senseless lengths");
-    *plain = malloc(view->plain_bytes + (size_t)1);
-    if (*plain == NULL)
-        return sq_fail(-ENOMEM, "no memory for a message of %u bytes", view->plain_bytes);
-    int rc = sq_decompress_to(view, *plain);
-    if (rc < 0) {
-        free(*plain);
-        *plain = NULL;
-    }
-    return rc;
-}

@@ -17,13 +17,8 @@ int sq_compress_supported(void);
  */
 ssize_t sq_compress(const void *data, size_t bytes, void **compressed);
 
-/*
- * Decompress a message's payload into memory that the caller frees.  0, -ENOTSUP,
- * -ENOMEM, -EBADMSG.
- */
-int sq_decompress(const struct sq_view *view, void **plain);
-
-/* The same into the caller's memory, of view->plain_bytes. */
+/* Decompress a message's payload into the caller's memory, of view->plain_bytes.  0,
+ * -ENOTSUP, -EBADMSG.  (unpack.h has the memory as well.) */
 int sq_decompress_to(const struct sq_view *view, void *plain);
 
 #endif

@@ -64,6 +64,17 @@ int sq_consume_pick(struct shmq *q, bool to_lease, struct sq_pick *pick)
     return rc;
 }
 
+void sq_consume_settle(struct shmq *q, const struct sq_ring *ring)
+{
+    int64_t now_ns = sq_clock_ns();
+
+    sq_attach_sweep(&q->segment, &q->attachment, now_ns, SQ_SWEEP_EVERY_NS);
+    if (sq_return_lost(q, ring, now_ns) < 0 || sq_group_settle(ring, now_ns) < 0)
+        sq_group_rebuild(ring);
+    else
+        sq_pending_note_due(ring);
+}
+
 void sq_consume_bury(struct shmq *q, const struct sq_pick *pick)
 {
     struct sq_lease lease = pick->doomed;

@@ -23,8 +23,13 @@ SQ_HOT int sq_consume_lease_of(const struct shmq *q, const struct shmq_msg *msg,
     return 0;
 }
 
-/* What the end of a lease said, explained. */
+/* What the end of a lease said, explained; and whether the lease is no more then. */
 int sq_consume_ended(int rc);
+
+static inline bool sq_consume_is_over(int rc)
+{
+    return rc == -ECANCELED || rc == -ESTALE;
+}
 
 /* C: as sq_group_pick(), with leases returned whose owners left.  What the pick
  * dooms is this handle's to bury.  -ESTALE: the group is no more. */
@@ -35,6 +40,12 @@ int sq_consume_pick(struct shmq *q, bool to_lease, struct sq_pick *pick);
  * some: all of them are leased, delayed or parked, and nothing is due.
  */
 bool sq_consume_is_plain(const struct shmq *q);
+
+/*
+ * C of the group that `ring` reads as: end what is over, and what the dead had.  Whoever is
+ * to find a message as it is does so first: nobody else may have come for long.
+ */
+void sq_consume_settle(struct shmq *q, const struct sq_ring *ring);
 
 /* C: 0, or -ESTALE. */
 int sq_consume_check_group(const struct shmq *q);

@@ -35,7 +35,7 @@
 #include "layout.h"
 
 #define SQ_FILE_MAGIC  "shmqfile"
-#define SQ_FILE_FORMAT 1u
+#define SQ_FILE_FORMAT 2u
 #define SQ_FILE_ORDER  0x01020304u
 
 enum { SQ_FILE_HEADER_BYTES = 4096, SQ_FRAME_ALIGN = 8 };

@@ -365,17 +365,6 @@ static int64_t reset(struct shmq *q, struct sq_deadline *deadline)
     return rc;
 }
 
-/* C: what was leased and is no longer goes with the rest. */
-static int64_t purge(struct shmq *q)
-{
-    int64_t now_ns = sq_clock_ns();
-    int rc = sq_return_lost(q, &q->segment.ring, now_ns);
-
-    if (rc >= 0)
-        rc = sq_group_settle(&q->segment.ring, now_ns);
-    return rc < 0 ? rc : sq_group_purge(&q->segment.ring);
-}
-
 int64_t shmq_purge(shmq_t *q)
 {
     struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(1));
@@ -386,8 +375,10 @@ int64_t shmq_purge(shmq_t *q)
     rc = sq_consume_check_group(q);
     struct sq_promise promise = {0};
     int error = 0;
-    if (rc == 0)
-        rc = purge(q);
+    if (rc == 0) {
+        sq_consume_settle(q, &q->segment.ring); /* what was leased and is no longer, goes, too */
+        rc = sq_group_purge(&q->segment.ring);
+    }
     if (rc >= 0)
         error = sq_journal_settled(q, 0, &promise);
     sq_leave(q, SQ_ROLE_CONSUMER);

@@ -106,6 +106,14 @@ static bool is_expired(const struct sq_view *view, int64_t now_ns)
     return view->expiry_ns != 0 && view->expiry_ns <= now_ns;
 }
 
+bool sq_group_meets_expired(const struct sq_ring *ring, int64_t now_ns)
+{
+    struct sq_view view;
+
+    return sq_record_view(ring, sq_load_acquire(&ring->group->cursor_pos), 0, &view) == 0 &&
+           is_expired(&view, now_ns);
+}
+
 bool sq_group_wants(const struct sq_group_shm *g, const struct sq_view *view)
 {
     const struct sq_delivery_shm *d = &g->delivery;

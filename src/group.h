@@ -74,9 +74,12 @@ int sq_group_buried(const struct sq_ring *ring, const struct sq_lease *lease, bo
 
 int sq_group_touch(const struct sq_ring *ring, const struct sq_lease *lease, int64_t until_ns);
 
-/* The oldest lease of `owner` with an id up to `id`.  0 or -ENOENT. */
-int sq_group_oldest_lease(const struct sq_ring *ring, uint32_t owner, uint64_t id,
-                          struct sq_lease *lease);
+/*
+ * The next lease of `owner` with an id up to `id`, in the order in which they end: from
+ * *place on, at first pending.lease_first, which then is behind it.  0 or -ENOENT.
+ */
+int sq_group_next_lease(const struct sq_ring *ring, uint32_t *place, uint32_t owner, uint64_t id,
+                        struct sq_lease *lease);
 
 /* End the leases whose owner is gone.  How many, or -EBADMSG. */
 int sq_group_return_lost(const struct sq_ring *ring, bool (*gone)(const void *arg, uint32_t owner),
@@ -128,6 +131,9 @@ static inline bool sq_group_seems_ready(const struct sq_ring *ring)
             sq_load(&g->pending.stalled_pos) != cursor) ||
            sq_load(&g->pending.waiting) != 0;
 }
+
+/* Anybody: whether it seems to come to an expired message next. */
+bool sq_group_meets_expired(const struct sq_ring *ring, int64_t now_ns);
 
 /* --- between group.c and lease.c --------------------------------------------- */
 

@@ -351,6 +351,7 @@ static int move_group(struct shmq *q, int start, uint64_t at, struct sq_promise 
     uint64_t from = sq_load(&ring->group->cursor_pos), got = sq_group_got(ring);
     struct place place;
 
+    sq_consume_settle(q, ring);
     if (sq_load(&ring->group->pending.leased) != 0)
         return sq_fail(-EBUSY, "messages of the group are leased");
     if ((ring->kind & SHMQ_TOPIC) != 0)

@@ -6,7 +6,8 @@
 
 #include "queue.h"
 
-/* Messages handed out for good; and have that be so many after the group was moved. */
+/* Messages handed out for good; and have that be so many still, when the group was moved or
+ * its policy changed. */
 uint64_t sq_group_got(const struct sq_ring *ring);
 void sq_group_set_got(const struct sq_ring *ring, uint64_t got);
 

@@ -43,16 +43,19 @@ void sq_hand_renew(struct sq_hand *h, int64_t age_ns)
 
 static int settle_once(shmq_t *g, struct shmq_msg *msg, int verdict, struct shmq_outcome *outcome)
 {
+    const char *text = outcome->text[0] != '\0' ? outcome->text : NULL;
+
+    outcome->text[sizeof(outcome->text) - 1] = '\0';
     switch (verdict) {
     case SHMQ_DONE:
         return shmq_ack(g, msg);
     case SHMQ_REJECT:
-        outcome->text[sizeof(outcome->text) - 1] = '\0';
-        return shmq_reject(g, msg, outcome->reason, outcome->text[0] ? outcome->text : NULL);
+        return shmq_reject(g, msg, outcome->reason, text);
     case SHMQ_LATER:
-        return shmq_nack(g, msg, outcome->delay_ns < 0 ? SHMQ_BY_POLICY : outcome->delay_ns, 0);
+        return shmq_fail(g, msg, outcome->delay_ns < 0 ? SHMQ_BY_POLICY : outcome->delay_ns, 0,
+                         text);
     default:
-        return shmq_nack(g, msg, SHMQ_BY_POLICY, 0);
+        return shmq_fail(g, msg, SHMQ_BY_POLICY, 0, text);
     }
 }
 

@@ -5,11 +5,9 @@
 #ifndef SQ_HANDLE_H
 #define SQ_HANDLE_H
 
-#include <stdlib.h>
+#include "unpack.h"
 
-#include "group.h"
-
-enum { LEASE_ENTRY, LEASE_WORD, LEASE_ID, LEASE_MEMORY };
+enum { LEASE_ENTRY, LEASE_WORD, LEASE_ID, LEASE_UNPACKED };
 
 static inline struct sq_lease sq_msg_lease(const struct shmq_msg *msg)
 {
@@ -17,22 +15,22 @@ static inline struct sq_lease sq_msg_lease(const struct shmq_msg *msg)
                              msg->lease[LEASE_ID]};
 }
 
-static inline void sq_msg_hold(struct shmq_msg *msg, const struct sq_lease *lease, void *memory)
+static inline void sq_msg_hold(struct shmq_msg *msg, const struct sq_lease *lease, bool unpacked)
 {
     msg->lease[LEASE_ENTRY] = lease->entry;
     msg->lease[LEASE_WORD] = lease->word;
     msg->lease[LEASE_ID] = lease->id;
-    msg->lease[LEASE_MEMORY] = (uintptr_t)memory;
+    msg->lease[LEASE_UNPACKED] = unpacked;
 }
 
 /* The lease is over, and so is the memory for a payload that was compressed. */
-static inline void sq_msg_forget(struct shmq_msg *msg)
+static inline void sq_msg_forget(struct shmq_msg *msg, struct sq_unpacks *unpacks)
 {
-    void *memory = (void *)(uintptr_t)msg->lease[LEASE_MEMORY];
-
-    if (memory != NULL)
-        free(memory);
-    msg->lease[LEASE_WORD] = msg->lease[LEASE_MEMORY] = 0;
+    if (sq_unlikely(msg->lease[LEASE_UNPACKED] != 0)) {
+        struct sq_lease lease = sq_msg_lease(msg);
+        sq_unpack_drop(unpacks, &lease);
+    }
+    msg->lease[LEASE_WORD] = msg->lease[LEASE_UNPACKED] = 0;
 }
 
 #endif

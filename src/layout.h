@@ -32,7 +32,7 @@
 #include "shmq.h"
 
 #define SQ_MAGIC  "shmq\r\n\032"
-#define SQ_FORMAT 3
+#define SQ_FORMAT 4
 
 /*
  * Features a segment needs.  One that does not know a `compatible` bit may go
@@ -99,7 +99,8 @@ struct sq_control_shm {
     _Atomic uint64_t departures;
     /* Which groups there are, a bit each: truth.  Whoever holds groups_lock. */
     _Atomic uint64_t groups;
-    struct sq_lock_shm groups_lock; /* making and removing groups */
+    struct sq_lock_shm groups_lock;  /* making and removing groups */
+    struct sq_lock_shm redrive_lock; /* putting a dead letter back, one at a time */
 };
 
 enum sq_notice {

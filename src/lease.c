@@ -253,21 +253,22 @@ int sq_group_touch(const struct sq_ring *ring, const struct sq_lease *lease, int
 
 /* --- by owner ------------------------------------------------------------------------ */
 
-int sq_group_oldest_lease(const struct sq_ring *ring, uint32_t owner, uint64_t id,
-                          struct sq_lease *lease)
+int sq_group_next_lease(const struct sq_ring *ring, uint32_t *place, uint32_t owner, uint64_t id,
+                        struct sq_lease *lease)
 {
     uint32_t steps = 0;
 
-    *lease = (struct sq_lease){SQ_NONE, 0, UINT64_MAX};
-    for (uint32_t e = ring->group->pending.lease_first;
-         e < ring->entry_count && steps++ < ring->entry_count; e = ring->entries[e].time_next) {
+    while (*place < ring->entry_count && steps++ < ring->entry_count) {
+        uint32_t e = *place;
         const struct sq_entry_shm *entry = &ring->entries[e];
         uint64_t word = sq_load(&entry->word);
-        if (sq_word_state(word) == SQ_LEASED && sq_word_owner(word) == owner && entry->id <= id &&
-            entry->id < lease->id)
+        *place = entry->time_next;
+        if (sq_word_state(word) == SQ_LEASED && sq_word_owner(word) == owner && entry->id <= id) {
             *lease = (struct sq_lease){e, word, entry->id};
+            return 0;
+        }
     }
-    return lease->entry == SQ_NONE ? -ENOENT : 0;
+    return -ENOENT;
 }
 
 int sq_group_return_lost(const struct sq_ring *ring, bool (*gone)(const void *arg, uint32_t owner),

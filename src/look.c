@@ -1,8 +1,8 @@
 /*
  * look.c - looking without taking: no lock, no system call, read-only handles too.
  */
+#include "consume.h"
 #include "error.h"
-#include "queue.h"
 
 ssize_t shmq_browse(shmq_t *q, uint64_t *place, void *buffer, size_t size, struct shmq_info *info)
 {
@@ -11,8 +11,9 @@ ssize_t shmq_browse(shmq_t *q, uint64_t *place, void *buffer, size_t size, struc
 
     if (q->groupless)
         return sq_fail(-EINVAL, "a topic is read by a group: shmq_subscribe() gives a handle");
-    ssize_t rc = sq_ring_browse(&q->segment.ring, place, buffer, size, about);
-
+    ssize_t rc = sq_consume_check_group(q);
+    if (rc == 0)
+        rc = sq_ring_browse(&q->segment.ring, place, buffer, size, about);
     if (rc == -EMSGSIZE)
         return sq_fail(-EMSGSIZE, "the message has %zu bytes, the buffer %zu", about->length, size);
     if (rc == -EBADMSG)
@@ -43,8 +44,10 @@ int64_t shmq_depth(shmq_t *q)
 {
     int64_t deepest = 0;
 
-    if (!q->groupless)
-        return depth_of(&q->segment.ring);
+    if (!q->groupless) {
+        int rc = sq_consume_check_group(q);
+        return rc < 0 ? rc : depth_of(&q->segment.ring);
+    }
     for (uint64_t bits = sq_ring_groups(&q->segment.ring); bits != 0; bits &= bits - 1) {
         struct sq_ring one = q->segment.ring;
         uint32_t i = (uint32_t)__builtin_ctzll(bits);

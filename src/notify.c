@@ -247,6 +247,8 @@ int shmq_wait_any(shmq_t *const *qs, unsigned count, int64_t timeout_ns)
     struct sq_deadline deadline = sq_deadline_in(timeout_ns);
     int rc = check(qs, count, timeout_ns);
 
+    if (rc < 0)
+        return rc;
     while (rc == 0) {
         rc = find_ready(qs, count);
         if (rc != -EAGAIN)
@@ -262,7 +264,7 @@ int shmq_wait_any(shmq_t *const *qs, unsigned count, int64_t timeout_ns)
     }
     /* A wake for another of them may have been ours: pass it on. */
     for (unsigned i = 0; i < count; i++)
-        if ((int)i != rc && !qs[i]->groupless)
+        if ((int)i != rc)
             sq_wake_consumer(qs[i]);
     return rc;
 }

@@ -203,6 +203,7 @@ int shmq_close(shmq_t *q)
     sq_fork_release();
     if (q->reservation.listed) /* by the parent, before this process was forked */
         sq_forget_reservation(q);
+    sq_unpack_end(&q->unpacks);
     pthread_mutex_destroy(&q->claim_lock);
     free(q);
     sq_cancel_release(cancel);
@@ -237,7 +238,7 @@ int shmq_unlink(const char *name)
         if (rc == 0 && sq_segment_is_gone(&segment))
             wake_all(&segment);
         if (rc == 0)
-            sq_token_unlink(&path, segment.ring.group_count);
+            sq_token_unlink(&path, &segment);
         sq_segment_close(&segment);
     }
     sq_cancel_release(cancel);

@@ -38,6 +38,11 @@ int sq_policy_check(const struct shmq_policy *given, struct shmq_policy *policy)
         return sq_fail(-EINVAL, "lag policy %u is none of enum shmq_lag", p.lag);
     if (p.dead_letter_expired > 1)
         return sq_fail(-EINVAL, "dead_letter_expired is %u, not 0 or 1", p.dead_letter_expired);
+    if (p.dead_letter_ttl_ns < 0)
+        return sq_fail(-EINVAL, "dead_letter_ttl_ns %lld is negative",
+                       (long long)p.dead_letter_ttl_ns);
+    if (p.dead_letter_ttl_ns > 0 && p.dead_letter[0] == '\0')
+        return sq_fail(-EINVAL, "dead_letter_ttl_ns is given, and dead_letter names no queue");
     if (strlen(p.dead_letter) > SHMQ_NAME_LONGEST)
         return sq_fail(-EINVAL, "the dead-letter queue's name is longer than %d",
                        SHMQ_NAME_LONGEST);
@@ -64,11 +69,14 @@ static double exponential(double first, double factor, uint32_t n)
     return first;
 }
 
-static double fibonacci(double first, uint32_t n, double cap)
+/* So many that jitter and cap make the same of all there is beyond. */
+#define ENDLESS 1e300
+
+static double fibonacci(double first, uint32_t n)
 {
     double a = 0, b = 1;
 
-    while (n-- > 1 && b * first < cap) {
+    while (n-- > 1 && b < ENDLESS / first) { /* at most some 1,400 times */
         double next = a + b;
         a = b;
         b = next;
@@ -91,7 +99,7 @@ int64_t sq_policy_rest_ns(const struct shmq_policy *p, uint32_t attempts, uint64
         rest = exponential(first, p->retry_factor, attempts);
         break;
     case SHMQ_RETRY_FIBONACCI:
-        rest = fibonacci(first, attempts, cap);
+        rest = fibonacci(first, attempts);
         break;
     case SHMQ_RETRY_RANDOM:
         rest = uniform(random) * (first * n < cap ? first * n : cap);
@@ -100,8 +108,8 @@ int64_t sq_policy_rest_ns(const struct shmq_policy *p, uint32_t attempts, uint64
         rest = first;
     }
     /* Infinity less infinity would be no number. */
-    if (rest > cap * 4)
-        rest = cap * 4;
+    if (rest > ENDLESS)
+        rest = ENDLESS;
     if (p->retry_jitter > 0)
         rest += rest * p->retry_jitter * (2 * uniform(random) - 1);
     /* Written so that a number that is none, from damaged bytes, is 0. */

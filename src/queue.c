@@ -36,6 +36,7 @@ static void forget_parent(struct sq_forkable *forkable)
     struct shmq *q = (struct shmq *)((char *)forkable - offsetof(struct shmq, forkable));
 
     pthread_mutex_init(&q->claim_lock, NULL);
+    sq_unpack_init(&q->unpacks);
     sq_store(&q->state, 0);
     q->attachment = (struct sq_attachment){-1, 0};
     for (int role = 0; role < 2; role++)
@@ -53,6 +54,7 @@ void sq_queue_init(struct shmq *q)
     enum { SPIN_FIRST_NS = 10000 };
 
     pthread_mutex_init(&q->claim_lock, NULL);
+    sq_unpack_init(&q->unpacks);
     q->attachment.slot = -1;
     q->forkable.segment = &q->segment;
     q->forkable.in_child = forget_parent;

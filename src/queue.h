@@ -12,6 +12,7 @@
 
 #include "attach.h"
 #include "fork.h"
+#include "unpack.h"
 
 /*
  * Keeps the threads of a process apart where a handle takes no shared lock.
@@ -70,6 +71,7 @@ struct shmq {
     uint32_t generation;                        /* of the group it reads as */
     struct sq_notifier *notifier;               /* shmq_fd(), or NULL (notify.c) */
     _Atomic int token_fd[SQ_GROUPS_MOST];       /* token.c; one more than the descriptor, 0: none */
+    struct sq_unpacks unpacks;
     struct sq_journal_file journal;
     _Atomic int file_fd;                        /* one more than the descriptor of the queue's file,
                                                    which has its lock; 0: none (keep.c) */

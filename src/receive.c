@@ -4,7 +4,8 @@
  * As get.c, but the message stays in the ring, and the caller reads it there: its
  * entry says whose it is and until when (pending.c), and pins its record.
  */
-#include "compress.h"
+#include <stdlib.h>
+
 #include "consume.h"
 #include "flush.h"
 #include "shortcut.h"
@@ -63,7 +64,7 @@ SQ_HOT void hand_over(const struct sq_ring *ring, struct shmq_msg *msg,
     };
 
     describe(msg, &view, 1);
-    sq_msg_hold(msg, &taken->lease, NULL);
+    sq_msg_hold(msg, &taken->lease, false);
     if (sq_unlikely((taken->record->tag & SQ_RECORD_SAMPLED) != 0))
         sq_ring_sample(ring, sq_elapsed_ns(sq_clock_ns(), msg->put_ns));
 }
@@ -86,14 +87,14 @@ SQ_HOT int receive_plainly(struct shmq *q, struct shmq_msg *msg, int64_t now_ns)
 static int receive_one(struct shmq *q, struct shmq_msg *msg, struct sq_pick *pick)
 {
     const struct sq_ring *ring = &q->segment.ring;
+    struct sq_unpacked *plain = NULL;
     struct sq_lease lease;
-    void *plain = NULL;
     int rc = sq_consume_pick(q, true, pick);
 
     if (rc != 0)
         return rc;
     if (sq_unlikely((pick->view.flags & SQ_EXTENSION_COMPRESSED) != 0)) {
-        rc = sq_decompress(&pick->view, &plain);
+        rc = sq_unpack(&pick->view, &plain);
         if (rc < 0)
             return rc;
     }
@@ -104,9 +105,10 @@ static int receive_one(struct shmq *q, struct shmq_msg *msg, struct sq_pick *pic
         return rc;
     }
     describe(msg, &pick->view, sq_word_attempts(lease.word));
-    sq_msg_hold(msg, &lease, plain);
+    sq_msg_hold(msg, &lease, plain != NULL);
     if (plain != NULL) {
-        msg->data = plain;
+        sq_unpack_keep(&q->unpacks, plain, &lease);
+        msg->data = plain->bytes;
         msg->length = pick->view.plain_bytes;
     }
     if ((pick->view.tag & SQ_RECORD_SAMPLED) != 0 && pick->attempts == 0)
@@ -239,7 +241,7 @@ static int exchange(struct shmq *q, struct shmq_msg *msg, const struct sq_lease 
 
     if (sq_unlikely(rc < 0))
         return rc;
-    rc = may_go_plainly(q) && msg->lease[LEASE_MEMORY] == 0
+    rc = may_go_plainly(q) && msg->lease[LEASE_UNPACKED] == 0
              ? sq_shortcut_next(ring, lease, now_ns, lease_end(ring, now_ns), q->attachment.owner,
                                 &taken)
              : SQ_LONG_WAY;
@@ -250,8 +252,8 @@ static int exchange(struct shmq *q, struct shmq_msg *msg, const struct sq_lease 
         rc = sq_consume_check_group(q);
         if (rc == 0)
             rc = sq_group_ack(ring, lease);
-        if (rc == 0 || rc == -ECANCELED)
-            sq_msg_forget(msg);
+        if (rc == 0 || sq_consume_is_over(rc))
+            sq_msg_forget(msg, &q->unpacks);
     }
     struct sq_promise promise = {0};
     int error = sq_journal_settled(q, 0, &promise);

@@ -1,12 +1,14 @@
 /*
  * room.c - see room.h: what is done when there is no room.
  *
- * In turn: look where the groups are now; slide together what they hold (space.h); drop
- * the oldest of those groups that are to lose messages rather than hold producers back;
- * wait.  For the middle two the groups' sides are entered, after the producer's.
+ * In turn: look where the groups are now; pass what has expired; slide together what they
+ * hold (space.h); drop the oldest of those groups that are to lose messages rather than hold
+ * producers back; wait.  For those between the groups' sides are entered, after the
+ * producer's.
  */
 #include "room.h"
 
+#include "consume.h"
 #include "error.h"
 #include "journal.h"
 #include "pin.h"
@@ -49,19 +51,32 @@ static bool leases_seem_over(struct shmq *q)
     return over;
 }
 
-/* All groups' sides: end those. */
-static void end_leases(struct shmq *q, uint64_t entered)
+/* Groups pass what has expired before them: perhaps nobody comes to receive it. */
+static int pass_expired(struct shmq *q, struct sq_need need, struct sq_deadline *deadline)
 {
+    const struct sq_ring *ring = &q->segment.ring;
     int64_t now_ns = sq_clock_ns();
+    bool passed = false;
 
-    for (uint64_t bits = entered; bits != 0; bits &= bits - 1) {
-        struct sq_ring one = q->segment.ring;
-        sq_ring_read_as(&one, (uint32_t)__builtin_ctzll(bits));
-        if (sq_return_lost(q, &one, now_ns) < 0 || sq_group_settle(&one, now_ns) < 0)
-            sq_group_rebuild(&one);
-        else
-            sq_pending_note_due(&one);
+    for (uint64_t bits = sq_ring_groups(ring); bits != 0; bits &= bits - 1) {
+        struct sq_promise promise = {0};
+        struct sq_ring other = *ring;
+        uint32_t i = (uint32_t)__builtin_ctzll(bits);
+        sq_ring_read_as(&other, i);
+        if (!sq_group_meets_expired(&other, now_ns))
+            continue;
+        int rc = sq_enter_group(q, i, deadline);
+        if (rc < 0)
+            return rc == -EBUSY ? -EAGAIN : rc; /* a sole consumer sees to it itself */
+        sq_group_look(&other, now_ns);
+        if (sq_journal_writes(q)) /* as when the oldest are dropped */
+            rc = sq_journal_group(q, &other, &promise);
+        sq_leave_group(q, i);
+        if (rc < 0)
+            return rc;
+        passed = true;
     }
+    return passed ? sq_ring_look_room(ring, need.bytes, need.count) : -EAGAIN;
 }
 
 static int compact(struct shmq *q, struct sq_deadline *deadline)
@@ -71,7 +86,11 @@ static int compact(struct shmq *q, struct sq_deadline *deadline)
 
     if (rc < 0)
         return rc == -EBUSY ? 0 : rc; /* a sole consumer does it itself */
-    end_leases(q, entered);
+    for (uint64_t bits = entered; bits != 0; bits &= bits - 1) {
+        struct sq_ring one = q->segment.ring;
+        sq_ring_read_as(&one, (uint32_t)__builtin_ctzll(bits));
+        sq_consume_settle(q, &one);
+    }
     if (sq_space_wanted(&q->segment.ring, sq_clock_tick_ns()))
         sq_space_compact(&q->segment.ring, entered, sq_clock_tick_ns());
     sq_leave_groups(q, entered);
@@ -162,6 +181,8 @@ int sq_put_make_room(struct shmq *q, struct sq_need need, struct sq_deadline *de
             rc = mend(q, need, deadline);
         if (rc == -EAGAIN && sq_pin_lift_lost(q))
             rc = sq_ring_look_room(ring, need.bytes, need.count);
+        if (rc == -EAGAIN)
+            rc = pass_expired(q, need, deadline);
         if (rc == -EAGAIN && (leases_seem_over(q) || sq_space_wanted(ring, sq_clock_tick_ns()))) {
             rc = compact(q, deadline);
             rc = rc < 0 ? rc : sq_ring_look_room(ring, need.bytes, need.count);

@@ -12,7 +12,8 @@
 #include "policy.h"
 #include "shortcut.h"
 
-/* Enter with a message's lease in hand. */
+/* Enter with a message's lease in hand.  Refused because the group is no more, a message is
+ * to be forgotten, but by shmq_touch(). */
 SQ_HOT int begin(struct shmq *q, struct shmq_msg *msg, struct sq_lease *lease)
 {
     struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(1));
@@ -28,6 +29,13 @@ SQ_HOT int begin(struct shmq *q, struct shmq_msg *msg, struct sq_lease *lease)
     return sq_consume_check_group(q);
 }
 
+static int refused(struct shmq *q, struct shmq_msg *msg, int rc)
+{
+    if (sq_consume_is_over(rc))
+        sq_msg_forget(msg, &q->unpacks);
+    return rc;
+}
+
 /* Leave again.  Whatever became of it, a lease that is no more is forgotten. */
 SQ_HOT int end(struct shmq *q, struct shmq_msg *msg, int rc, unsigned finished)
 {
@@ -37,8 +45,8 @@ SQ_HOT int end(struct shmq *q, struct shmq_msg *msg, int rc, unsigned finished)
     if (rc >= 0)
         sq_consume_make_room(q);
     sq_leave(q, SQ_ROLE_CONSUMER);
-    if (rc >= 0 || rc == -ECANCELED)
-        sq_msg_forget(msg);
+    if (rc >= 0 || sq_consume_is_over(rc))
+        sq_msg_forget(msg, &q->unpacks);
     sq_consume_wake(q, finished);
     if (sq_likely(promise.off == 0 && error == 0) || rc < 0)
         return sq_consume_ended(rc);
@@ -52,7 +60,7 @@ int shmq_ack(shmq_t *q, struct shmq_msg *msg)
     int rc = begin(q, msg, &lease);
 
     if (sq_unlikely(rc < 0))
-        return rc;
+        return refused(q, msg, rc);
     rc = sq_shortcut_ack(&q->segment.ring, &lease);
     if (sq_unlikely(rc == SQ_LONG_WAY))
         rc = sq_group_ack(&q->segment.ring, &lease);
@@ -83,14 +91,14 @@ int shmq_ack_many(shmq_t *q, struct shmq_msg *msgs, unsigned count)
     if (rc < 0)
         return rc;
     rc = sq_consume_check_group(q);
-    for (unsigned i = 0; rc == 0 && i < count; i++) {
+    for (unsigned i = 0; i < count; i++) {
         int one = sq_consume_lease_of(q, &msgs[i], &lease);
         if (one == 0) {
-            one = sq_shortcut_ack(&q->segment.ring, &lease);
+            one = rc < 0 ? rc : sq_shortcut_ack(&q->segment.ring, &lease);
             if (one == SQ_LONG_WAY)
                 one = sq_group_ack(&q->segment.ring, &lease);
-            if (one == 0 || one == -ECANCELED)
-                sq_msg_forget(&msgs[i]);
+            if (one == 0 || sq_consume_is_over(one))
+                sq_msg_forget(&msgs[i], &q->unpacks);
         }
         acked += one == 0;
         if (one < 0 && first_error == 0)
@@ -106,18 +114,23 @@ int shmq_ack_many(shmq_t *q, struct shmq_msg *msgs, unsigned count)
 static int ack_owned(struct shmq *q, uint64_t id, int most)
 {
     struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(1));
+    const struct sq_ring *ring = &q->segment.ring;
     struct sq_lease lease;
     int acked = 0;
     int rc = sq_enter(q, SQ_ROLE_CONSUMER, &deadline);
 
     if (rc < 0)
         return rc;
+    uint32_t place = ring->group->pending.lease_first;
     rc = sq_consume_check_group(q);
     while (rc == 0 && acked < most) {
-        rc = sq_group_oldest_lease(&q->segment.ring, q->attachment.owner, id, &lease);
+        rc = sq_group_next_lease(ring, &place, q->attachment.owner, id, &lease);
         if (rc == 0)
-            rc = sq_group_ack(&q->segment.ring, &lease);
-        acked += rc == 0;
+            rc = sq_group_ack(ring, &lease);
+        if (rc < 0)
+            break;
+        sq_unpack_drop(&q->unpacks, &lease);
+        acked++;
     }
     int error = leave_acked(q, acked);
     if (error < 0 && rc >= 0)
@@ -152,12 +165,17 @@ static int die(struct shmq *q, struct shmq_msg *msg, struct sq_lease *lease, uin
         return end(q, msg, rc, 0);
     sq_leave(q, SQ_ROLE_CONSUMER);
     rc = sq_bury(q, lease, sq_word_owner(lease->word), text);
-    sq_msg_forget(msg);
+    sq_msg_forget(msg, &q->unpacks);
     sq_consume_wake(q, 1);
     return sq_consume_ended(rc);
 }
 
 int shmq_nack(shmq_t *q, struct shmq_msg *msg, int64_t delay_ns, int flags)
+{
+    return shmq_fail(q, msg, delay_ns, flags, NULL);
+}
+
+int shmq_fail(shmq_t *q, struct shmq_msg *msg, int64_t delay_ns, int flags, const char *text)
 {
     const struct sq_ring *ring = &q->segment.ring;
     struct sq_lease lease;
@@ -167,11 +185,11 @@ int shmq_nack(shmq_t *q, struct shmq_msg *msg, int64_t delay_ns, int flags)
                        (unsigned)flags);
     int rc = begin(q, msg, &lease);
     if (rc < 0)
-        return rc;
+        return refused(q, msg, rc);
     const struct shmq_policy *policy = sq_policy_of(ring->group);
     uint32_t attempts = sq_word_attempts(lease.word);
     if (policy->max_attempts != 0 && attempts >= policy->max_attempts)
-        return die(q, msg, &lease, SHMQ_REASON_ATTEMPTS, NULL);
+        return die(q, msg, &lease, SHMQ_REASON_ATTEMPTS, text);
     if (delay_ns == SHMQ_BY_POLICY)
         delay_ns = sq_policy_rest_ns(policy, attempts, &ring->group->pending.random);
     int64_t now_ns = delay_ns > 0 ? sq_clock_ns() : 0;
@@ -187,7 +205,7 @@ int shmq_reject(shmq_t *q, struct shmq_msg *msg, uint32_t reason, const char *te
     if ((reason & SQ_REASON_AGAIN) != 0)
         return sq_fail(-EINVAL, "reason %u is too large", reason);
     int rc = begin(q, msg, &lease);
-    return rc < 0 ? rc : die(q, msg, &lease, reason, text);
+    return rc < 0 ? refused(q, msg, rc) : die(q, msg, &lease, reason, text);
 }
 
 int shmq_touch(shmq_t *q, struct shmq_msg *msg, int64_t lease_ns)

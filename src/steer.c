@@ -4,6 +4,7 @@
 #include "consume.h"
 #include "error.h"
 #include "flush.h"
+#include "groupstats.h"
 
 int shmq_policy_of(shmq_t *q, struct shmq_policy *policy)
 {
@@ -29,7 +30,10 @@ int shmq_policy_set(shmq_t *q, const struct shmq_policy *given)
     if (rc < 0)
         return rc;
     struct sq_promise promise = {0};
+    /* By what it says of expired messages the others are told from those handed out. */
+    uint64_t got = sq_group_got(&q->segment.ring);
     sq_group_set_policy(&q->segment.ring, &policy);
+    sq_group_set_got(&q->segment.ring, got);
     if (sq_journal_writes(q))
         rc = sq_journal_about(q, &q->segment.ring, true, &promise);
     sq_leave(q, SQ_ROLE_CONSUMER);

@@ -21,12 +21,15 @@
 
 /* A little longer than the path of the queue. */
 struct pipe_path {
-    char text[sizeof(struct sq_path) + 16];
+    char text[sizeof(struct sq_path) + 32];
 };
 
-static void build_path(struct pipe_path *path, const struct sq_path *queue, uint32_t group)
+/* Of this very queue: who still has one that was removed is not to touch its successor's. */
+static void build_path(struct pipe_path *path, const struct sq_path *queue,
+                       const struct sq_segment *segment, uint32_t group)
 {
-    snprintf(path->text, sizeof(path->text), "%s%%%u", queue->text, group);
+    snprintf(path->text, sizeof(path->text), "%s%%%llx.%u", queue->text,
+             (unsigned long long)segment->inode, group);
 }
 
 /* It must be a pipe, and of nobody who might want to fool us. */
@@ -49,7 +52,10 @@ int sq_token_open(struct shmq *q, uint32_t group, bool make)
 
     if (fd >= 0)
         return fd;
-    build_path(&path, &q->forkable.path, group);
+    /* There would be nobody to remove it. */
+    if (make && sq_segment_is_gone(&q->segment))
+        return sq_fail(-ESTALE, "the queue's name was removed");
+    build_path(&path, &q->forkable.path, &q->segment, group);
     if (make && mkfifo(path.text, 0600) == 0)
         chmod(path.text, (mode_t)q->segment.attr.mode & 0666);
     /* For writing too: a pipe without a writer reads as ended. */
@@ -135,12 +141,12 @@ void sq_token_close(struct shmq *q)
             close(sq_load(&q->token_fd[i]) - 1);
 }
 
-void sq_token_unlink(const struct sq_path *path, uint32_t group_count)
+void sq_token_unlink(const struct sq_path *path, const struct sq_segment *segment)
 {
     struct pipe_path pipe;
 
-    for (uint32_t i = 0; i < group_count; i++) {
-        build_path(&pipe, path, i);
+    for (uint32_t i = 0; i < segment->ring.group_count; i++) {
+        build_path(&pipe, path, segment, i);
         unlink(pipe.text);
     }
 }

@@ -1,7 +1,7 @@
 /*
  * token.h - the pipes that say to poll() whether a group has something.
  *
- * A named pipe beside the queue, "/dev/shm/shmq.NAME%GROUP", holds a byte exactly
+ * A named pipe beside the queue, "/dev/shm/shmq.NAME%INODE.GROUP", holds a byte exactly
  * while a receive from the group would succeed.  It is there once somebody has called
  * shmq_fd(); from then on every process that puts or gets keeps it so, as part of
  * waking (token.c).
@@ -11,7 +11,8 @@
 
 #include "queue.h"
 
-/* Open the group's pipe, which is made with `make`.  Its descriptor or a negative errno. */
+/* Open the group's pipe, which is made with `make` (-ESTALE: the queue was removed).  Its
+ * descriptor or a negative errno. */
 int sq_token_open(struct shmq *q, uint32_t group, bool make);
 
 /* Without a side: see to the pipe of group number `group`, if anybody polls it. */
@@ -26,7 +27,7 @@ static inline void sq_token_sync(struct shmq *q, uint32_t group)
 /* Close what was opened. */
 void sq_token_close(struct shmq *q);
 
-/* Remove the pipes of a queue whose path this is. */
-void sq_token_unlink(const struct sq_path *path, uint32_t group_count);
+/* Remove the pipes of a queue whose path this was. */
+void sq_token_unlink(const struct sq_path *path, const struct sq_segment *segment);
 
 #endif

@@ -373,14 +373,18 @@ static void slide_while_idle(struct shmq *q, struct sq_deadline *deadline)
     sq_wake(q, SQ_ROLE_PRODUCER, UINT32_MAX);
 }
 
-/* Whether leases pin the ring, which may be over by now, or a saver, who may be dead. */
-static bool is_held(const struct sq_ring *ring)
+/* Whether the ring is held by what may have come to an end by itself: leases, messages
+ * that expire, a saver who may be dead. */
+static bool is_held(const struct sq_ring *ring, int64_t now_ns)
 {
     if (sq_ring_is_pinned(ring))
         return true;
-    for (uint64_t bits = sq_ring_groups(ring); bits != 0; bits &= bits - 1)
-        if (sq_load(&ring->groups[__builtin_ctzll(bits)].pending.leased) != 0)
+    for (uint64_t bits = sq_ring_groups(ring); bits != 0; bits &= bits - 1) {
+        struct sq_ring one = *ring;
+        sq_ring_read_as(&one, (uint32_t)__builtin_ctzll(bits));
+        if (sq_load(&one.group->pending.leased) != 0 || sq_group_meets_expired(&one, now_ns))
             return true;
+    }
     return false;
 }
 
@@ -418,7 +422,7 @@ int sq_wait(struct shmq *q, enum sq_role role, struct sq_need need, struct sq_de
         look |= role == SQ_ROLE_PRODUCER && some_group_drops(q);
         if (rc == -ETIMEDOUT)
             rc = 0;
-        if (look || (looked && role == SQ_ROLE_PRODUCER && is_held(&q->segment.ring)))
+        if (look || (looked && role == SQ_ROLE_PRODUCER && is_held(&q->segment.ring, now_ns)))
             break; /* the caller sees to it */
     } while (rc == 0 &&
              !(role == SQ_ROLE_CONSUMER ? sq_seems_ready(q, now_ns) : seems_ready(q, role, need)));

@@ -322,6 +322,7 @@ int shmq_worker_start(shmq_t *g, shmq_handler handler, const struct shmq_worker_
 {
     struct shmq_worker_attr attr;
     struct shmq_group_stats stats;
+    struct shmq_policy policy;
     int rc = check_attr(given, &attr), cancel, held;
 
     *worker = NULL;
@@ -329,6 +330,8 @@ int shmq_worker_start(shmq_t *g, shmq_handler handler, const struct shmq_worker_
         rc = sq_fail(-EINVAL, "the handler is NULL");
     if (rc == 0)
         rc = shmq_group_stats(g, &stats); /* -EINVAL: a topic's handle without a group */
+    if (rc == 0)
+        rc = shmq_policy_of(g, &policy); /* -EACCES, -EBUSY: it would never receive anything */
     if (rc < 0)
         return rc;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);

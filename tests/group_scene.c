@@ -54,6 +54,7 @@ const char *const scene_event_names[EVENT_COUNT] = {
     [EVENT_NACKED_BACK] = "nack to the back",
     [EVENT_TOUCHED] = "touch",
     [EVENT_OLDEST_LEASE] = "oldest lease",
+    [EVENT_LEASES_UPTO] = "leases up to an id",
     [EVENT_PURGED] = "purge",
     [EVENT_REVIVED] = "revived",
     [EVENT_REVIVAL_REFUSED] = "revival refused: key",

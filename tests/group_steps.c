@@ -583,32 +583,54 @@ static void touch(struct scene *s, const struct step *step)
     s->events[e == REF_NONE ? EVENT_STALE : EVENT_TOUCHED]++;
 }
 
+/* Whether it is leased by this owner, with an id up to `most`. */
+static bool is_owned(const struct scene *s, const struct ref_entry *h, uint32_t owner,
+                     uint64_t most)
+{
+    return h->state == REF_LEASED && h->owner == owner && s->ref.messages[h->message].id <= most;
+}
+
+/* The first lease of an owner, or all of them up to an id, as they end. */
 static void oldest(struct scene *s, const struct step *step)
 {
-    int group = group_of(s, step), least = REF_NONE;
+    int group = group_of(s, step), left = 0, all;
     struct sq_ring ring = scene_ring(s, group);
-    uint32_t owner = owner_of(s, step->args[1]);
+    struct ref_entry *held = s->ref.groups[group].held;
+    uint32_t owner = owner_of(s, step->args[1]), place = ring.group->pending.lease_first;
     uint64_t most = step->args[2] % 3 == 1 ? UINT64_MAX : step->args[2] / 3 % s->ref.next_id;
     struct sq_lease lease;
-    int rc = sq_group_oldest_lease(&ring, owner, most, &lease);
 
-    for (int e = 0; e < REF_HELD; e++) {
-        const struct ref_entry *h = &s->ref.groups[group].held[e];
-        if (h->state == REF_LEASED && h->owner == owner && s->ref.messages[h->message].id <= most &&
-            (least == REF_NONE || h->message < s->ref.groups[group].held[least].message))
-            least = e;
+    for (int e = 0; e < REF_HELD; e++)
+        left += is_owned(s, &held[e], owner, most);
+    all = left;
+    if (step->args[2] % 2 == 0 && left > 1)
+        left = 1;
+    s->events[EVENT_OLDEST_LEASE] += left == 1;
+    s->events[EVENT_LEASES_UPTO] += left > 1;
+    if (left == all)
+        all = REF_NONE; /* none will be left */
+    while (left-- > 0 && !s->failed) {
+        int64_t first_ns = INT64_MAX;
+        for (int e = 0; e < REF_HELD; e++)
+            if (is_owned(s, &held[e], owner, most) && held[e].at_ns < first_ns)
+                first_ns = held[e].at_ns;
+        scene_same(s, "a lease", sq_group_next_lease(&ring, &place, owner, most, &lease), 0);
+        if (s->failed)
+            return;
+        scene_say(s, "ack in group %d the first of owner %u: message %llu\n", group, owner,
+                  (unsigned long long)lease.id);
+        const struct ref_message *m = ref_find(&s->ref, lease.id);
+        int e = m == NULL ? REF_NONE : ref_entry_of(&s->ref, group, (int)(m - s->ref.messages));
+        if (e == REF_NONE || !is_owned(s, &held[e], owner, most))
+            scene_fail(s, "message %llu is not leased by %u", (unsigned long long)lease.id, owner);
+        else
+            scene_same(s, "the end of the first lease", held[e].at_ns, first_ns);
+        scene_same(s, "its ack", sq_group_ack(&ring, &lease), 0);
+        if (!s->failed)
+            ref_ack(&s->ref, group, e);
     }
-    scene_same(s, "the oldest lease", rc, least == REF_NONE ? -ENOENT : 0);
-    if (s->failed || rc < 0)
-        return;
-    const struct ref_entry *h = &s->ref.groups[group].held[least];
-    scene_same(s, "the oldest leased message", (int64_t)lease.id,
-               (int64_t)s->ref.messages[h->message].id);
-    scene_say(s, "ack in group %d the oldest of owner %u: message %llu\n", group, owner,
-              (unsigned long long)lease.id);
-    scene_same(s, "ack of the oldest", sq_group_ack(&ring, &lease), 0);
-    ref_ack(&s->ref, group, least);
-    s->events[EVENT_OLDEST_LEASE]++;
+    if (all == REF_NONE && !s->failed)
+        scene_same(s, "no lease", sq_group_next_lease(&ring, &place, owner, most, &lease), -ENOENT);
 }
 
 /* --- deaths of owners ------------------------------------------------------------------ */

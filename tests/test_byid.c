@@ -4,6 +4,7 @@
 #include "helper.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -491,6 +492,95 @@ static void beside_sole_ones(void **state)
     }
 }
 
+/* --- leases that are over ------------------------------------------------------------- */
+
+static int hold_all(void *q)
+{
+    struct shmq_msg msg = SHMQ_MSG_INIT;
+
+    while (shmq_receive(q, &msg, SHMQ_NOWAIT) == 0)
+        ;
+    raise(SIGSTOP);
+    return 0;
+}
+
+static bool can_update(void *q)
+{
+    return shmq_update(q, 1, "new", 3, SHMQ_NOWAIT) == 0;
+}
+
+static bool can_remove(void *q)
+{
+    return shmq_remove(q, 1) == 0;
+}
+
+static bool can_seek(void *q)
+{
+    return shmq_seek(q, SHMQ_LATEST, 0) == 0;
+}
+
+static bool is_found_waiting(void *q)
+{
+    struct shmq_msg msg = SHMQ_MSG_INIT;
+    char buffer[8];
+
+    return shmq_find(q, 1, &msg, buffer, sizeof(buffer)) == 1 && msg.state == SHMQ_WAITING &&
+           msg.attempts == 1;
+}
+
+static bool is_shown_waiting(void *q)
+{
+    return count(q, SHMQ_WAITING) == 1;
+}
+
+static bool (*const shown_over[])(void *q) = {is_found_waiting, is_shown_waiting, can_update,
+                                              can_remove, can_seek};
+
+enum { WAYS = sizeof(shown_over) / sizeof(shown_over[0]) };
+
+/* A lease that is over is so for all, though nobody has come to receive since: by the
+ * death of its owner, ... */
+static void leased_by_the_dead(void **state)
+{
+    shmq_t *q[WAYS];
+    pid_t child[WAYS];
+    char name[8];
+
+    (void)state;
+    for (int i = 0; i < WAYS; i++) {
+        snprintf(name, sizeof(name), "q%d", i);
+        q[i] = helper_open(helper_name(name), SHMQ_CREATE | SHMQ_EXCL, NULL);
+        helper_send(q[i], "x");
+        child[i] = helper_fork(hold_all, q[i]);
+        assert_true(helper_await(helper_is_stopped, &child[i]));
+        assert_false(shown_over[i](q[i]));
+    }
+    for (int i = 0; i < WAYS; i++)
+        helper_kill(child[i]);
+    for (int i = 0; i < WAYS; i++) {
+        assert_true(helper_await(shown_over[i], q[i]));
+        snprintf(name, sizeof(name), "q%d", i);
+        assert_int_equal(shmq_close(q[i]), 0);
+        assert_int_equal(shmq_unlink(helper_name(name)), 0);
+    }
+}
+
+/* ... and by time. */
+static void leased_too_long(void **state)
+{
+    (void)state;
+    for (int i = 0; i < WAYS; i++) {
+        shmq_t *q = create(SHMQ_FIFO);
+        helper_send(q, "x");
+        struct shmq_msg msg = helper_receive(q);
+        assert_false(shown_over[i](q));
+        assert_int_equal(shmq_touch(q, &msg, SHMQ_MS(1)), 0);
+        assert_true(helper_await(shown_over[i], q));
+        assert_int_equal(shmq_ack(q, &msg), -ECANCELED);
+        helper_finish(q);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -502,6 +592,7 @@ int main(void)
         HELPER_TEST(updated_in_its_place),   HELPER_TEST(updated_often),
         HELPER_TEST(updated_for_all_groups), HELPER_TEST(updates_refused),
         HELPER_TEST(beside_sole_ones),       HELPER_TEST(removed_makes_room),
+        HELPER_TEST(leased_by_the_dead),     HELPER_TEST(leased_too_long),
     };
 
     return cmocka_run_group_tests_name("byid", tests, NULL, NULL);

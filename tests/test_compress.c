@@ -90,6 +90,46 @@ static void comes_out_as_it_was(void **state)
     helper_finish(q);
 }
 
+static struct shmq_msg receive_text(shmq_t *q)
+{
+    send(q, text, LONG);
+    struct shmq_msg msg = helper_receive(q);
+    assert_memory_equal(msg.data, text, LONG);
+    return msg;
+}
+
+/* Whatever ends a lease frees the memory, once: of copies, of none, with the handle. */
+static void memory_goes_with_the_lease(void **state)
+{
+    shmq_t *q = make(state), *topic, *g;
+
+    struct shmq_msg msg = receive_text(q), copy = msg, last = receive_text(q);
+    assert_int_equal(shmq_ack(q, &msg), 0);
+    assert_int_equal(shmq_ack(q, &copy), -ECANCELED);
+    assert_int_equal(shmq_ack(q, &copy), -EINVAL);
+    assert_memory_equal(last.data, text, LONG);
+    assert_int_equal(shmq_ack_upto(q, last.id), 1);
+    assert_int_equal(shmq_ack(q, &last), -ECANCELED);
+    msg = receive_text(q);
+    assert_int_equal(shmq_task_done(q), 0);
+    msg = receive_text(q); /* and it is closed with that */
+    struct shmq_attr attr = helper_attr(65536);
+    attr.compress_bytes = THRESHOLD;
+    topic = helper_open(helper_name("topic"), SHMQ_CREATE | SHMQ_TOPIC, &attr);
+    assert_int_equal(shmq_subscribe(topic, "g", NULL, &g), 0);
+    send(topic, text, LONG);
+    msg = helper_receive(g);
+    assert_int_equal(shmq_unsubscribe(topic, "g"), 0);
+    assert_int_equal(shmq_touch(g, &msg, 0), -ESTALE);
+    assert_memory_equal(msg.data, text, LONG); /* that lets one read on */
+    assert_int_equal(shmq_ack(g, &msg), -ESTALE);
+    assert_int_equal(shmq_ack(g, &msg), -EINVAL);
+    assert_int_equal(shmq_close(g), 0);
+    assert_int_equal(shmq_close(topic), 0);
+    assert_int_equal(shmq_unlink(helper_name("topic")), 0);
+    helper_finish(q);
+}
+
 /* Updates are stored as they are; dead letters are put anew. */
 static void updates_and_dead_letters(void **state)
 {
@@ -122,6 +162,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         HELPER_TEST(takes_less_room),
         HELPER_TEST(comes_out_as_it_was),
+        HELPER_TEST(memory_goes_with_the_lease),
         HELPER_TEST(updates_and_dead_letters),
     };
 

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -20,7 +21,7 @@ static char own_name[64], dead_name[64];
 /* A queue whose dead letters go to `to`; "": they are parked. */
 static shmq_t *create(const char *to, uint32_t max_attempts)
 {
-    struct shmq_attr attr = helper_attr(65536);
+    struct shmq_attr attr = helper_attr(1 << 18);
 
     snprintf(attr.policy.dead_letter, sizeof(attr.policy.dead_letter), "%s", to);
     snprintf(own_name, sizeof(own_name), "%s", helper_name("a"));
@@ -140,16 +141,72 @@ static void out_of_attempts(void **state)
     helper_send(q, "x");
     for (int i = 0; i < 2; i++) {
         struct shmq_msg msg = helper_receive(q);
-        assert_int_equal(shmq_nack(q, &msg, 0, 0), 0);
+        assert_int_equal(shmq_fail(q, &msg, 0, 0, i == 0 ? "no paper" : "no ink"), 0);
     }
     assert_true(helper_takes(q, NULL));
     shmq_t *dead = letters();
     struct shmq_msg letter = helper_receive(dead);
     assert_true(has(&letter, "shmq-reason", "5"));
+    assert_true(has(&letter, "shmq-error", "no ink"));
     assert_true(has(&letter, "shmq-attempts", "2"));
     assert_int_equal(letter.attempts, 1); /* its own life */
     assert_int_equal(shmq_join(q, SHMQ_NOWAIT), 0);
     assert_int_equal(shmq_ack(dead, &letter), 0);
+    finish(q, dead);
+}
+
+/* Of a text too long for a header its end is kept; the letter is sent. */
+static void a_long_text(void **state)
+{
+    enum { LONG = 70000, KEPT = 65535 };
+    shmq_t *q = create_with_letters(0);
+    char *text = malloc(LONG + 1);
+
+    (void)state;
+    memset(text, 'x', LONG);
+    memcpy(text + LONG - 4, "ink.", 5);
+    helper_send(q, "x");
+    struct shmq_msg msg = helper_receive(q);
+    assert_int_equal(shmq_reject(q, &msg, 0, text), 0);
+    shmq_t *dead = letters();
+    struct shmq_msg letter = helper_receive(dead);
+    assert_string_equal(shmq_header_value(&letter, "shmq-error"), text + LONG - KEPT);
+    assert_int_equal(shmq_ack(dead, &letter), 0);
+    free(text);
+    finish(q, dead);
+}
+
+/* Letters live for as long as the policy says, and no more; back from the dead for ever. */
+static void letters_expire(void **state)
+{
+    shmq_t *q = create_with_letters(0);
+    struct shmq_policy policy;
+
+    (void)state;
+    assert_int_equal(shmq_policy_of(q, &policy), 0);
+    policy.dead_letter_ttl_ns = SHMQ_SEC(1000);
+    assert_int_equal(shmq_policy_set(q, &policy), 0);
+    reject(q, "lives", 0);
+    policy.dead_letter_ttl_ns = SHMQ_MS(1);
+    assert_int_equal(shmq_policy_set(q, &policy), 0);
+    reject(q, "gone", 0);
+    helper_pass(SHMQ_MS(5));
+    shmq_t *dead = letters();
+    struct shmq_msg letter = helper_receive(dead);
+    assert_true(helper_is(&letter, "lives"));
+    assert_in_range(letter.ttl_ns, SHMQ_SEC(900), SHMQ_SEC(1000));
+    assert_int_equal(shmq_nack(dead, &letter, 0, 0), 0);
+    assert_int_equal(shmq_redrive(dead, 0), 1);
+    assert_true(helper_takes(dead, NULL));
+    assert_int_equal(helper_group(dead).expired_count, 1);
+    struct shmq_msg msg = helper_receive(q);
+    assert_int_equal(msg.ttl_ns, 0);
+    assert_int_equal(shmq_ack(q, &msg), 0);
+    policy.dead_letter[0] = '\0';
+    assert_int_equal(shmq_policy_set(q, &policy), -EINVAL);
+    assert_true(helper_detail_names("dead_letter_ttl_ns", "dead_letter"));
+    policy.dead_letter_ttl_ns = -1;
+    assert_int_equal(shmq_policy_set(q, &policy), -EINVAL);
     finish(q, dead);
 }
 
@@ -397,6 +454,96 @@ static void redriven_past_one_that_stays(void **state)
     finish(q, dead);
 }
 
+static int redrive_all(void *dead)
+{
+    return shmq_redrive(dead, 0) >= 0 ? 0 : 1;
+}
+
+/* Several at once put each one back once. */
+static void redriven_by_several(void **state)
+{
+    enum { LETTERS = 400, PROCESSES = 3 };
+    shmq_t *q = create_with_letters(0);
+    pid_t children[PROCESSES];
+    char text[16];
+
+    (void)state;
+    for (int i = 0; i < LETTERS; i++) {
+        snprintf(text, sizeof(text), "%d", i);
+        reject(q, text, 0);
+    }
+    shmq_t *dead = letters();
+    for (int i = 0; i < PROCESSES; i++)
+        children[i] = helper_fork(redrive_all, dead);
+    for (int i = 0; i < PROCESSES; i++)
+        assert_int_equal(helper_wait(children[i]), 0);
+    assert_int_equal(shmq_depth(dead), 0);
+    for (int i = 0; i < LETTERS; i++) {
+        snprintf(text, sizeof(text), "%d", i);
+        assert_true(helper_takes(q, text));
+    }
+    assert_true(helper_takes(q, NULL));
+    finish(q, dead);
+}
+
+struct race {
+    shmq_t *dead;
+    _Atomic unsigned taken;
+};
+
+static int take_all(void *arg)
+{
+    struct race *r = arg;
+    char buffer[16];
+
+    while (shmq_depth(r->dead) > 0)
+        r->taken += shmq_get(r->dead, buffer, sizeof(buffer), NULL, SHMQ_NOWAIT) > 0;
+    return 0;
+}
+
+/* What a consumer of the letters takes meanwhile is not put back as well. */
+static void redriven_beside_a_consumer(void **state)
+{
+    enum { LETTERS = 400 };
+    shmq_t *q = create_with_letters(0);
+    struct race *r = helper_shared(sizeof(*r));
+
+    (void)state;
+    for (int i = 0; i < LETTERS; i++)
+        reject(q, "x", 0);
+    r->dead = letters();
+    pid_t child = helper_fork(take_all, r);
+    int64_t moved = shmq_redrive(r->dead, 0);
+    assert_int_equal(helper_wait(child), 0);
+    assert_true(moved >= 0);
+    assert_int_equal(shmq_depth(q), moved);
+    assert_int_equal(moved + r->taken, LETTERS);
+    finish(q, r->dead);
+    munmap(r, sizeof(*r));
+}
+
+/* A queue that does not let its producers wait for room says so, too. */
+static void redriven_without_room(void **state)
+{
+    shmq_t *q = create_with_letters(0);
+
+    (void)state;
+    reject(q, "x", 0);
+    shmq_t *dead = letters();
+    assert_int_equal(shmq_unlink(own_name), 0);
+    assert_int_equal(shmq_close(q), 0);
+    struct shmq_attr attr = helper_attr(4096);
+    attr.max_messages = 1;
+    attr.full = SHMQ_FULL_FAIL;
+    q = helper_create(&attr);
+    helper_send(q, "y");
+    assert_int_equal(shmq_redrive(dead, 0), -EAGAIN);
+    assert_true(helper_takes(q, "y"));
+    assert_int_equal(shmq_redrive(dead, 0), 1);
+    assert_true(helper_takes(q, "x"));
+    finish(q, dead);
+}
+
 /* --- where it cannot be sent ----------------------------------------------------------- */
 
 static void parked_if_there_is_no_room(void **state)
@@ -473,8 +620,9 @@ static void buried_when_kept_out(void **state)
     helper_send(q, "x");
     struct shmq_msg msg = helper_receive(q);
     assert_int_equal(sq_enter(other, SQ_ROLE_CONSUMER, &deadline), 0);
-    assert_int_equal(sq_group_oldest_lease(&q->segment.ring, q->attachment.owner, msg.id, &lease),
-                     0);
+    uint32_t place = q->segment.ring.group->pending.lease_first;
+    assert_int_equal(
+        sq_group_next_lease(&q->segment.ring, &place, q->attachment.owner, msg.id, &lease), 0);
     assert_int_equal(sq_group_reject(&q->segment.ring, &lease, 1, sq_clock_ns()), 1);
     assert_int_equal(pthread_create(&thread, NULL, keep_out, other), 0);
     assert_int_equal(sq_bury(q, &lease, q->attachment.owner, NULL), 0);
@@ -543,6 +691,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         HELPER_TEST(all_its_headers),
         HELPER_TEST(out_of_attempts),
+        HELPER_TEST(a_long_text),
+        HELPER_TEST(letters_expire),
         HELPER_TEST(expired),
         HELPER_TEST(killed_too_often),
         HELPER_TEST(of_a_topics_group),
@@ -552,6 +702,9 @@ int main(void)
         HELPER_TEST(redriven_whatever_they_do),
         HELPER_TEST(redriven_to_nowhere),
         HELPER_TEST(redriven_past_one_that_stays),
+        HELPER_TEST(redriven_by_several),
+        HELPER_TEST(redriven_beside_a_consumer),
+        HELPER_TEST(redriven_without_room),
         HELPER_TEST(parked_if_there_is_no_room),
         HELPER_TEST(parked_if_it_is_this_queue),
         HELPER_TEST(sent_to_a_new_one),

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -15,6 +16,8 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "queue.h"
 
 static shmq_t *create(void)
 {
@@ -47,6 +50,17 @@ static bool is_readable_now(void *fd)
 static bool is_not_readable_now(void *fd)
 {
     return !readable(*(int *)fd, 0);
+}
+
+static bool pipe_is_there(const char *queue)
+{
+    char pattern[256];
+    glob_t found;
+
+    snprintf(pattern, sizeof(pattern), "/dev/shm/shmq.%s%%*", queue);
+    bool there = glob(pattern, GLOB_NOSORT, NULL, &found) == 0;
+    globfree(&found);
+    return there;
 }
 
 /* --- in one process ------------------------------------------------------------------ */
@@ -231,6 +245,33 @@ static void readable_at_the_end(void **state)
     helper_finish(topic);
 }
 
+/* Who still has a queue that was removed is not given one, and leaves its successor's alone,
+ * also before it has noticed. */
+static void not_of_a_successor(void **state)
+{
+    shmq_t *q = create(), *other = helper_open(helper_name("a"), 0, NULL);
+    char path[128], aside[128];
+
+    (void)state;
+    fd_of(q);
+    assert_int_equal(shmq_close(q), 0); /* it is still said to be polled */
+    snprintf(path, sizeof(path), "/dev/shm/shmq.%s", helper_name("a"));
+    snprintf(aside, sizeof(aside), "/dev/shm/shmq.%s", helper_name("aside"));
+    assert_int_equal(rename(path, aside), 0);
+    shmq_t *successor = create();
+    int fd = fd_of(successor);
+    helper_send(other, "x");
+    assert_false(readable(fd, 0));
+    helper_finish(successor);
+    assert_int_equal(rename(aside, path), 0);
+    shmq_t *late = helper_open(helper_name("a"), 0, NULL);
+    assert_int_equal(shmq_unlink(helper_name("a")), 0);
+    assert_int_equal(shmq_fd(late), -ESTALE);
+    assert_false(pipe_is_there(helper_name("a")));
+    assert_int_equal(shmq_close(late), 0);
+    assert_int_equal(shmq_close(other), 0);
+}
+
 /* Each group has its own. */
 static void of_groups(void **state)
 {
@@ -399,15 +440,6 @@ static void right_in_the_end(void **state)
         assert_false(readable(fd, 0));
     }
     helper_finish(q);
-}
-
-static bool pipe_is_there(const char *queue)
-{
-    char path[256];
-    struct stat st;
-
-    snprintf(path, sizeof(path), "/dev/shm/shmq.%s%%0", queue);
-    return lstat(path, &st) == 0;
 }
 
 /* The child asks anew; closing and removing leaves nothing (the teardown counts). */
@@ -654,6 +686,31 @@ static void wakes_are_passed_on(void **state)
     finish_several(3);
 }
 
+static int receive_one(void *q)
+{
+    struct shmq_msg msg = SHMQ_MSG_INIT;
+
+    return shmq_receive(q, &msg, SHMQ_SEC(5));
+}
+
+/* Refused, and nothing is written where a sleeper died and somebody is to be woken. */
+static void any_read_only(void **state)
+{
+    shmq_t *q = create(), *r = helper_open(helper_name("a"), SHMQ_RDONLY, NULL);
+
+    (void)state;
+    helper_send(q, "x");
+    struct shmq_msg msg = helper_receive(q);
+    pid_t child = helper_fork(receive_one, q);
+    assert_true(helper_await(helper_consumer_sleeps, q));
+    helper_kill(child);
+    q->segment.ring.group->pending.watch_ns = 0; /* the dead one's watch is over */
+    assert_int_equal(shmq_wait_any(&r, 1, SHMQ_NOWAIT), -EACCES);
+    assert_int_equal(shmq_ack(q, &msg), 0);
+    assert_int_equal(shmq_close(r), 0);
+    helper_finish(q);
+}
+
 static void on_signal(int signal)
 {
     (void)signal;
@@ -695,6 +752,7 @@ int main(void)
         HELPER_TEST(with_epoll),
         HELPER_TEST(says_no),
         HELPER_TEST(readable_at_the_end),
+        HELPER_TEST(not_of_a_successor),
         HELPER_TEST(of_groups),
         HELPER_TEST(others_put_and_get),
         HELPER_TEST(two_watch),
@@ -708,6 +766,7 @@ int main(void)
         HELPER_TEST(any_by_time),
         HELPER_TEST(any_removed),
         HELPER_TEST(wakes_are_passed_on),
+        HELPER_TEST(any_read_only),
         HELPER_TEST(any_interrupted),
     };
 

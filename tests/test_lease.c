@@ -153,6 +153,35 @@ static void several_at_once(void **state)
     helper_finish(q);
 }
 
+/* Which of several task_done() ends: the first that was received, whatever its id; and only
+ * those up to an id, of this handle. */
+static void finished_in_the_order_of_receipt(void **state)
+{
+    shmq_t *q, *other;
+    struct shmq_attr attr = helper_attr(65536);
+    struct shmq_msg msgs[4];
+
+    (void)state;
+    attr.order = SHMQ_LIFO;
+    q = helper_create(&attr);
+    other = helper_open(helper_name("a"), 0, NULL);
+    for (int i = 0; i < 4; i++)
+        helper_send(q, "x");
+    for (uint64_t i = 0; i < 4; i++) {
+        msgs[i] = helper_receive(i == 2 ? other : q);
+        assert_int_equal(msgs[i].id, 4 - i);
+    }
+    assert_int_equal(shmq_task_done(q), 0);
+    assert_int_equal(shmq_ack(q, &msgs[0]), -ECANCELED);
+    assert_int_equal(shmq_ack_upto(q, 2), 1);
+    assert_int_equal(shmq_ack(q, &msgs[3]), -ECANCELED);
+    assert_int_equal(shmq_ack(other, &msgs[2]), 0);
+    assert_int_equal(shmq_ack(q, &msgs[1]), 0);
+    assert_int_equal(shmq_task_done(q), -EINVAL);
+    assert_int_equal(shmq_close(other), 0);
+    helper_finish(q);
+}
+
 static void next_for_one_finished(void **state)
 {
     shmq_t *q = create(0, 0);
@@ -692,6 +721,7 @@ int main(void)
         HELPER_TEST(given_back_and_rejected),
         HELPER_TEST(another_thread_acknowledges),
         HELPER_TEST(several_at_once),
+        HELPER_TEST(finished_in_the_order_of_receipt),
         HELPER_TEST(next_for_one_finished),
         HELPER_TEST(next_for_a_lost_one),
         HELPER_TEST(ended_by_time),

@@ -430,6 +430,63 @@ static void expired_into_nothing(void **state)
     }
 }
 
+/* What expired was not handed out, whatever the policy was then and is now. */
+static void expired_is_not_delivered(void **state)
+{
+    shmq_t *q = helper_create(NULL);
+    struct shmq_msg msg = SHMQ_MSG_INIT;
+    struct shmq_policy policy;
+
+    (void)state;
+    assert_int_equal(shmq_policy_of(q, &policy), 0);
+    for (uint64_t round = 1; round <= 4; round++) {
+        msg.ttl_ns = SHMQ_MS(1);
+        assert_int_equal(shmq_send(q, &msg, SHMQ_NOWAIT), 0);
+        helper_pass(SHMQ_MS(5));
+        helper_send(q, "x");
+        assert_true(helper_takes(q, "x"));
+        assert_int_equal(helper_group(q).expired_count, round);
+        assert_int_equal(helper_group(q).delivered_count, round);
+        assert_int_equal(helper_stats(q).got_count, round);
+        policy.dead_letter_expired = round % 2;
+        assert_int_equal(shmq_policy_set(q, &policy), 0);
+        assert_int_equal(helper_group(q).delivered_count, round);
+        assert_int_equal(helper_stats(q).got_count, round);
+    }
+    helper_finish(q);
+}
+
+static int put_one(void *q)
+{
+    char message[200] = {0}; /* there is no room left for so many */
+
+    return shmq_put(q, message, sizeof(message), SHMQ_SEC(10)) == 0 ? 0 : 1;
+}
+
+/* Those that expired before anybody came to receive give their room to who needs it: at
+ * once, and to one that waits for it. */
+static void expired_for_room(void **state)
+{
+    struct shmq_attr attr = helper_attr(4096);
+    struct shmq_msg msg = SHMQ_MSG_INIT;
+
+    (void)state;
+    for (int waits = 0; waits < 2; waits++) {
+        shmq_t *q = helper_create(&attr);
+        int sent = 0;
+        msg.ttl_ns = waits ? HELPER_SOON_NS : SHMQ_MS(1);
+        while (shmq_send(q, &msg, SHMQ_NOWAIT) == 0 && sent++ < 200)
+            if (!waits)
+                helper_pass(SHMQ_MS(2));
+        if (waits)
+            assert_int_equal(helper_wait(helper_fork(put_one, q)), 0);
+        else
+            assert_int_equal(sent, 201);
+        assert_true(helper_group(q).expired_count > 40);
+        helper_finish(q);
+    }
+}
+
 /* What its consumer has in hand does not expire; what it gives back does. */
 static void expired_in_hand(void **state)
 {
@@ -489,6 +546,8 @@ int main(void)
         HELPER_TEST(due_at_a_time_of_day),
         HELPER_TEST(due_time_is_kept),
         HELPER_TEST(expired_into_nothing),
+        HELPER_TEST(expired_for_room),
+        HELPER_TEST(expired_is_not_delivered),
         HELPER_TEST(expired_in_hand),
         HELPER_TEST(expired_into_dead_letters),
     };

@@ -168,6 +168,23 @@ static void jitter_of_the_infinite(void **state)
         assert_int_equal(sq_policy_rest_ns(&policy, 1200, &random), SHMQ_SEC(3600));
 }
 
+/* First the jitter, then the cap: what is beyond it by more than the jitter takes is at it. */
+static void cap_after_the_jitter(void **state)
+{
+    static const uint32_t growing[] = {SHMQ_RETRY_LINEAR, SHMQ_RETRY_EXPONENTIAL,
+                                       SHMQ_RETRY_FIBONACCI};
+    struct helper_random seed = helper_seed();
+    uint64_t random = seed.state;
+
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        struct shmq_policy policy = policy_of(growing[i], SHMQ_SEC(1), SHMQ_SEC(10));
+        policy.retry_jitter = 0.9;
+        for (int n = 0; n < 200; n++)
+            assert_int_equal(sq_policy_rest_ns(&policy, 101, &random), SHMQ_SEC(10));
+    }
+}
+
 /* The same state of the random numbers gives the same rest; and it moves on. */
 static void random_is_the_callers(void **state)
 {
@@ -295,6 +312,7 @@ int main(void)
         HELPER_TEST(evenly),
         HELPER_TEST(jitter),
         HELPER_TEST(jitter_of_the_infinite),
+        HELPER_TEST(cap_after_the_jitter),
         HELPER_TEST(random_is_the_callers),
         HELPER_TEST(damaged),
         HELPER_TEST(defaults),

@@ -379,9 +379,9 @@ static void sizes_of_structs(void **state)
     assert_int_equal(sizeof(struct shmq_msg), 184);
     assert_int_equal(offsetof(struct shmq_msg, lease), 152);
     assert_int_equal(sizeof(struct shmq_header), 16);
-    assert_int_equal(sizeof(struct shmq_policy), 264);
-    assert_int_equal(sizeof(struct shmq_attr), 360);
-    assert_int_equal(sizeof(struct shmq_group_attr), 320);
+    assert_int_equal(sizeof(struct shmq_policy), 272);
+    assert_int_equal(sizeof(struct shmq_attr), 368);
+    assert_int_equal(sizeof(struct shmq_group_attr), 328);
     assert_int_equal(sizeof(struct shmq_group_stats), 264);
     assert_int_equal(sizeof(struct shmq_worker_attr), 40);
     struct shmq_msg msg = SHMQ_MSG_INIT;

@@ -330,12 +330,17 @@ static void unsubscribed_under_its_members(void **state)
     assert_int_equal(shmq_find(g, 1, &late, buffer, 8), -ESTALE);
     assert_int_equal(shmq_inspect(g, SHMQ_WAITING, &place, &late, buffer, 8), -ESTALE);
     assert_int_equal(shmq_group_stats(g, &st), -ESTALE);
+    assert_int_equal(shmq_depth(g), -ESTALE);
     assert_int_equal(shmq_redrive(g, 0), -ESTALE);
     /* Nor is it the one that has the name, and the place, now. */
     shmq_t *next = join(q, "g");
     send_all(q, "b");
     assert_int_equal(shmq_receive(g, &late, SHMQ_NOWAIT), -ESTALE);
     assert_int_equal(shmq_join(g, SHMQ_NOWAIT), -ESTALE);
+    assert_int_equal(shmq_depth(g), -ESTALE);
+    assert_int_equal(shmq_peek(g, buffer, 8, NULL), -ESTALE);
+    place = 0;
+    assert_int_equal(shmq_browse(g, &place, buffer, 8, NULL), -ESTALE);
     assert_true(reads(next, "b"));
     assert_true(reads(other, "ab"));
     leave(g);

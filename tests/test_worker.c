@@ -262,6 +262,29 @@ static void rejected_with_reason_and_text(void **state)
     helper_finish(q);
 }
 
+/* What went wrong the last time is told by the dead letter. */
+static void the_last_error_is_told(void **state)
+{
+    struct shmq_policy policy = {.max_attempts = 2};
+    struct scene *s = make_scene();
+    struct shmq_msg letter = SHMQ_MSG_INIT;
+    shmq_t *letters;
+
+    (void)state;
+    snprintf(policy.dead_letter, sizeof(policy.dead_letter), "%s", helper_name("dead"));
+    s->verdicts[1] = SHMQ_LATER;
+    s->verdicts[2] = SHMQ_RETRY;
+    strcpy(s->outcome.text, "no ink");
+    assert_int_equal(run_one(s, &policy, 0, NULL).dead_count, 1);
+    letters = helper_open(helper_name("dead"), 0, NULL);
+    assert_int_equal(shmq_receive(letters, &letter, SHMQ_NOWAIT), 0);
+    assert_string_equal(shmq_header_value(&letter, "shmq-error"), "no ink");
+    assert_string_equal(shmq_header_value(&letter, "shmq-attempts"), "2");
+    assert_int_equal(shmq_close(letters), 0);
+    assert_int_equal(shmq_unlink(helper_name("dead")), 0);
+    free(s);
+}
+
 static void later_means_later(void **state)
 {
     struct scene *s = make_scene();
@@ -667,6 +690,9 @@ static void wrong_arguments(void **state)
     assert_int_equal(shmq_worker_stop(worker, SHMQ_FOREVER), 0);
     newer.attr.size = 0;
     assert_int_equal(shmq_worker_start(q, handle, &newer.attr, &worker), -EINVAL);
+    shmq_t *r = helper_open(helper_name("a"), SHMQ_RDONLY, NULL);
+    assert_int_equal(shmq_worker_start(r, handle, NULL, &worker), -EACCES);
+    assert_int_equal(shmq_close(r), 0);
     helper_finish(q);
 }
 
@@ -679,6 +705,7 @@ int main(void)
         HELPER_TEST(retried_until_done),
         HELPER_TEST(retried_as_often_as_allowed),
         HELPER_TEST(rejected_with_reason_and_text),
+        HELPER_TEST(the_last_error_is_told),
         HELPER_TEST(later_means_later),
         HELPER_TEST(error_handler_decides),
         HELPER_TEST(too_late_to_count),

@@ -47,7 +47,7 @@ test_create() {
     expect 'create with all there is' 0 '' '' "$shmq" create "$q" --order priority --pending 99 \
         --lease 1m --max-attempts 4 --retry exponential --retry-first 250ms --retry-most 30s \
         --retry-factor 1.5 --retry-jitter 0.1 --lag drop --dead-letter other \
-        --dead-letter-expired
+        --dead-letter-ttl 7d --dead-letter-expired
     expect 'policy shows it' 0 '*' '' "$shmq" policy "$q"
     check 'as it was given' cmp "$dir/out" - <<'EOF'
 lease                1m
@@ -58,6 +58,7 @@ retry-most           30s
 retry-factor         1.5
 retry-jitter         0.1
 dead-letter          other
+dead-letter-ttl      7d
 dead-letter-expired  yes
 lag                  drop
 EOF
@@ -65,7 +66,7 @@ EOF
     check 'policy --json' json "$dir/json" "v == [{'lease_ns': 60 * 10**9, 'max_attempts': 4,
         'retry': 'exponential', 'retry_first_ns': 250 * 10**6, 'retry_greatest_ns': 30 * 10**9,
         'retry_factor': 1.5, 'retry_jitter': 0.1, 'dead_letter': 'other',
-        'dead_letter_expired': True, 'lag': 'drop'}]"
+        'dead_letter_ttl_ns': 604800000000000, 'dead_letter_expired': True, 'lag': 'drop'}]"
     "$shmq" rm "$q"
 }
 
@@ -497,12 +498,55 @@ test_dead() {
     check 'stat counts it by reason' \
         grep -q '^  delivery: .* dead 1, .*; dead letters: expired 1$' "$dir/out"
     "$stat" --dead "$q" >"$dir/out"
-    check 'stat --dead shows it by age' grep -qE "^$q +(expired|parked) +1 +1 +0 +0 +0\$" "$dir/out"
+    check 'stat --dead shows it by age' grep -qE "^$q +expired +1 +1 +0 +0 +0\$" "$dir/out"
+    check 'browse --json tells why and since when' \
+        browsed "v[0]['reason'] == 6 and 0 <= v[0]['dead_for_ns'] < 60e9"
     expect 'redrive of another' 1 '' 'no such message' "$shmq" redrive "$q" --id 77
     expect 'redrive' 0 '1\n' '' "$shmq" redrive "$q"
     check 'puts it back' group_has "$q" '' dead 0
     test_sent "$parked"
     "$shmq" rm "$parked"
+}
+
+test_priorities() {
+    queue priorities --order priority
+    input 'a\nb\n' "$shmq" put --lines "$q" -p 7
+    "$shmq" put "$q" later -p -2147483648 -d 1h
+    "$shmq" put "$q" no
+    "$shmq" put "$q" short -p 7 --ttl 1ms
+    "$shmq" policy "$q" --dead-letter-expired
+    sleep 0.05
+    "$shmq" put "$q" first -p 9
+    expect 'the highest first' 0 'first\n' '' "$shmq" get "$q"
+    expect 'the next is rejected' 0 '' '' "$shmq" work "$q" --once -- sh -c 'exit 65'
+    "$stat" --priorities "$q" >"$dir/out"
+    check 'stat --priorities counts them' cmp <(sed 's/  */ /g' "$dir/out") - <<EOF
+QUEUE GROUP PRIORITY WAITING DELAYED LEASED DEAD
+$q - 7 1 0 0 2
+$q - 0 1 0 0 0
+$q - -2147483648 0 1 0 0
+EOF
+    "$stat" --priorities --json "$q" >"$dir/json"
+    check 'stat --priorities --json' json "$dir/json" "v[0]['priorities'][0] == {'group': '',
+        'priority': 7, 'waiting': 1, 'delayed': 0, 'leased': 0, 'dead': 2} and
+        len(v[0]['priorities']) == 3"
+    "$stat" --priorities --dead --prometheus "$q" >"$dir/out"
+    check 'stat --priorities --prometheus' grep -qxF \
+        "shmq_priority_messages{queue=\"$q\",group=\"\",priority=\"7\",state=\"dead\"} 2" "$dir/out"
+    expect 'stat --priorities --dead' 2 '' '--dead' "$stat" --dead --priorities "$q"
+    expect 'stat --priorities --processes' 2 '' '--priorities' "$stat" --priorities --processes "$q"
+    "$shmq" rm "$q"
+    "$shmq" create "$q" --topic
+    "$shmq" subscribe "$q" one
+    "$shmq" subscribe "$q" two
+    seq 3000 | "$shmq" put --lines "$q" -p 1
+    "$stat" --priorities "$q" >"$dir/out"
+    check 'stat --priorities of a topic, by group' cmp <(sed 's/  */ /g' "$dir/out") - <<EOF
+QUEUE GROUP PRIORITY WAITING DELAYED LEASED DEAD
+$q one 1 3000 0 0 0
+$q two 1 3000 0 0 0
+EOF
+    "$shmq" rm "$q"
 }
 
 test_attempts() {
@@ -596,6 +640,7 @@ test_members
 test_filters
 test_pause
 test_dead
+test_priorities
 test_attempts
 test_stat
 verdict

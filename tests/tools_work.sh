@@ -84,6 +84,16 @@ test_verdicts() {
         sh -c 'echo $SHMQ_ATTEMPTS; exit 1'
     check 'then it is a dead letter' is dead 1
     "$shmq" rm "$q"
+    queue letters --max-attempts 1 --dead-letter "$self.dead"
+    "$shmq" put "$q" x
+    "$shmq" work "$q" --once sh -c 'exit 9'
+    "$shmq" put "$q" x
+    "$shmq" work "$q" --once sh -c 'kill -KILL $$'
+    check 'which tells how its command ended' \
+        grep -q '"shmq-error":"the command exited with 9"' <("$shmq" find "$self.dead" 1 --json)
+    check 'by a signal, too' \
+        grep -q '"shmq-error":"the command was killed by signal 9"' <("$shmq" find "$self.dead" 2 --json)
+    "$shmq" rm "$q" "$self.dead"
 }
 
 test_environment() {

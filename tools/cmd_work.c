@@ -118,14 +118,17 @@ static void settle(struct work *w, struct shmq_msg *msg, int status)
     int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1, rc;
     char text[64];
 
-    snprintf(text, sizeof(text), "the command exited with %d", code);
+    if (code >= 0)
+        snprintf(text, sizeof(text), "the command exited with %d", code);
+    else
+        snprintf(text, sizeof(text), "the command was killed by signal %d", WTERMSIG(status));
     do {
         if (code == 0)
             rc = shmq_ack(w->t.g, msg);
         else if (code == EX_DATAERR)
             rc = shmq_reject(w->t.g, msg, SHMQ_REASON_VALIDATION, text);
         else
-            rc = shmq_nack(w->t.g, msg, SHMQ_BY_POLICY, 0);
+            rc = shmq_fail(w->t.g, msg, SHMQ_BY_POLICY, 0, text);
     } while ((rc == -ETIMEDOUT || rc == -EINTR) && !stopped());
     if (rc < 0)
         complain_of_message(w, msg, rc);

@@ -200,6 +200,9 @@ void message_add_json(struct text *out, const struct shmq_msg *msg, unsigned for
     int64_t delay_ns = msg->due_ns - cli_wall_ns();
     if (delay_ns > 0)
         text_format(out, ",\"delay_ns\":%lld", (long long)delay_ns);
+    if ((form & MESSAGE_STATE) && msg->state == SHMQ_DEAD)
+        text_format(out, ",\"reason\":%u,\"dead_for_ns\":%lld", msg->reason,
+                    (long long)(cli_now_ns() - msg->since_ns));
     add_payload(out, msg->data, msg->length);
 }
 

@@ -122,6 +122,8 @@ int policy_option(const char *command, int code, const char *value, struct shmq_
         return set_lag(command, value, &policy->lag);
     case POLICY_DEAD_LETTER:
         return set_dead_letter(command, value, policy);
+    case POLICY_DEAD_LETTER_TTL:
+        return set_time(command, "dead-letter-ttl", value, true, &policy->dead_letter_ttl_ns);
     case POLICY_DEAD_LETTER_EXPIRED:
     default:
         policy->dead_letter_expired = code == POLICY_DEAD_LETTER_EXPIRED;
@@ -184,6 +186,7 @@ void policy_add_lines(struct text *out, const struct shmq_policy *policy)
     text_format(out, "%-19s  %g\n", "retry-jitter", policy->retry_jitter);
     text_format(out, "%-19s  %s\n", "dead-letter",
                 policy->dead_letter[0] ? policy->dead_letter : "(parked)");
+    add_time(out, "dead-letter-ttl", policy->dead_letter_ttl_ns);
     text_format(out, "%-19s  %s\n", "dead-letter-expired",
                 policy->dead_letter_expired ? "yes" : "no");
     text_format(out, "%-19s  %s\n", "lag", name_at(policy->lag, lags, LAG_COUNT));
@@ -204,7 +207,8 @@ void policy_add_json(struct text *out, const struct shmq_policy *policy)
                          strnlen(policy->dead_letter, sizeof(policy->dead_letter)));
     else
         text_add(out, "null");
-    text_format(out, ",\"dead_letter_expired\":%s,\"lag\":\"%s\"}",
+    text_format(out, ",\"dead_letter_ttl_ns\":%lld,\"dead_letter_expired\":%s,\"lag\":\"%s\"}",
+                (long long)policy->dead_letter_ttl_ns,
                 policy->dead_letter_expired ? "true" : "false",
                 name_at(policy->lag, lags, LAG_COUNT));
 }

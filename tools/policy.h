@@ -20,6 +20,7 @@ enum policy_code {
     POLICY_RETRY_JITTER,
     POLICY_LAG,
     POLICY_DEAD_LETTER,
+    POLICY_DEAD_LETTER_TTL,
     POLICY_DEAD_LETTER_EXPIRED,
     POLICY_DROP_EXPIRED,
     POLICY_END,
@@ -36,6 +37,7 @@ enum policy_code {
         {"retry-jitter", required_argument, NULL, POLICY_RETRY_JITTER},                            \
         {"lag", required_argument, NULL, POLICY_LAG},                                              \
         {"dead-letter", required_argument, NULL, POLICY_DEAD_LETTER},                              \
+        {"dead-letter-ttl", required_argument, NULL, POLICY_DEAD_LETTER_TTL},                      \
         {"dead-letter-expired", no_argument, NULL, POLICY_DEAD_LETTER_EXPIRED},                    \
     {                                                                                              \
         "drop-expired", no_argument, NULL, POLICY_DROP_EXPIRED                                     \
@@ -54,6 +56,7 @@ enum policy_code {
     "  --retry-jitter SHARE     0 to 1: 0.1 makes rests up to a tenth longer or\n"                 \
     "                           shorter (0)\n"                                                     \
     "  --dead-letter QUEUE      where dead letters go; '' parks them (parked)\n"                   \
+    "  --dead-letter-ttl TIME   they expire there so long after; 0: never (0)\n"                   \
     "  --dead-letter-expired    expired messages become dead letters, too\n"                       \
     "  --drop-expired           they do not (the default)\n"                                       \
     "  --lag hold|drop|default  when it does not keep up and the ring is full: producers\n"        \

@@ -25,6 +25,7 @@ static const char help[] =
     "  --histogram       how long messages waited, as bars\n"
     "  --dead            the dead letters in the queues by reason and age; with --json\n"
     "                    or --prometheus these as well\n"
+    "  --priorities      how many messages there are of each priority; likewise\n"
     "  -q, --queue NAME  a queue whose name is a number (or give it after --)\n"
     "  --help            show this\n"
     "  --version         show the version\n"
@@ -87,6 +88,9 @@ static int take_option(struct request *r, struct arguments *a, int code, char **
     case 'd':
         r->watch.want_dead = true;
         return -1;
+    case 'P':
+        r->watch.want_priorities = true;
+        return -1;
     case 'h':
         return cli_print(help);
     case 'V':
@@ -115,19 +119,30 @@ static int take_interval(struct request *r, struct arguments *a)
     return -1;
 }
 
+/* What is had by looking at all messages goes with forms that have room for it. */
+static int check_wanted(const struct request *r)
+{
+    const struct watch *w = &r->watch;
+
+    if (r->form == FORM_JSON || r->form == FORM_PROMETHEUS ||
+        (r->form == FORM_TABLE && !(w->want_dead && w->want_priorities)))
+        return -1;
+    if (w->want_dead)
+        return cli_usage(NULL, "--dead goes with --json and --prometheus, or alone");
+    if (w->want_priorities)
+        return cli_usage(NULL, "--priorities goes with --json and --prometheus, or alone");
+    return -1;
+}
+
 /* Returns -1 or an exit code; the arguments end up in front of argv. */
 static int read_command_line(struct request *r, int argc, char **argv)
 {
     static const struct option options[] = {
-        {"json", no_argument, NULL, 'j'},
-        {"prometheus", no_argument, NULL, 'p'},
-        {"processes", no_argument, NULL, 'a'},
-        {"histogram", no_argument, NULL, 'H'},
-        {"dead", no_argument, NULL, 'd'},
-        {"queue", required_argument, NULL, 'q'},
-        {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'V'},
-        {0},
+        {"json", no_argument, NULL, 'j'},        {"prometheus", no_argument, NULL, 'p'},
+        {"processes", no_argument, NULL, 'a'},   {"histogram", no_argument, NULL, 'H'},
+        {"dead", no_argument, NULL, 'd'},        {"priorities", no_argument, NULL, 'P'},
+        {"queue", required_argument, NULL, 'q'}, {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'V'},     {0},
     };
     struct arguments a = {.list = argv};
     int code, status = -1;
@@ -142,9 +157,8 @@ static int read_command_line(struct request *r, int argc, char **argv)
         status = add_queue(r, a.list[i]);
     for (; status < 0 && optind < argc; optind++)
         status = add_queue(r, argv[optind]);
-    if (status < 0 && r->watch.want_dead && r->form != FORM_TABLE && r->form != FORM_JSON &&
-        r->form != FORM_PROMETHEUS)
-        return cli_usage(NULL, "--dead goes with --json and --prometheus, or alone");
+    if (status < 0)
+        status = check_wanted(r);
     r->watch.all = r->watch.count == 0;
     r->watch.want_processes = r->form == FORM_JSON || r->form == FORM_PROCESSES;
     return status;
@@ -158,6 +172,8 @@ static void report(struct text *out, struct table *table, const struct request *
     case FORM_TABLE:
         if (r->watch.want_dead)
             stat_dead_table(out, &r->watch);
+        else if (r->watch.want_priorities)
+            stat_priority_table(out, &r->watch);
         else
             report_table(out, table, &r->watch);
         break;

@@ -15,31 +15,11 @@
 #include "group.h"
 #include "stat_watch.h"
 
-enum { BUFFER_BYTES = 64 * 1024, NAME_WIDTH = 16, REASON_WIDTH = 14 };
+enum { NAME_WIDTH = 16, REASON_WIDTH = 14 };
 
 static const char *const age_names[DEAD_AGES] = {"1h", "6h", "24h", "older"};
 
-/* --- reading --------------------------------------------------------------- */
-
-/* A buffer for messages. */
-struct space {
-    char *data;
-    size_t size;
-};
-
-static int grow(struct space *s, size_t needed)
-{
-    size_t size = s->size ? s->size * 2 : BUFFER_BYTES;
-    char *data;
-
-    size = needed > size ? needed : size;
-    data = realloc(s->data, size);
-    if (!data)
-        return -ENOMEM;
-    s->data = data;
-    s->size = size;
-    return 0;
-}
+/* --- counting ---------------------------------------------------------------- */
 
 static int age_of(int64_t age_ns)
 {
@@ -72,83 +52,46 @@ static struct dead_letters *entry_of(struct watched *one, const char *reason)
 static void reason_of(const struct shmq_msg *msg, char *reason, size_t size)
 {
     const char *value = shmq_header_value(msg, "shmq-reason");
-    uint64_t number;
+    uint64_t number = msg->reason;
 
-    if (!value)
-        snprintf(reason, size, "parked");
-    else if (cli_parse_count(value, &number) && number < GROUP_REASONS - 1)
+    if (msg->state != SHMQ_DEAD && value && !cli_parse_count(value, &number))
+        snprintf(reason, size, "%s", value);
+    else if (number < GROUP_REASONS - 1)
         snprintf(reason, size, "%s", group_reason((uint32_t)number));
     else
-        snprintf(reason, size, "%s", value);
+        snprintf(reason, size, "%llu", (unsigned long long)number);
     for (; *reason; reason++)
         if ((unsigned char)*reason <= ' ' || *reason == '"' || *reason == '\\' ||
             (unsigned char)*reason >= 0x7f)
             *reason = '?';
 }
 
-static int count_one(struct watched *one, const struct shmq_msg *msg)
+/* For how long it has been dead, or a message at least. */
+static int64_t dead_for_ns(const struct shmq_msg *msg)
 {
     const char *since = shmq_header_value(msg, "shmq-dead-at");
-    struct dead_letters *entry;
-    int64_t age_ns = cli_now_ns() - msg->put_ns;
-    char reason[sizeof(entry->reason)];
     uint64_t at;
+
+    if (msg->state == SHMQ_DEAD)
+        return cli_now_ns() - msg->since_ns;
+    if (since && cli_parse_count(since, &at))
+        return cli_wall_ns() - (int64_t)at;
+    return cli_now_ns() - msg->put_ns;
+}
+
+int stat_dead_note(struct watched *one, const struct shmq_msg *msg)
+{
+    struct dead_letters *entry;
+    char reason[sizeof(entry->reason)];
 
     if (msg->state != SHMQ_DEAD && !shmq_header_value(msg, "shmq-reason"))
         return 0;
-    if (since && cli_parse_count(since, &at))
-        age_ns = cli_wall_ns() - (int64_t)at;
     reason_of(msg, reason, sizeof(reason));
     entry = entry_of(one, reason);
     if (!entry)
         return -ENOMEM;
-    entry->counts[age_of(age_ns)]++;
+    entry->counts[age_of(dead_for_ns(msg))]++;
     return 0;
-}
-
-static int count_group(struct watched *one, shmq_t *g, struct space *s)
-{
-    unsigned states = SHMQ_WAITING | SHMQ_DELAYED | SHMQ_LEASED | SHMQ_DEAD;
-    uint64_t place = 0;
-    ssize_t n = 0;
-
-    while (n >= 0) {
-        struct shmq_msg msg = SHMQ_MSG_INIT;
-
-        n = shmq_inspect(g, states, &place, &msg, s->data, s->size);
-        if (n == -EMSGSIZE)
-            n = grow(s, msg.length);
-        else if (n >= 0)
-            n = count_one(one, &msg);
-    }
-    return n == -EAGAIN ? 0 : (int)n;
-}
-
-int stat_dead_read(struct watched *one)
-{
-    struct space s = {0};
-    shmq_t *q;
-    int error = shmq_open(&q, one->name, 0, NULL);
-
-    if (error)
-        return error;
-    one->dead_count = 0;
-    error = grow(&s, BUFFER_BYTES);
-    for (unsigned i = 0; !error && i < one->group_count; i++) {
-        const char *name = one->groups[i].name;
-        shmq_t *g = q;
-
-        if (name[0])
-            error = shmq_subscribe(q, name, NULL, &g);
-        if (error)
-            break;
-        error = count_group(one, g, &s);
-        if (g != q)
-            shmq_close(g);
-    }
-    free(s.data);
-    shmq_close(q);
-    return error;
 }
 
 /* --- printing -------------------------------------------------------------- */

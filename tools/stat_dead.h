@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "shmq.h"
 #include "text.h"
 
 struct watch;
@@ -22,11 +23,8 @@ struct dead_letters {
     uint64_t counts[DEAD_AGES];
 };
 
-/*
- * Count those of the queue that is open: 0 or a negative errno.  Unlike the other
- * figures they are not had without a lock and without permission to write.
- */
-int stat_dead_read(struct watched *one);
+/* Count the message, if it is one.  0 or -ENOMEM. */
+int stat_dead_note(struct watched *one, const struct shmq_msg *msg);
 
 void stat_dead_table(struct text *out, const struct watch *w);
 

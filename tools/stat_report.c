@@ -288,6 +288,8 @@ void report_json(struct text *out, const struct watch *w)
         stat_file_json(out, one);
         if (w->want_dead)
             stat_dead_json(out, one);
+        if (w->want_priorities)
+            stat_priority_json(out, one);
         text_add(out, "}\n");
     }
 }
@@ -345,6 +347,8 @@ void report_prometheus(struct text *out, const struct watch *w)
     stat_file_prometheus(out, w);
     if (w->want_dead)
         stat_dead_prometheus(out, w);
+    if (w->want_priorities)
+        stat_priority_prometheus(out, w);
     text_add(out, "# HELP shmq_wait_seconds How long messages waited, of a sample.\n"
                   "# TYPE shmq_wait_seconds histogram\n");
     for (size_t i = 0; i < w->count; i++)

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "stat_look.h"
 
 static bool is_watched(const struct watch *w, const char *name)
 {
@@ -122,8 +123,8 @@ static int read_open(const struct watch *w, struct watched *one)
         error = read_groups(one);
     if (error == 0 && w->want_processes)
         error = read_processes(one);
-    if (error == 0 && w->want_dead)
-        error = stat_dead_read(one);
+    if (error == 0 && (w->want_dead || w->want_priorities))
+        error = stat_look(w, one);
     return error;
 }
 
@@ -165,6 +166,7 @@ static void free_one(struct watched *one)
     free(one->processes);
     free(one->groups);
     free(one->dead);
+    free(one->priorities);
     free(one->name);
 }
 

@@ -11,6 +11,7 @@
 
 #include "shmq.h"
 #include "stat_dead.h"
+#include "stat_priority.h"
 
 /* One queue, from when it is first heard of until it is gone. */
 struct watched {
@@ -31,6 +32,8 @@ struct watched {
     struct shmq_file_stats file; /* as of `now`; its path "": none */
     struct dead_letters *dead; /* those in it; only where asked for */
     unsigned dead_count;
+    struct priority_count *priorities; /* likewise */
+    unsigned priority_count, priority_room;
 };
 
 struct watch {
@@ -39,6 +42,7 @@ struct watch {
     bool all; /* every queue there is */
     bool want_processes;
     bool want_dead;
+    bool want_priorities;
     int status; /* enum cli_status: the worst so far */
 };
 
