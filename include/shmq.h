@@ -275,8 +275,9 @@ SHMQ_API int shmq_attr_of(shmq_t *q, struct shmq_attr *attr);
  * of the handle, and to shmq_close().  What shmq_receive() hands out
  * is not: it is handed out again after a restart, and counts as delivered once more only if
  * anything was written of its group since.  Errors then, of all these calls: -ENOSPC, -EFBIG,
- * -EIO, -EDQUOT, -ENOENT the file was removed, ...  A put has then done nothing; but for
- * -EIO from the sync itself, when the message is there and perhaps not on the disk.
+ * -EIO, -EDQUOT, -ENOENT the file was removed (which shows within 0.1 s), ...  A put has
+ * then done nothing; but for -EIO from the sync itself, when the message is there and
+ * perhaps not on the disk.
  * shmq_get() hands out its message all the same (a sync's failure apart); an acknowledgement
  * holds, but is perhaps forgotten in a restart.  What could not be written is, with what is
  * written next.  After a sync has failed, or the file was removed, nothing more is appended

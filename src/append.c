@@ -24,7 +24,13 @@
 #include "error.h"
 #include "file.h"
 
-enum { ZERO_STEP = 1 << 20, LOOK_STEP = 1 << 18, LOCK_S = 10 };
+enum {
+    ZERO_STEP = 1 << 20,
+    LOOK_STEP = 1 << 18,
+    LOCK_S = 10,
+    SMALL_BYTES = 4096,         /* frames up to this are written in one piece */
+    LOOK_NS = 50 * 1000 * 1000, /* so often it is looked whether the file was removed */
+};
 
 /* --- the lock ------------------------------------------------------------------ */
 
@@ -140,7 +146,7 @@ static int open_file(struct shmq *q, bool after_death)
         close(fd);
         return rc;
     }
-    q->journal = (struct sq_journal_file){fd + 1, h.generation, h.salt};
+    q->journal = (struct sq_journal_file){fd + 1, h.generation, h.salt, 0};
     return 0;
 }
 
@@ -208,27 +214,34 @@ static void zero_ahead(const struct shmq *q, uint64_t end)
     uint64_t off = f->journal.zeroed_off > end ? f->journal.zeroed_off : end;
     uint64_t to = sq_align_up(end + 1, ZERO_STEP);
     while (off < to) {
-        struct iovec part = {(void *)(uintptr_t)zeros, to - off < AT_ONCE ? to - off : AT_ONCE};
-        size_t bytes = part.iov_len;
-        if (write_all(q->journal.fd_plus_one - 1, &part, 1, off) < 0)
+        size_t bytes = to - off < AT_ONCE ? to - off : AT_ONCE;
+        if (sq_file_write_at(q->journal.fd_plus_one - 1, zeros, bytes, off) < 0)
             return; /* no room ahead: perhaps there is some for what is to be written */
         off += bytes;
         f->journal.zeroed_off = off;
     }
 }
 
-/* J: whether anything may be appended. */
-static int check_file(const struct shmq *q)
+/*
+ * J: whether anything may be appended.  That the file was removed is looked at now and then:
+ * each look not only costs what a small write does, but has the kernel keep the file's time
+ * to the nanosecond, and the inode written with the next one.
+ */
+static int check_file(struct shmq *q)
 {
     const struct sq_file_shm *f = q->segment.file;
+    int64_t now_ns = sq_clock_tick_ns();
     struct stat st;
 
     if (sq_load(&f->journal.broken) != 0)
         return sq_fail(-EIO, "the journal could not be put on the disk, and must be rewritten");
+    if (now_ns - q->journal.looked_ns < LOOK_NS)
+        return 0;
     if (fstat(q->journal.fd_plus_one - 1, &st) != 0)
         return sq_fail(-errno, "cannot look at the journal");
     if (st.st_nlink == 0)
         return sq_fail(-ENOENT, "the journal was removed");
+    q->journal.looked_ns = now_ns;
     return 0;
 }
 
@@ -240,23 +253,44 @@ static uint64_t known_off(const struct sq_file_shm *f)
     return off > f->journal.sure_off ? off : f->journal.sure_off;
 }
 
+/* J: a frame and its content at `off`. */
+static int write_frame(const struct shmq *q, const struct sq_frame *frame,
+                       const struct sq_piece *pieces, unsigned count, uint64_t off)
+{
+    static const unsigned char zeros[SQ_FRAME_ALIGN];
+    const struct sq_piece padding = {zeros, sq_frame_padding(frame->bytes)};
+    struct iovec parts[SQ_PIECES_MOST + 2] = {{(void *)(uintptr_t)frame, sizeof(*frame)}};
+    unsigned char small[SMALL_BYTES];
+    size_t used = sizeof(*frame);
+
+    if (sq_frame_total(frame->bytes) > sizeof(small)) {
+        for (unsigned i = 0; i <= count; i++) {
+            const struct sq_piece *piece = i < count ? &pieces[i] : &padding;
+            parts[i + 1] = (struct iovec){(void *)(uintptr_t)piece->data, piece->bytes};
+        }
+        return write_all(q->journal.fd_plus_one - 1, parts, (int)count + 2, off);
+    }
+    /* To gather the parts ourselves is faster than to have the kernel do it. */
+    memcpy(small, frame, sizeof(*frame));
+    for (unsigned i = 0; i <= count; i++) {
+        const struct sq_piece *piece = i < count ? &pieces[i] : &padding;
+        memcpy(small + used, piece->data, piece->bytes);
+        used += piece->bytes;
+    }
+    return sq_file_write_at(q->journal.fd_plus_one - 1, small, used, off);
+}
+
 int sq_append_frame(struct shmq *q, enum sq_frame_kind kind, const struct sq_piece *pieces,
                     unsigned count, uint64_t pos, struct sq_promise *promise)
 {
-    static const unsigned char zeros[SQ_FRAME_ALIGN];
     struct sq_file_shm *f = q->segment.file;
     struct sq_journal_end end = sq_append_end(f);
-    struct iovec parts[SQ_PIECES_MOST + 2];
     struct sq_frame frame;
     int rc = check_file(q);
 
     if (rc == 0) {
         sq_frame_make(&frame, q->journal.salt, kind, end.number + 1, known_off(f), pieces, count);
-        parts[0] = (struct iovec){&frame, sizeof(frame)};
-        for (unsigned i = 0; i < count; i++)
-            parts[i + 1] = (struct iovec){(void *)(uintptr_t)pieces[i].data, pieces[i].bytes};
-        parts[count + 1] = (struct iovec){(void *)(uintptr_t)zeros, sq_frame_padding(frame.bytes)};
-        rc = write_all(q->journal.fd_plus_one - 1, parts, (int)count + 2, end.off);
+        rc = write_frame(q, &frame, pieces, count, end.off);
     }
     sq_append_note(f, rc);
     if (rc < 0)

@@ -42,7 +42,8 @@ int sq_append_enter(struct shmq *q);
 void sq_append_leave(struct shmq *q);
 
 /* J: append a frame; journal_pos becomes `pos`.  0, and *promise says where it ends; or a
- * negative errno, and the file is as it was. */
+ * negative errno, and the file is as it was.  That the file was removed (-ENOENT) is found
+ * out by the frames written 0.1 s later. */
 int sq_append_frame(struct shmq *q, enum sq_frame_kind kind, const struct sq_piece *pieces,
                     unsigned count, uint64_t pos, struct sq_promise *promise);
 

@@ -2,7 +2,8 @@
  * flush.c - see flush.h: one call of fdatasync() for all who wait.
  *
  * Who finds the lock `sync` free syncs all that has been appended so far; the others sleep,
- * and look again: either their part was on the disk with it, or one of them is next.
+ * and look again: either their part was on the disk with it, or one of them is next.  That
+ * one first lets those catch up whose part it was (gather()).
  *
  * A file that has taken the other's place (compact.c) is there for certain once the folder
  * was synced, too.  Until then `synced` is of the old one, and nobody's wait is over.
@@ -14,11 +15,17 @@
 #include "flush.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <unistd.h>
 
 #include "error.h"
 
-enum { LOOK_NS = 20 * 1000 * 1000, LOCK_S = 30 };
+enum {
+    LOOK_NS = 20 * 1000 * 1000,
+    LOCK_S = 30,
+    GATHER_MOST_NS = 200 * 1000,
+    GATHER_PAUSE_MOST = 63,
+};
 
 static bool is_kept(const struct sq_file_shm *f, const struct sq_promise *promise)
 {
@@ -39,22 +46,65 @@ static int sync_file(int fd)
     return rc == 0 ? 0 : sq_fail(-errno, "the journal could not be put on the disk");
 }
 
+/*
+ * With `sync`: let those catch up who are about to append.  Whose promises the last sync kept
+ * have been woken with us, and often come again at once; if we do not wait for them they
+ * will have to wait for us, and each sync serves half of them.  Not longer than half a sync,
+ * and less often where it was in vain.
+ */
+static void gather(struct sq_journal_shm *j)
+{
+    uint64_t expected = j->sync_frames + j->sync_queued;
+    int64_t begin_ns = sq_clock_ns();
+    int64_t limit_ns = j->sync_took_ns / 2 < GATHER_MOST_NS ? j->sync_took_ns / 2 : GATHER_MOST_NS;
+    uint64_t there = sq_load(&j->write_count) - j->sync_began_count, now = there;
+
+    if (there >= expected)
+        return;
+    if (j->gather_pause > 0) {
+        j->gather_pause--;
+        return;
+    }
+    while (now < expected && sq_clock_ns() - begin_ns < limit_ns) {
+        sched_yield();
+        now = sq_load(&j->write_count) - j->sync_began_count;
+    }
+    if (now - there >= (expected - there + 1) / 2)
+        j->gather_futile = 0;
+    else
+        j->gather_futile =
+            j->gather_futile < GATHER_PAUSE_MOST ? 2 * j->gather_futile + 1 : GATHER_PAUSE_MOST;
+    j->gather_pause = j->gather_futile;
+}
+
+/* With `sync`: one has ended, for the frames up to number `count`. */
+static void note_sync(struct sq_journal_shm *j, uint64_t count)
+{
+    j->sync_took_ns = sq_clock_ns() - sq_load(&j->synced_ns);
+    j->sync_frames = count - j->sync_began_count;
+    j->sync_queued = sq_load(&j->write_count) - count;
+    j->sync_began_count = count;
+}
+
 int sq_flush_now(struct shmq *q)
 {
     struct sq_file_shm *f = q->segment.file;
+    struct sq_journal_shm *j = &f->journal;
     int rc = sq_append_enter(q);
 
     if (rc < 0)
         return rc;
     uint64_t off = sq_append_end(f).off, generation = q->journal.generation;
+    uint64_t count = sq_load(&j->write_count);
     int fd = fcntl(q->journal.fd_plus_one - 1, F_DUPFD_CLOEXEC, 0);
     if (fd < 0)
         rc = sq_fail(-errno, "no descriptor to sync the journal with");
     sq_append_leave(q);
     if (rc < 0)
         return rc;
-    sq_store(&f->journal.synced_ns, sq_clock_ns());
+    sq_store(&j->synced_ns, sq_clock_ns());
     rc = sync_file(fd);
+    note_sync(j, count);
     close(fd);
     if (rc == 0 && sq_synced_off(sq_load(&f->synced), generation) == 0)
         rc = sq_file_sync_folder(&q->segment.file_path);
@@ -82,10 +132,12 @@ void sq_flush_done(struct shmq *q)
 static int lead(struct shmq *q, const struct sq_promise *promise)
 {
     struct sq_file_shm *f = q->segment.file;
-    int rc = is_kept(f, promise)                ? 0
-             : sq_load(&f->journal.broken) != 0 ? failed()
-                                                : sq_flush_now(q);
+    int rc = 0;
 
+    if (!is_kept(f, promise) && q->segment.attr.journal == SHMQ_JOURNAL_ALWAYS)
+        gather(&f->journal);
+    if (!is_kept(f, promise))
+        rc = sq_load(&f->journal.broken) != 0 ? failed() : sq_flush_now(q);
     sq_flush_done(q);
     return rc;
 }

@@ -46,6 +46,7 @@ struct sq_reservation {
 struct sq_journal_file {
     int fd_plus_one; /* 0: none */
     uint64_t generation, salt;
+    int64_t looked_ns; /* when the file was last seen to have a name */
 };
 
 /* How far a handle is; the last two by role, to be shifted left by it. */

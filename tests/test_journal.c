@@ -357,6 +357,18 @@ static void test_shared_sync(void **state)
     finish(q);
 }
 
+/* Who puts alone waits for one sync a put, and no more. */
+static void test_own_sync(void **state)
+{
+    (void)state;
+    shmq_t *q = open_journal(SHMQ_JOURNAL_ALWAYS, 0);
+
+    for (unsigned n = 0; n < EACH; n++)
+        put_number(q, n);
+    assert_int_equal(file_stats(q).sync_count, EACH);
+    finish(q);
+}
+
 static void test_sync(void **state)
 {
     (void)state;
@@ -396,23 +408,40 @@ static void test_rewritten(void **state)
     finish(q);
 }
 
-/* The file is removed: an error, and the queue goes on; and it can be written anew. */
+/* Puts, as long as that can be. */
+struct putting {
+    shmq_t *q;
+    unsigned last;
+};
+
+static bool is_refused(void *arg)
+{
+    struct putting *p = arg;
+    unsigned n = p->last + 1;
+    int rc = shmq_put(p->q, &n, sizeof(n), SHMQ_NOWAIT);
+
+    p->last += rc == 0;
+    return rc == -ENOENT;
+}
+
+/* The file is removed: soon an error, and the queue goes on; and it can be written anew, with
+ * what was put meanwhile. */
 static void test_removed(void **state)
 {
     (void)state;
     shmq_t *q = open_journal(SHMQ_JOURNAL_OS, 0);
-    unsigned n = 2;
+    struct putting p = {q, 1};
 
     put_number(q, 1);
     assert_int_equal(unlink(file), 0);
-    assert_int_equal(shmq_put(q, &n, sizeof(n), SHMQ_NOWAIT), -ENOENT);
+    assert_true(helper_await(is_refused, &p));
     assert_int_equal(file_stats(q).error, ENOENT);
     assert_int_equal(shmq_save(q, NULL), 0);
-    put_number(q, 2);
+    put_number(q, p.last + 1);
     assert_int_equal(shmq_close(q), 0);
     q = revive(SHMQ_JOURNAL_OS);
-    expect_number(q, 1);
-    expect_number(q, 2);
+    for (unsigned n = 1; n <= p.last + 1; n++)
+        expect_number(q, n);
     expect_empty(q);
     finish(q);
 }
@@ -475,10 +504,13 @@ static void test_drop(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        JOURNAL_TEST(test_kill_os),  JOURNAL_TEST(test_kill_always), JOURNAL_TEST(test_states),
-        JOURNAL_TEST(test_many),     JOURNAL_TEST(test_two),         JOURNAL_TEST(test_no_room),
-        JOURNAL_TEST(test_shared_sync), JOURNAL_TEST(test_sync),     JOURNAL_TEST(test_rewritten),
-        JOURNAL_TEST(test_removed),  JOURNAL_TEST(test_groups),      JOURNAL_TEST(test_drop),
+        JOURNAL_TEST(test_kill_os),     JOURNAL_TEST(test_kill_always),
+        JOURNAL_TEST(test_states),      JOURNAL_TEST(test_many),
+        JOURNAL_TEST(test_two),         JOURNAL_TEST(test_no_room),
+        JOURNAL_TEST(test_shared_sync), JOURNAL_TEST(test_sync),
+        JOURNAL_TEST(test_rewritten),   JOURNAL_TEST(test_own_sync),
+        JOURNAL_TEST(test_removed),     JOURNAL_TEST(test_groups),
+        JOURNAL_TEST(test_drop),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -17,23 +17,6 @@ struct alone {
     unsigned depth;
 };
 
-/* Runs `work` in a process of its own on core 0; what it measured. */
-static int run_alone(struct channel *channel, child_fn *work, struct alone *alone, double *figure)
-{
-    struct crew crew;
-    int error = crew_begin(&crew);
-    if (error)
-        return error;
-    error = crew_add(&crew, 0, work, channel, alone);
-    if (!error)
-        error = crew_release(&crew);
-    if (!error)
-        error = crew_join(&crew, alone->seconds * 10 + 20);
-    *figure = crew.control->figure;
-    crew_end(&crew);
-    return error;
-}
-
 static int pairs(struct channel *channel, void *message, unsigned count)
 {
     const struct transport *t = channel->transport;
@@ -73,7 +56,7 @@ static int time_pairs(struct control *control, struct channel *channel, void *ar
     }
     if (error)
         return child_fail(control, error, "a put and a get");
-    control->figure = (double)count / (end - start) / 1e6;
+    control->figure[0] = (double)count / (end - start) / 1e6;
     t->close(channel, SIDE_PRODUCER);
     return 0;
 }
@@ -85,9 +68,11 @@ static int round_priority(const struct round *round, double figures[FIGURES])
     for (int i = 0; !error && i < FIGURES; i++) {
         struct channel channel = {.capacity_bytes = depths[i] * (round->size + 192)};
         struct alone alone = {.seconds = round->options->seconds, .depth = depths[i]};
+        double figure[2] = {0};
         error = channel_make(&channel, round->transport, round->size, 1, 1, NULL);
         if (!error)
-            error = run_alone(&channel, time_pairs, &alone, &figures[i]);
+            error = crew_alone(&channel, time_pairs, &alone, alone.seconds * 10 + 20, figure);
+        figures[i] = figure[0];
         channel_drop(&channel);
     }
     return error;
@@ -122,7 +107,7 @@ static int time_puts(struct control *control, struct channel *channel, void *arg
     }
     if (error)
         return child_fail(control, error, "a put to the groups");
-    control->figure = spent * 1e9 / (double)count;
+    control->figure[0] = spent * 1e9 / (double)count;
     t->close(channel, SIDE_PRODUCER);
     return 0;
 }
@@ -132,11 +117,11 @@ static int puts_to(const struct round *round, unsigned groups, double *ns)
 {
     struct channel channel = {0};
     struct alone alone = {.seconds = round->options->seconds / 2};
-    double figure = 0;
+    double figure[2] = {0};
     int error = channel_make(&channel, round->transport, round->size, 1, groups, NULL);
     if (!error)
-        error = run_alone(&channel, time_puts, &alone, &figure);
-    *ns += figure / 2;
+        error = crew_alone(&channel, time_puts, &alone, alone.seconds * 10 + 20, figure);
+    *ns += figure[0] / 2;
     channel_drop(&channel);
     return error;
 }

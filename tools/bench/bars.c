@@ -21,6 +21,8 @@ static const char *const line_only[] = {"cache-line", NULL};
 static const char *const mq_and_pipe[] = {"posix-mq", "pipe", NULL};
 static const char *const plain_only[] = {"shmq", NULL};
 static const char *const beanstalkd_only[] = {"beanstalkd", NULL};
+static const char *const bare_syncs[] = {"write-sync", "write-sync-ahead", NULL};
+static const char *const bare_file[] = {"plain-file", NULL};
 static const char *const every_peer[] = {
     "pipe",         "unix-seqpacket", "unix-stream",  "posix-mq", "sysv-mq",
     "boost-mq",     "zeromq",         "nng",          "libqb",    "rte-ring-sp/sc",
@@ -176,6 +178,34 @@ static void latency_bars(struct sheet *sheet)
               2.0);
 }
 
+/* A figure of shmq's against a limit that is no other figure. */
+static void bar_least(struct sheet *sheet, const char *what, const char *rule,
+                      const struct comparison *c, double limit)
+{
+    struct bar *bar = bar_add(sheet, what, c->size, rule);
+    const struct result *r = result_find(sheet->all, c->workload, c->size, c->mine);
+    if (!r)
+        return;
+    double value = median(r->value[c->figure], r->rounds);
+    snprintf(bar->figure, sizeof bar->figure, "%.4g %s", value, c->workload->unit);
+    bar->verdict = value >= limit ? "pass" : "short";
+}
+
+/* Two figures of one result: the second to the first. */
+static void bar_second(struct sheet *sheet, const char *what, const char *rule,
+                       const struct comparison *c, double limit)
+{
+    struct bar *bar = bar_add(sheet, what, c->size, rule);
+    const struct result *r = result_find(sheet->all, c->workload, c->size, c->mine);
+    if (!r)
+        return;
+    double ratio = median_ratio(r->value[1], r->value[0], r->rounds);
+    snprintf(bar->figure, sizeof bar->figure, "%.3g x (%.4g to %.4g %s)", ratio,
+             median(r->value[1], r->rounds), median(r->value[0], r->rounds), c->workload->unit);
+    bool good = c->lower_is_better ? ratio <= limit : ratio >= limit;
+    bar->verdict = good ? "pass" : "short";
+}
+
 static void crowd_bars(struct sheet *sheet)
 {
     struct bar *bar = bar_add(sheet, "a thousand sleeping consumers", 0, "below 2% of one core");
@@ -185,14 +215,8 @@ static void crowd_bars(struct sheet *sheet)
         snprintf(bar->figure, sizeof bar->figure, "%.3g%%", share);
         bar->verdict = share < 2 ? "pass" : "short";
     }
-    bar = bar_add(sheet, "64 producers", 64, "at least 0.7 x the throughput of 4");
-    r = result_find(sheet->all, &work_producers, 64, "shmq");
-    if (r) {
-        double ratio = median_ratio(r->value[1], r->value[0], r->rounds);
-        snprintf(bar->figure, sizeof bar->figure, "%.3g x (%.4g to %.4g M/s)", ratio,
-                 median(r->value[1], r->rounds), median(r->value[0], r->rounds));
-        bar->verdict = ratio >= 0.7 ? "pass" : "short";
-    }
+    const struct comparison c = {&work_producers, 64, "shmq", NULL, 1, false};
+    bar_second(sheet, "64 producers", "at least 0.7 x the throughput of 4", &c, 0.7);
     bar = bar_add(sheet, "64 attached idle processes", 64, "a put costs the same within noise");
     r = result_find(sheet->all, &work_attached, 64, "shmq");
     if (r) {
@@ -207,19 +231,6 @@ static void crowd_bars(struct sheet *sheet)
     }
 }
 
-/* A figure of shmq's against a limit that is no other figure. */
-static void bar_least(struct sheet *sheet, const char *what, const char *rule,
-                      const struct workload *workload, const char *transport, double limit)
-{
-    struct bar *bar = bar_add(sheet, what, 64, rule);
-    const struct result *r = result_find(sheet->all, workload, 64, transport);
-    if (!r)
-        return;
-    double value = median(r->value[FIGURES - 1], r->rounds);
-    snprintf(bar->figure, sizeof bar->figure, "%.3g %s", value, workload->unit);
-    bar->verdict = value >= limit ? "pass" : "short";
-}
-
 static void delivery_bars(struct sheet *sheet)
 {
     struct comparison c = {&work_lease, 64, "shmq-next", plain_only, 0, false};
@@ -228,19 +239,33 @@ static void delivery_bars(struct sheet *sheet)
     c.theirs = beanstalkd_only;
     bar_ratio(sheet, "receive and ack, shared", "at least 50 x beanstalkd's put, reserve, delete",
               &c, 50);
+    c = (struct comparison){&work_priority, 64, "shmq-priority", NULL, 2, false};
     bar_least(sheet, "priority, 100,000 waiting", "at least 1.5 M pairs of put and get a second",
-              &work_priority, "shmq-priority", 1.5);
+              &c, 1.5);
+    c.mine = "shmq-prio-turns";
     bar_least(sheet, "priority, 100,000 waiting, by turns",
-              "at least 1.5 M pairs of put and get a second", &work_priority, "shmq-prio-turns",
-              1.5);
-    struct bar *bar = bar_add(sheet, "a put to 8 groups", 64, "at most 2 x a put to one group");
-    const struct result *r = result_find(sheet->all, &work_topic, 64, "shmq-topic");
-    if (!r)
-        return;
-    double ratio = median_ratio(r->value[1], r->value[0], r->rounds);
-    snprintf(bar->figure, sizeof bar->figure, "%.3g x (%.4g to %.4g ns)", ratio,
-             median(r->value[1], r->rounds), median(r->value[0], r->rounds));
-    bar->verdict = ratio <= 2 ? "pass" : "short";
+              "at least 1.5 M pairs of put and get a second", &c, 1.5);
+    c = (struct comparison){&work_topic, 64, "shmq-topic", NULL, 1, true};
+    bar_second(sheet, "a put to 8 groups", "at most 2 x a put to one group", &c, 2);
+}
+
+static void file_bars(struct sheet *sheet)
+{
+    static const size_t sizes[] = {64, 1024};
+    struct comparison c = {&work_durable, 64, "shmq-always", bare_syncs, 0, false};
+    bar_ratio(sheet, "on the disk, 1 producer", "at least 0.8 x a bare write and sync", &c, 0.8);
+    c.figure = 1;
+    bar_ratio(sheet, "on the disk, 8 producers", "at least 4 x a bare write and sync", &c, 4);
+    c = (struct comparison){&work_journal, 64, "shmq-os", NULL, 0, false};
+    bar_least(sheet, "in a file, one a call", "at least 1.5 M/s", &c, 1.5);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        c = (struct comparison){&work_file, sizes[i], "shmq-save", bare_file, 0, false};
+        bar_ratio(sheet, "saving 256 MiB", "at least 0.6 x writing and syncing as much", &c, 0.6);
+        c.figure = 1;
+        bar_least(sheet, "loading 256 MiB", "at least 1 GB/s", &c, 1000);
+    }
+    c = (struct comparison){&work_beside, 64, "shmq-save", NULL, 1, true};
+    bar_second(sheet, "p99.9 of a put while that is saved", "at most 2 x as without", &c, 2);
 }
 
 unsigned bars_judge(const struct results *all, struct bar bars[MAX_BARS])
@@ -251,5 +276,6 @@ unsigned bars_judge(const struct results *all, struct bar bars[MAX_BARS])
     latency_bars(&sheet);
     crowd_bars(&sheet);
     delivery_bars(&sheet);
+    file_bars(&sheet);
     return sheet.count;
 }

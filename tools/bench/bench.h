@@ -20,7 +20,7 @@
 enum {
     MAX_REPEAT = 99,
     MAX_SIZES = 16,
-    MAX_TRANSPORTS = 32,
+    MAX_TRANSPORTS = 48,
     FIGURES = 3,          /* a round yields up to so many figures */
     BATCH = 32,           /* messages a batch */
     MAX_GROUPS = 8,       /* of a topic */
@@ -37,6 +37,8 @@ struct options {
     double seconds;          /* length of a round */
     size_t sizes[MAX_SIZES]; /* as given; 0 of them: the workload's own */
     unsigned size_count;
+    const char *folder;     /* for what is kept in files */
+    char disk[1400];        /* that folder and its file system (disk.h) */
     const char *only;       /* comma-separated workloads; NULL: all */
     const char *transports; /* comma-separated transports; NULL: all */
 };
@@ -66,6 +68,7 @@ extern const struct workload work_one_to_one, work_batch, work_many, work_produc
 extern const struct workload work_pingpong, work_one_core, work_poll;
 extern const struct workload work_idle, work_attached;
 extern const struct workload work_lease, work_delay, work_priority, work_topic;
+extern const struct workload work_durable, work_journal, work_journal_pair, work_file, work_beside;
 
 /* All rounds of one workload over one transport with one size. */
 struct result {
@@ -105,11 +108,11 @@ struct bar {
     const char *verdict; /* "pass", "short" or "not measured" */
 };
 
-enum { MAX_BARS = 40 };
+enum { MAX_BARS = 48 };
 
 unsigned bars_judge(const struct results *all, struct bar bars[MAX_BARS]);
 
-void report_machine(FILE *out);
+void report_machine(FILE *out, const struct options *options);
 void report_table(FILE *out, const struct results *all, const struct workload *workload,
                   size_t size);
 void report_bars(FILE *out, const struct bar *bars, unsigned count);

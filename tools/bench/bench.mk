@@ -51,6 +51,11 @@ BENCH_SRC  += $(BENCH_DIR)/peer_ck.c
 BENCH_DEFS += -DHAVE_CK
 $(BUILD)/$(BENCH_DIR)/peer_ck.o: BENCH_PEER := $(call bench_isys,ck)
 endif
+ifeq ($(call bench_pkg,sqlite3),yes)
+BENCH_SRC  += $(BENCH_DIR)/peer_sqlite.c
+BENCH_DEFS += -DHAVE_SQLITE
+BENCH_LIBS += -lsqlite3
+endif
 endif
 
 BENCH_OBJ  := $(patsubst %,$(BUILD)/%.o,$(basename $(BENCH_SRC)))

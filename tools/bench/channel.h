@@ -36,7 +36,13 @@ enum trait {
     TRAIT_IN_BATCHES = 1 << 10, /* and that with the calls for batches */
     TRAIT_WAITING = 1 << 11,    /* gets choose from many that wait */
     TRAIT_TOPIC = 1 << 12,      /* each put is for several groups */
-    TRAIT_DELAY = 1 << 13       /* some of what is there is not due yet */
+    TRAIT_DELAY = 1 << 13,      /* some of what is there is not due yet */
+    /* In files: these too take part in a workload or two each. */
+    TRAIT_DURABLE = 1 << 14, /* what was sent is on the disk; many producers at once */
+    TRAIT_WRITTEN = 1 << 15, /* what was sent is in a file; with batches */
+    TRAIT_JOURNAL = 1 << 16, /* and so is that it was received */
+    TRAIT_FILED = 1 << 17,   /* has save() and load() */
+    TRAIT_SAVED = 1 << 18    /* and may be saved while it is in use */
 };
 
 enum side { SIDE_PRODUCER, SIDE_CONSUMER };
@@ -45,6 +51,7 @@ struct channel {
     const struct transport *transport;
     size_t size;           /* payload bytes of each message, a multiple of 8 */
     size_t capacity_bytes; /* how much it should buffer */
+    const char *folder;    /* for what is kept in files (disk.h) */
     unsigned producers;
     unsigned consumers;
     unsigned number;       /* of this process among those of its side */
@@ -71,6 +78,12 @@ struct transport {
     /* Messages lie one after another.  Both return how many, at least 1. */
     int (*send_batch)(struct channel *channel, const void *messages, unsigned count);
     int (*receive_batch)(struct channel *channel, void *messages, unsigned count);
+    /* All there is into a file and onto the disk, by a consumer; and read from there. */
+    int (*save)(struct channel *channel);
+    int (*load)(struct channel *channel);
+    /* How many messages there are by what is in the files alone, when all the children
+     * are gone (of what was loaded: before destroy()). */
+    int (*kept)(struct channel *channel, uint64_t *count);
 };
 
 static inline void cpu_pause(void)

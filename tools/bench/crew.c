@@ -210,6 +210,34 @@ int crew_sleep(struct crew *crew, double seconds)
     }
 }
 
+static uint64_t received(const struct control *control, unsigned count)
+{
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < count; i++)
+        sum += atomic_load_explicit(&control->received[i].count, memory_order_relaxed);
+    return sum;
+}
+
+int crew_measure(struct crew *crew, unsigned count, double seconds, double *rate)
+{
+    struct control *control = crew->control;
+    int error = crew_release(crew);
+    for (int i = 0; !error && received(control, count) == 0; i++)
+        error = i < 300 ? crew_sleep(crew, 0.01) : round_fail(-ETIMEDOUT, "nothing came");
+    if (!error)
+        error = crew_sleep(crew, seconds / 10 + 0.005);
+    if (error)
+        return error;
+    uint64_t first = received(control, count);
+    double start = now_seconds();
+    error = crew_sleep(crew, seconds);
+    uint64_t last = received(control, count);
+    double end = now_seconds();
+    *rate = (double)(last - first) / (end - start) / 1e6;
+    atomic_store(&control->stop, 1);
+    return error;
+}
+
 int crew_join(struct crew *crew, double seconds)
 {
     double deadline = now_seconds() + seconds;
@@ -252,15 +280,33 @@ void crew_end(struct crew *crew)
     crew->control = NULL;
 }
 
+int crew_alone(struct channel *channel, child_fn *work, void *arg, double seconds, double figure[2])
+{
+    struct crew crew;
+    int error = crew_begin(&crew);
+    if (error)
+        return error;
+    error = crew_add(&crew, 0, work, channel, arg);
+    if (!error)
+        error = crew_release(&crew);
+    if (!error)
+        error = crew_join(&crew, seconds);
+    memcpy(figure, crew.control->figure, sizeof crew.control->figure);
+    crew_end(&crew);
+    return error;
+}
+
 int channel_make(struct channel *channel, const struct transport *transport, size_t size,
                  unsigned producers, unsigned consumers, struct channel *other)
 {
     static unsigned serial;
     size_t capacity = channel->capacity_bytes;
+    const char *folder = channel->folder;
     memset(channel, 0, sizeof *channel);
     channel->transport = transport;
     channel->size = size;
     channel->capacity_bytes = capacity ? capacity : size > 16384 ? 4u << 20 : 1u << 20;
+    channel->folder = folder;
     channel->producers = producers;
     channel->consumers = consumers;
     channel->other = other;

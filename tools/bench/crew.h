@@ -32,7 +32,7 @@ struct control {
     _Alignas(128) uint64_t sent[MAX_SIDE]; /* by producer, at its end */
     _Atomic uint64_t got_count[MAX_SIDE];  /* by producer, at the consumers' end */
     _Atomic uint64_t got_sum[MAX_SIDE];
-    double figure;         /* what a child measured, where that is one number */
+    double figure[2];      /* what a child measured, where that is a number or two */
     uint32_t sample_count; /* ping-pong: round trips in ticks */
     uint32_t samples[1 << 20];
 };
@@ -53,10 +53,16 @@ int crew_add(struct crew *crew, int cpu, child_fn *work, struct channel *channel
 int crew_release(struct crew *crew);
 /* Sleeps; a child that failed or a signal ends it early with an error. */
 int crew_sleep(struct crew *crew, double seconds);
+/* Lets them go; millions of messages a second, as they count them in received[0..count),
+   in a window of so many seconds; then tells them to stop. */
+int crew_measure(struct crew *crew, unsigned count, double seconds, double *rate);
 /* Reaps all; those still there after `seconds` are killed, which is a failure. */
 int crew_join(struct crew *crew, double seconds);
 /* Kills and reaps what is left, frees the shared memory. */
 void crew_end(struct crew *crew);
+/* A crew of one, on core 0, that ends by itself within `seconds`; what it measured. */
+int crew_alone(struct channel *channel, child_fn *work, void *arg, double seconds,
+               double figure[2]);
 
 /* In a child: reports that it is set up, and waits for the start. */
 void child_ready(struct control *control);
@@ -81,7 +87,7 @@ uint64_t ticks(void);
 double ticks_per_ns(void);
 
 /* Fills in a channel and creates it; `other` as in struct channel.  It is all 0
-   before, but for capacity_bytes, if that is to be another than usual. */
+   before, but for capacity_bytes, if that is to be another than usual, and folder. */
 int channel_make(struct channel *channel, const struct transport *transport, size_t size,
                  unsigned producers, unsigned consumers, struct channel *other);
 void channel_drop(struct channel *channel);

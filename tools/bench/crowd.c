@@ -109,7 +109,7 @@ static int time_puts(struct control *control, struct channel *channel, void *arg
     }
     if (error)
         return child_fail(control, error, "put");
-    control->figure = (double)spent / ticks_per_ns() / (double)count;
+    control->figure[0] = (double)spent / ticks_per_ns() / (double)count;
     atomic_store(&control->consumers_done, 1);
     for (;;)
         pause();
@@ -135,7 +135,7 @@ static int puts_beside(const struct round *round, unsigned idlers, double *ns)
     while (!error && !atomic_load(&crew.control->consumers_done))
         error = now_seconds() < patience ? crew_sleep(&crew, 0.01)
                                          : round_fail(-ETIMEDOUT, "the puts hung");
-    *ns += crew.control->figure / 2;
+    *ns += crew.control->figure[0] / 2;
     crew_end(&crew);
     channel_drop(&channel);
     return error;

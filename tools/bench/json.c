@@ -33,6 +33,7 @@ static void machine_print(FILE *out, const struct options *options)
     member(out, "cpu", machine_cpu(), ", ");
     member(out, "kernel", machine_kernel(), ", ");
     member(out, "compiler", machine_compiler(), ", ");
+    member(out, "disk", options->disk, ", ");
     fprintf(out, "\"busy_percent\": %.1f},\n", options->busy);
     fprintf(out, "  \"repeat\": %u, \"seconds\": %g,\n  \"transports\": [", options->repeat,
             options->seconds);

@@ -16,14 +16,17 @@
 #include "options.h"
 
 const struct workload *const workloads[] = {
-    &work_one_to_one, &work_batch,    &work_many,      &work_pingpong, &work_one_core, &work_poll,
-    &work_idle,       &work_attached, &work_producers, &work_lease,    &work_priority, &work_topic,
-    &work_delay,      NULL,
+    &work_one_to_one, &work_batch,   &work_many,     &work_pingpong,
+    &work_one_core,   &work_poll,    &work_idle,     &work_attached,
+    &work_producers,  &work_lease,   &work_priority, &work_topic,
+    &work_delay,      &work_durable, &work_journal,  &work_journal_pair,
+    &work_file,       &work_beside,  NULL,
 };
 
 /* What needs one of these has nothing to do with the peers that are not built. */
-static const unsigned not_for_peers =
-    TRAIT_CROWD | TRAIT_LEASE | TRAIT_WAITING | TRAIT_TOPIC | TRAIT_DELAY;
+static const unsigned not_for_peers = TRAIT_CROWD | TRAIT_LEASE | TRAIT_WAITING | TRAIT_TOPIC |
+                                      TRAIT_DELAY | TRAIT_DURABLE | TRAIT_WRITTEN | TRAIT_JOURNAL |
+                                      TRAIT_FILED | TRAIT_SAVED;
 
 /* A thousand processes and several seconds a time: once is enough when in haste. */
 static unsigned rounds_of(const struct options *options, const struct workload *workload)
@@ -141,7 +144,7 @@ int main(int argc, char **argv)
     ticks_per_ns();
     options.busy = machine_busy();
     if (!options.json) {
-        report_machine(stdout);
+        report_machine(stdout, &options);
         printf("%.0f%% of the processors were in use by others at the start%s\n", options.busy,
                options.busy > 5 ? ": figures will be off" : "");
         printf("%u rounds of %g s each; medians, least and most\n", options.repeat,

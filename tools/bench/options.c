@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "disk.h"
 #include "shmq.h"
 
 static void help(FILE *out)
@@ -22,6 +23,7 @@ static void help(FILE *out)
           "  --size N[,N]       message sizes in bytes, multiples of 8, instead of the usual\n"
           "  --repeat N         rounds of each (default 5)\n"
           "  --seconds S        length of a round (default 0.3)\n"
+          "  --folder DIR       where files are kept (default: the current directory)\n"
           "  --quick            shorter: 3 rounds of 0.1 s\n"
           "  --json             print JSON instead of tables\n"
           "  --help, --version\n"
@@ -112,6 +114,7 @@ enum {
     OPT_ONLY,
     OPT_TRANSPORTS,
     OPT_SIZE,
+    OPT_FOLDER,
     OPT_HELP,
     OPT_VERSION
 };
@@ -148,6 +151,9 @@ static int parse_one(struct options *options, int option)
         return -1;
     case OPT_SIZE:
         return parse_sizes(options, optarg);
+    case OPT_FOLDER:
+        options->folder = optarg;
+        return -1;
     case OPT_HELP:
         help(stdout);
         return 0;
@@ -171,6 +177,7 @@ int options_parse(struct options *options, int argc, char **argv)
         {"only", required_argument, NULL, OPT_ONLY},
         {"transports", required_argument, NULL, OPT_TRANSPORTS},
         {"size", required_argument, NULL, OPT_SIZE},
+        {"folder", required_argument, NULL, OPT_FOLDER},
         {"help", no_argument, NULL, OPT_HELP},
         {"version", no_argument, NULL, OPT_VERSION},
         {NULL, 0, NULL, 0},
@@ -188,5 +195,9 @@ int options_parse(struct options *options, int argc, char **argv)
         options->repeat = options->quick ? 3 : 5;
     if (options->seconds == 0.0)
         options->seconds = options->quick ? 0.1 : 0.3;
+    if (!options->folder)
+        options->folder = ".";
+    if (disk_describe(options->folder, options->disk, sizeof options->disk) < 0)
+        return wrong("--folder", options->folder);
     return check_names(options);
 }

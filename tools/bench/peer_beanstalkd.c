@@ -3,17 +3,20 @@
  *
  * As its clients do, each call is a request that waits for its answer.  The
  * pipelined transport writes 32 requests at a time and then reads 32 answers.
- * The server keeps nothing on disk.
+ * The server keeps nothing on disk but for beanstalkd-sync, where it syncs its log
+ * with each job (-b DIR -f0).
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "bench.h"
+#include "disk.h"
 #include "server.h"
 
 struct beanstalkd {
     struct server server; /* the parent's */
+    bool keeps;           /* what is put, on the disk */
     struct wire wire;     /* a child's */
 };
 
@@ -32,20 +35,39 @@ static const char *beanstalkd_refuses(size_t size, unsigned consumers)
     return server_there("beanstalkd") ? NULL : "beanstalkd is not in PATH";
 }
 
+static int beanstalkd_start(struct channel *channel)
+{
+    struct beanstalkd *b = channel->state;
+    int error = server_prepare(&b->server, channel->name);
+    if (error)
+        return error;
+    char address[128], limit[32], log[DISK_PATH];
+    snprintf(address, sizeof address, "unix:%s", b->server.socket);
+    snprintf(limit, sizeof limit, "%d", MAX_MESSAGE);
+    disk_path(channel, "", log, sizeof log);
+    char *const argv[] = {"beanstalkd", "-l", address, "-z", limit, b->keeps ? "-f0" : NULL,
+                          "-b",         log,  NULL};
+    return server_start(&b->server, argv);
+}
+
 static int beanstalkd_create(struct channel *channel)
 {
     struct beanstalkd *b = calloc(1, sizeof *b);
     if (!b)
         return -ENOMEM;
     channel->state = b;
-    int error = server_prepare(&b->server, channel->name);
-    if (error)
-        return error;
-    char address[128], limit[32];
-    snprintf(address, sizeof address, "unix:%s", b->server.socket);
-    snprintf(limit, sizeof limit, "%d", MAX_MESSAGE);
-    char *const argv[] = {"beanstalkd", "-l", address, "-z", limit, NULL};
-    return server_start(&b->server, argv);
+    return beanstalkd_start(channel);
+}
+
+static int beanstalkd_create_sync(struct channel *channel)
+{
+    struct beanstalkd *b = calloc(1, sizeof *b);
+    if (!b)
+        return -ENOMEM;
+    channel->state = b;
+    b->keeps = true;
+    int error = disk_prepare(channel);
+    return error ? error : beanstalkd_start(channel);
 }
 
 static void beanstalkd_destroy(struct channel *channel)
@@ -53,6 +75,8 @@ static void beanstalkd_destroy(struct channel *channel)
     struct beanstalkd *b = channel->state;
     if (b)
         server_stop(&b->server);
+    if (b && b->keeps)
+        disk_remove(channel);
     free(b);
 }
 
@@ -147,6 +171,35 @@ static int beanstalkd_receive(struct channel *channel, void *message)
     return count < 0 ? count : 0;
 }
 
+/* Another server, with the log that the first one left. */
+static int beanstalkd_kept(struct channel *channel, uint64_t *count)
+{
+    struct beanstalkd *b = channel->state;
+    char *line = NULL, stats[8192] = "";
+    unsigned long long ready = 0;
+    size_t length;
+    server_stop(&b->server);
+    int error = beanstalkd_start(channel);
+    if (!error)
+        error = beanstalkd_open(channel, SIDE_CONSUMER);
+    if (error)
+        return error;
+    wire_print(&b->wire, "stats\r\n");
+    error = wire_flush(&b->wire);
+    if (!error)
+        error = wire_line(&b->wire, &line);
+    if (!error && (sscanf(line, "OK %zu", &length) != 1 || length >= sizeof stats))
+        error = -EPROTO;
+    if (!error)
+        error = wire_block(&b->wire, stats, length);
+    const char *figure = strstr(stats, "current-jobs-ready: ");
+    if (!error && (!figure || sscanf(figure, "current-jobs-ready: %llu", &ready) != 1))
+        error = -EPROTO;
+    *count = ready;
+    beanstalkd_close(channel, SIDE_CONSUMER);
+    return error;
+}
+
 const struct transport transport_beanstalkd = {
     .name = "beanstalkd",
     .traits = TRAIT_LEASE | TRAIT_PEER,
@@ -173,4 +226,17 @@ const struct transport transport_beanstalkd_piped = {
     .receive = beanstalkd_receive,
     .send_batch = beanstalkd_send_batch,
     .receive_batch = beanstalkd_receive_batch,
+};
+
+const struct transport transport_beanstalkd_sync = {
+    .name = "beanstalkd-sync",
+    .traits = TRAIT_DURABLE | TRAIT_PEER,
+    .version = beanstalkd_version,
+    .refuses = beanstalkd_refuses,
+    .create = beanstalkd_create_sync,
+    .open = beanstalkd_open,
+    .close = beanstalkd_close,
+    .destroy = beanstalkd_destroy,
+    .send = beanstalkd_send,
+    .kept = beanstalkd_kept,
 };

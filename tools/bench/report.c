@@ -6,9 +6,10 @@
 
 #include "bench.h"
 
-void report_machine(FILE *out)
+void report_machine(FILE *out, const struct options *options)
 {
     fprintf(out, "%s; %s; %s\n", machine_cpu(), machine_kernel(), machine_compiler());
+    fprintf(out, "files in %s\n", options->disk);
     const char *last = "";
     for (const struct transport *const *t = transports; *t; t++) {
         if ((*t)->missing) {

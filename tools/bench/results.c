@@ -39,8 +39,12 @@ const struct result *result_find(const struct results *all, const struct workloa
 
 const struct result *result_base(const struct results *all, const struct result *of)
 {
-    const struct result *base = result_find(all, of->workload, of->size, "shmq");
-    return base ? base : result_find(all, of->workload, of->size, "shmq-sole");
+    static const char *const names[] = {"shmq",    "shmq-sole", "shmq-always",
+                                        "shmq-os", "shmq-save", NULL};
+    const struct result *base = NULL;
+    for (const char *const *name = names; *name && !base; name++)
+        base = result_find(all, of->workload, of->size, *name);
+    return base;
 }
 
 static int by_value(const void *a, const void *b)

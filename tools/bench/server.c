@@ -7,7 +7,6 @@
  */
 #include "server.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -21,6 +20,8 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "disk.h"
 
 bool server_there(const char *program)
 {
@@ -121,13 +122,8 @@ void server_stop(struct server *server)
         while (waitpid(server->pid, NULL, 0) < 0 && errno == EINTR)
             ;
     }
-    DIR *folder = server->folder[0] ? opendir(server->folder) : NULL;
-    if (folder) {
-        for (struct dirent *e = readdir(folder); e; e = readdir(folder))
-            unlinkat(dirfd(folder), e->d_name, 0); /* refuses . and .. */
-        closedir(folder);
-        rmdir(server->folder);
-    }
+    if (server->folder[0])
+        folder_remove(server->folder);
     memset(server, 0, sizeof *server);
 }
 

@@ -1,6 +1,7 @@
 /*
  * stream.c - the workloads that count messages a second: one to one, batches,
- * many to many, a crowd of producers, with acknowledgements, with delayed ones.
+ * many to many, a crowd of producers, with acknowledgements, with delayed ones, with a
+ * journal.
  *
  * Producers send until they are told to stop.  Each payload is written whole:
  * its first word names the producer and counts its messages, its last word is
@@ -179,36 +180,6 @@ static int consume(struct control *control, struct channel *channel, void *arg)
     return error;
 }
 
-static uint64_t received(const struct control *control, unsigned consumers)
-{
-    uint64_t sum = 0;
-    for (unsigned i = 0; i < consumers; i++)
-        sum += atomic_load_explicit(&control->received[i].count, memory_order_relaxed);
-    return sum;
-}
-
-/* Messages a second in the window, in millions. */
-static int measure(struct crew *crew, unsigned consumers, double seconds, double *rate)
-{
-    struct control *control = crew->control;
-    int error = crew_release(crew);
-    for (int i = 0; !error && received(control, consumers) == 0; i++) {
-        error = i < 300 ? crew_sleep(crew, 0.01) : round_fail(-ETIMEDOUT, "nothing came");
-    }
-    if (!error)
-        error = crew_sleep(crew, seconds / 10 + 0.005);
-    if (error)
-        return error;
-    uint64_t first = received(control, consumers);
-    double start = now_seconds();
-    error = crew_sleep(crew, seconds);
-    uint64_t last = received(control, consumers);
-    double end = now_seconds();
-    *rate = (double)(last - first) / (end - start) / 1e6;
-    atomic_store(&control->stop, 1);
-    return error;
-}
-
 static int verify(const struct control *control, unsigned producers)
 {
     for (unsigned i = 0; i < producers; i++) {
@@ -225,7 +196,7 @@ static int stream_run(const struct round *round, unsigned producers, unsigned co
                       double *rate)
 {
     struct crew crew;
-    struct channel channel = {0};
+    struct channel channel = {.folder = round->options->folder};
     struct stream stream = {.batch = batch};
     bool pinned = producers == 1 && consumers == 1;
     int error = crew_begin(&crew);
@@ -241,7 +212,7 @@ static int stream_run(const struct round *round, unsigned producers, unsigned co
         error = crew_add(&crew, pinned ? 0 : ANY_CPU, produce, &channel, &stream);
     }
     if (!error)
-        error = measure(&crew, consumers, round->options->seconds, rate);
+        error = crew_measure(&crew, consumers, round->options->seconds, rate);
     if (!error)
         error = crew_join(&crew, 20);
     if (!error)
@@ -336,6 +307,16 @@ const struct workload work_delay = {
     .unit = "M messages/s",
     .figures = {"M/s"},
     .needs = TRAIT_DELAY,
+    .sizes = small,
+    .round = round_one_to_one,
+};
+
+const struct workload work_journal_pair = {
+    .name = "journal-pair",
+    .title = "one to one, a core each, puts and gets in a file when they return",
+    .unit = "M messages/s",
+    .figures = {"M/s"},
+    .needs = TRAIT_JOURNAL,
     .sizes = small,
     .round = round_one_to_one,
 };

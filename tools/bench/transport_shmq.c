@@ -83,7 +83,7 @@ static int queue_try_receive(struct channel *channel, void *message)
                         shmq_get(channel->state, message, channel->size, NULL, SHMQ_NOWAIT));
 }
 
-static int queue_send_batch(struct channel *channel, const void *messages, unsigned count)
+int queue_send_batch(struct channel *channel, const void *messages, unsigned count)
 {
     struct shmq_buf list[BATCH];
     for (unsigned i = 0; i < count; i++) {
@@ -93,7 +93,7 @@ static int queue_send_batch(struct channel *channel, const void *messages, unsig
     return shmq_put_many(channel->state, list, count, SHMQ_FOREVER);
 }
 
-static int queue_receive_batch(struct channel *channel, void *messages, unsigned count)
+int queue_receive_batch(struct channel *channel, void *messages, unsigned count)
 {
     struct shmq_info infos[BATCH];
     int got = shmq_get_many(channel->state, messages, count * channel->size, infos, count,

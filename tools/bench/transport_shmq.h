@@ -17,5 +17,7 @@ void queue_close(struct channel *channel, enum side side);
 void queue_destroy(struct channel *channel);
 int queue_send(struct channel *channel, const void *message);
 int queue_receive(struct channel *channel, void *message);
+int queue_send_batch(struct channel *channel, const void *messages, unsigned count);
+int queue_receive_batch(struct channel *channel, void *messages, unsigned count);
 
 #endif

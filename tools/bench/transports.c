@@ -11,9 +11,13 @@ extern const struct transport transport_priority, transport_priority_turns, tran
 extern const struct transport transport_topic, transport_topic_drop;
 extern const struct transport transport_delayed, transport_falling_due;
 extern const struct transport transport_bare, transport_line;
+extern const struct transport transport_always, transport_os, transport_snapshot;
+extern const struct transport transport_write_sync, transport_write_ahead, transport_write,
+    transport_plain_file;
 extern const struct transport transport_pipe, transport_seqpacket, transport_unix_stream;
 extern const struct transport transport_mq, transport_sysv;
-extern const struct transport transport_beanstalkd, transport_beanstalkd_piped;
+extern const struct transport transport_beanstalkd, transport_beanstalkd_piped,
+    transport_beanstalkd_sync;
 extern const struct transport transport_redis, transport_redis_piped;
 
 #ifdef HAVE_BOOST
@@ -86,6 +90,16 @@ static const struct transport transport_ck_mpmc = {
 };
 #endif
 
+#ifdef HAVE_SQLITE
+extern const struct transport transport_sqlite;
+#else
+static const struct transport transport_sqlite = {
+    .name = "sqlite",
+    .traits = TRAIT_DURABLE | TRAIT_PEER,
+    .missing = "libsqlite3 is not installed",
+};
+#endif
+
 const struct transport *const transports[] = {
     &transport_shmq,
     &transport_shmq_sole,
@@ -100,8 +114,15 @@ const struct transport *const transports[] = {
     &transport_topic_drop,
     &transport_delayed,
     &transport_falling_due,
+    &transport_always,
+    &transport_os,
+    &transport_snapshot,
     &transport_bare,
     &transport_line,
+    &transport_write_sync,
+    &transport_write_ahead,
+    &transport_write,
+    &transport_plain_file,
     &transport_pipe,
     &transport_seqpacket,
     &transport_unix_stream,
@@ -119,5 +140,7 @@ const struct transport *const transports[] = {
     &transport_beanstalkd_piped,
     &transport_redis,
     &transport_redis_piped,
+    &transport_sqlite,
+    &transport_beanstalkd_sync,
     NULL,
 };
