@@ -21,7 +21,11 @@
 
 #include "error.h"
 
-enum { BUFFER_BYTES = 4 << 20, TRIES = 100 };
+enum {
+    BUFFER_BYTES = 64 << 10,
+    PUSH_BYTES = 4 << 20, /* so much is written before the disk is told to begin */
+    TRIES = 100,
+};
 
 static const char temporary_mark[] = ".tmp-";
 
@@ -300,22 +304,36 @@ int sq_file_flush(struct sq_file_out *out)
     return rc;
 }
 
+/* Let the disk write what it has been given, while more comes: less is left for the sync. */
+static void push(struct sq_file_out *out)
+{
+    uint64_t end = (out->off - out->used) & ~(uint64_t)(PUSH_BYTES - 1);
+
+    if (end <= out->pushed_off)
+        return;
+    sync_file_range(out->fd, (off_t)out->pushed_off, (off_t)(end - out->pushed_off),
+                    SYNC_FILE_RANGE_WRITE); /* if it fails, the sync does it all */
+    out->pushed_off = end;
+}
+
+/* Small pieces are gathered, large ones written as they are. */
 int sq_file_put(struct sq_file_out *out, const void *data, size_t bytes)
 {
-    const unsigned char *from = data;
     int rc = 0;
 
-    while (bytes > 0 && rc == 0) {
-        size_t n = BUFFER_BYTES - out->used < bytes ? BUFFER_BYTES - out->used : bytes;
-        memcpy(out->buffer + out->used, from, n);
-        out->used += n;
-        out->off += n;
-        from += n;
-        bytes -= n;
-        if (out->used == BUFFER_BYTES)
-            rc = sq_file_flush(out);
+    if (bytes > BUFFER_BYTES - out->used)
+        rc = sq_file_flush(out);
+    if (rc == 0 && bytes > BUFFER_BYTES)
+        rc = sq_file_write_at(out->fd, data, bytes, out->off);
+    else if (rc == 0) {
+        memcpy(out->buffer + out->used, data, bytes);
+        out->used += bytes;
     }
-    return rc;
+    if (rc < 0)
+        return rc;
+    out->off += bytes;
+    push(out);
+    return 0;
 }
 
 int sq_file_sync(struct sq_file_out *out)

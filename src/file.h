@@ -61,6 +61,7 @@ int sq_file_write_at(int fd, const void *data, size_t bytes, uint64_t off);
 struct sq_file_out {
     int fd;
     uint64_t off; /* where what comes next goes */
+    uint64_t pushed_off;
     unsigned char *buffer;
     size_t used;
     struct sq_file_path path;
