@@ -105,6 +105,9 @@ bool sq_group_wants(const struct sq_group_shm *group, const struct sq_view *view
 
 int sq_group_rebuild(const struct sq_ring *ring);
 
+/* The same where the group's place, and how many were removed from there on, are right. */
+int sq_group_derive(const struct sq_ring *ring);
+
 static inline const struct shmq_policy *sq_policy_of(const struct sq_group_shm *g)
 {
     return &g->delivery.policies[sq_load_acquire(&g->delivery.policy_at) & 1];

@@ -164,10 +164,9 @@ static uint32_t due_mode(const struct sq_ring *ring)
     return mode;
 }
 
-int sq_group_rebuild(const struct sq_ring *ring)
+static void derive_entries(const struct sq_ring *ring)
 {
     uint32_t mode = sq_load(&ring->group->mode);
-    int rc = sq_ring_rebuild_consumer(ring);
 
     /* Where the bits that can be derived are not as they must be, the others mean nothing
      * either. */
@@ -175,10 +174,22 @@ int sq_group_rebuild(const struct sq_ring *ring)
     mode = (mode & ~(set | SQ_GROUP_HOLDS)) == due ? mode & set : 0;
     sq_store(&ring->group->mode, mode | due);
 
-    /* Even where the records after the cursor are damaged. */
     sq_pending_rebuild(ring, SQ_DROP_BEYOND);
-    if (rc == 0 && ring->key_count != 0)
-        rc = sq_keys_rebuild(ring);
+}
+
+int sq_group_derive(const struct sq_ring *ring)
+{
+    derive_entries(ring);
+    return ring->key_count != 0 ? sq_keys_rebuild(ring) : 0;
+}
+
+int sq_group_rebuild(const struct sq_ring *ring)
+{
+    int rc = sq_ring_rebuild_consumer(ring);
+
+    if (rc == 0)
+        return sq_group_derive(ring);
+    derive_entries(ring); /* even where the records after the cursor are damaged */
     return rc;
 }
 

@@ -13,12 +13,12 @@
 
 #include "error.h"
 
-/* Room for one more in an array.  0 or -ENOMEM. */
+/* Room for `count` in an array.  0 or -ENOMEM. */
 static int make_room(void **array, size_t *room, size_t count, size_t size)
 {
-    if (count < *room)
+    if (count <= *room)
         return 0;
-    size_t more = *room == 0 ? 64 : *room + *room / 2;
+    size_t more = *room + *room / 2 > count + 64 ? *room + *room / 2 : count + 64;
     void *grown = more > SIZE_MAX / size ? NULL : realloc(*array, more * size);
     if (grown == NULL)
         return sq_fail(-ENOMEM, "no memory for %zu messages", more);
@@ -68,7 +68,7 @@ int64_t sq_image_realtime(const struct sq_image *image, const void *record, int6
 
 static int add_session(struct sq_image *image, const struct sq_frame_session *session)
 {
-    int rc = make_room((void **)&image->sessions, &image->session_room, image->session_count,
+    int rc = make_room((void **)&image->sessions, &image->session_room, image->session_count + 1,
                        sizeof(*image->sessions));
 
     if (rc == 0)
@@ -77,25 +77,21 @@ static int add_session(struct sq_image *image, const struct sq_frame_session *se
     return rc;
 }
 
-static int add_message(struct sq_image *image, const struct sq_record_shm *record)
+/* There is room for it. */
+static void add_message(struct sq_image *image, const struct sq_record_shm *record)
 {
     bool gone = (record->id & SQ_ID_GONE) != 0;
     uint64_t id = record->id & SQ_ID_REST;
 
     if (image->message_count > 0 && id <= image->messages[image->message_count - 1].id)
-        return 0; /* there already, or was finished when the base was written */
-    int rc = make_room((void **)&image->messages, &image->message_room, image->message_count,
-                       sizeof(*image->messages));
-    if (rc == 0)
-        image->messages[image->message_count++] =
-            (struct sq_image_message){id, gone ? NULL : record};
-    return rc;
+        return; /* there already, or was finished when the base was written */
+    image->messages[image->message_count++] = (struct sq_image_message){id, gone ? NULL : record};
 }
 
 static int add_copy(struct sq_image *image, const struct sq_record_shm *record)
 {
     bool gone = (record->id & SQ_ID_GONE) != 0;
-    int rc = make_room((void **)&image->copies, &image->copy_room, image->copy_count,
+    int rc = make_room((void **)&image->copies, &image->copy_room, image->copy_count + 1,
                        sizeof(*image->copies));
 
     if (rc == 0)
@@ -107,12 +103,16 @@ static int add_copy(struct sq_image *image, const struct sq_record_shm *record)
 static int add_records(struct sq_image *image, const struct sq_frame *frame)
 {
     const unsigned char *at = sq_frame_content(frame), *end = at + frame->bytes;
-    int rc = 0;
+    size_t most = image->message_count + frame->bytes / SQ_RECORD_HEADER_BYTES;
+    int rc =
+        make_room((void **)&image->messages, &image->message_room, most, sizeof(*image->messages));
 
     while (rc == 0 && at < end) {
         const struct sq_record_shm *record = (const void *)at;
-        rc = (record->tag & SQ_RECORD_COPY) != 0 ? add_copy(image, record)
-                                                 : add_message(image, record);
+        if ((record->tag & SQ_RECORD_COPY) != 0)
+            rc = add_copy(image, record);
+        else
+            add_message(image, record);
         at += sq_align_up((uint64_t)record->length + SQ_RECORD_HEADER_BYTES, SQ_RECORD_ALIGN);
     }
     return rc;

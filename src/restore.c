@@ -9,22 +9,34 @@
  *
  * Cursors count messages by their ids, so that from the first cursor on none may be
  * missing: in place of a removed one stands an empty record that says so.  Only the truth
- * is written here; what is derived from it is derived by those who do so after a death.
+ * is written here, and what comes to be known on the way; what else is derived from it is
+ * derived by those who do so after a death.
+ *
+ * Records are put together in a buffer and written into the object by pwrite().  Written
+ * to by way of the mapping, each page of the ring would cost a fault, and would be cleared.
  */
 #include "restore.h"
 
 #include <stdlib.h>
 
 #include "error.h"
+#include "file.h"
+
+enum { STAGE_BYTES = 1 << 18 };
 
 struct restoring {
     const struct sq_image *image;
     struct sq_segment *segment;
-    uint64_t *positions; /* of the image's messages; UINT64_MAX: not in the ring */
+    uint64_t *positions;   /* of the image's messages, where `held` says so */
+    unsigned char *held;   /* a bit for each: some group has an entry for it */
+    unsigned char *staged; /* the last records before the tail, which are still to be written */
+    size_t staged_bytes;
     uint64_t tail;
-    uint64_t first_id;   /* of those in a row */
+    uint64_t first_id;      /* of those in a row */
+    uint64_t next_place_id; /* the next message before which some group stands */
     uint64_t cursors[SQ_GROUPS_MOST];
-    int64_t realtime_ns; /* CLOCK_REALTIME less CLOCK_MONOTONIC, now */
+    uint64_t gone, gone_before[SQ_GROUPS_MOST]; /* removed ones in the row; before the cursor */
+    int64_t realtime_ns;                        /* CLOCK_REALTIME less CLOCK_MONOTONIC, now */
 };
 
 int sq_restore_attr(const struct sq_image *image, struct shmq_attr *attr)
@@ -74,16 +86,46 @@ static int no_room(const struct restoring *r)
                    (unsigned long long)r->segment->ring.capacity_bytes);
 }
 
+/* Write what is staged: from position 0 on, no record wraps. */
+static int flush(struct restoring *r)
+{
+    int rc = sq_file_write_at(r->segment->fd, r->staged, r->staged_bytes,
+                              r->segment->header->ring_off + r->tail - r->staged_bytes);
+
+    r->staged_bytes = 0;
+    return rc;
+}
+
+/* Memory for a record at the tail. */
+static int stage(struct restoring *r, uint64_t bytes, struct sq_record_shm **to)
+{
+    int rc = r->staged_bytes + bytes > STAGE_BYTES ? flush(r) : 0;
+
+    if (rc < 0)
+        return rc;
+    if (bytes > STAGE_BYTES) {
+        *to = sq_record_at(&r->segment->ring, r->tail);
+        return 0;
+    }
+    *to = (void *)(r->staged + r->staged_bytes);
+    r->staged_bytes += bytes;
+    memset(r->staged + r->staged_bytes - SQ_RECORD_ALIGN, 0, SQ_RECORD_ALIGN);
+    return 0;
+}
+
 /* Append `from` as message `id`, or that it was removed (NULL). */
 static int append(struct restoring *r, uint64_t id, const struct sq_record_shm *from)
 {
     const struct sq_ring *ring = &r->segment->ring;
     uint32_t length = from == NULL ? 0 : from->length;
+    struct sq_record_shm *to;
 
     if (length > ring->capacity_bytes - SQ_RECORD_HEADER_BYTES ||
         sq_record_bytes(length) > ring->capacity_bytes - r->tail)
         return no_room(r);
-    struct sq_record_shm *to = sq_record_at(ring, r->tail);
+    int rc = stage(r, sq_record_bytes(length), &to);
+    if (rc < 0)
+        return rc;
     memcpy(to + 1, from == NULL ? (const void *)to : from + 1, length);
     to->length = length;
     to->tag = from == NULL ? 0 : from->tag & ~(uint32_t)(SQ_RECORD_COPY | SQ_RECORD_SAMPLED);
@@ -122,23 +164,39 @@ static uint64_t find_first(const struct sq_image *image)
 /* The next record is message `id`: the place of groups that have finished all before. */
 static void note_cursors(struct restoring *r, uint64_t id)
 {
-    for (uint32_t i = 0; i < SQ_GROUPS_MOST; i++)
-        if (r->image->groups[i].there && r->image->groups[i].attr.finished_id + 1 == id)
+    if (id < r->next_place_id)
+        return;
+    r->next_place_id = UINT64_MAX;
+    for (uint32_t i = 0; i < SQ_GROUPS_MOST; i++) {
+        uint64_t next = r->image->groups[i].attr.finished_id + 1;
+        if (!r->image->groups[i].there)
+            continue;
+        if (next == id) {
             r->cursors[i] = r->tail;
+            r->gone_before[i] = r->gone;
+        } else if (next > id && next < r->next_place_id)
+            r->next_place_id = next;
+    }
 }
 
-/* Mark what groups hold of the messages before those in a row. */
+static bool is_held(const struct restoring *r, size_t at)
+{
+    return (r->held[at / 8] >> at % 8 & 1) != 0;
+}
+
+/* Mark what groups have entries for. */
 static void mark_held(struct restoring *r)
 {
     for (uint32_t i = 0; i < SQ_GROUPS_MOST; i++) {
         const struct sq_image_group *g = &r->image->groups[i];
         for (uint32_t k = 0; k < g->item_count; k++) {
             const struct sq_frame_item *item = &g->items[k];
-            if ((item->word & 0xff) == SQ_FREE || item->id >= r->first_id)
+            const struct sq_image_message *message =
+                (item->word & 0xff) == SQ_FREE ? NULL : sq_image_find(r->image, item->id);
+            if (message == NULL)
                 continue;
-            const struct sq_image_message *message = sq_image_find(r->image, item->id);
-            if (message != NULL)
-                r->positions[index_of(r->image, message)] = 0;
+            size_t at = index_of(r->image, message);
+            r->held[at / 8] = (unsigned char)(r->held[at / 8] | 1u << at % 8);
         }
     }
 }
@@ -152,7 +210,7 @@ static int append_held(struct restoring *r)
         const struct sq_image_message *m = &image->messages[i];
         if (m->id >= r->first_id)
             break;
-        if (r->positions[i] == UINT64_MAX || m->record == NULL)
+        if (!is_held(r, i) || m->record == NULL)
             continue;
         r->positions[i] = r->tail;
         rc = append(r, m->id, m->record);
@@ -175,14 +233,16 @@ static int append_row(struct restoring *r)
     for (uint64_t id = r->first_id; rc == 0 && id < image->queue.next_id; id++) {
         bool there = m < end && m->id == id;
         note_cursors(r, id);
-        if (there)
+        if (there && is_held(r, index_of(image, m)))
             r->positions[index_of(image, m)] = r->tail;
-        rc = append(r, id, there ? m->record : NULL);
+        const struct sq_record_shm *record = there ? m->record : NULL;
+        rc = append(r, id, record);
+        r->gone += record == NULL;
         if (there)
             m++;
     }
     note_cursors(r, image->queue.next_id);
-    return rc;
+    return rc < 0 ? rc : flush(r);
 }
 
 /* --- groups -------------------------------------------------------------------- */
@@ -194,7 +254,7 @@ static int put_entry(struct restoring *r, const struct sq_ring *ring, uint32_t e
     struct sq_entry_shm *entry = &ring->entries[e];
     struct sq_view view;
 
-    if (message == NULL || r->positions[index_of(r->image, message)] == UINT64_MAX)
+    if (message == NULL || (message->record == NULL && item->id < r->first_id))
         return 0; /* removed */
     uint64_t pos = r->positions[index_of(r->image, message)];
     if (sq_record_view(ring, pos, item->id, &view) < 0)
@@ -247,7 +307,8 @@ static int put_group(struct restoring *r, uint32_t number)
     sq_ring_read_as(&ring, number);
     struct sq_delivery_shm *d = &ring.group->delivery;
     uint64_t pos = r->cursors[number];
-    ring.group->known_tail_pos = pos;
+    ring.group->known_tail_pos = r->tail;
+    sq_store(&ring.group->gone_count, r->gone - r->gone_before[number]);
     sq_store(&ring.group->finished_id, attr->finished_id);
     sq_store(&ring.group->cursor_pos, pos);
     sq_group_begin(&ring, attr->name, &policy);
@@ -277,14 +338,13 @@ static bool nobody_lives(const void *arg, uint32_t owner)
 static int derive(struct restoring *r)
 {
     const struct sq_ring *ring = &r->segment->ring;
-    struct sq_producer_shm *p = ring->producer;
-    int rc = sq_ring_rebuild_producer(ring);
+    int rc = 0;
 
     for (uint64_t bits = sq_ring_groups(ring); rc == 0 && bits != 0; bits &= bits - 1) {
         uint32_t i = (uint32_t)__builtin_ctzll(bits);
         struct sq_ring one = *ring;
         sq_ring_read_as(&one, i);
-        rc = sq_group_rebuild(&one);
+        rc = sq_group_derive(&one);
         uint32_t paused = r->image->groups[i].attr.mode & SQ_GROUP_PAUSED;
         sq_store(&one.group->mode, sq_load(&one.group->mode) | paused);
         /* A lease does not outlive its queue. */
@@ -293,9 +353,7 @@ static int derive(struct restoring *r)
         rc = rc > 0 ? 0 : rc;
     }
     if (rc == 0)
-        rc = sq_ring_rebuild_producer(ring);
-    if (rc == 0 && sq_load(&p->next_id) != r->image->queue.next_id)
-        rc = -EBADMSG;
+        rc = sq_ring_look_low(ring);
     return rc < 0 ? sq_fail(rc, "what the file holds makes no queue") : 0;
 }
 
@@ -334,12 +392,15 @@ int sq_restore_fill(struct sq_segment *segment, const struct sq_image *image)
 
     if ((segment->ring.kind & SHMQ_TOPIC) == 0 && !image->groups[0].there)
         return sq_fail(-EBADMSG, "the file has no group");
-    r.positions = malloc((image->message_count + 1) * sizeof(*r.positions));
-    if (r.positions == NULL)
-        return sq_fail(-ENOMEM, "no memory for %zu messages", image->message_count);
-    for (size_t i = 0; i < image->message_count; i++)
-        r.positions[i] = UINT64_MAX;
-    int rc = fill(&r);
+    /* Zeroed memory that is never written to is not there. */
+    r.positions = calloc(image->message_count + 1, sizeof(*r.positions));
+    r.held = calloc(image->message_count / 8 + 1, 1);
+    r.staged = malloc(STAGE_BYTES);
+    int rc = r.positions == NULL || r.held == NULL || r.staged == NULL
+                 ? sq_fail(-ENOMEM, "no memory for %zu messages", image->message_count)
+                 : fill(&r);
     free(r.positions);
+    free(r.held);
+    free(r.staged);
     return rc;
 }

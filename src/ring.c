@@ -167,8 +167,8 @@ static uint64_t pinned(const struct sq_ring *ring, uint64_t tail, uint64_t low)
     return sq_ring_spans(ring, pin, tail) && tail - pin > tail - low ? pin : low;
 }
 
-/* P: where space ends now: where the groups are, or for a topic where its history is. */
-static int look_low(const struct sq_ring *ring)
+/* Where the groups are, or for a topic where its history is. */
+int sq_ring_look_low(const struct sq_ring *ring)
 {
     struct sq_producer_shm *p = ring->producer;
     uint64_t tail = sq_load(&p->tail_pos), low, depth;
@@ -207,7 +207,7 @@ static void forget_history(const struct sq_ring *ring, uint64_t bytes)
 int sq_ring_look_room(const struct sq_ring *ring, uint64_t bytes, uint64_t count)
 {
     const struct sq_producer_shm *p = ring->producer;
-    int rc = look_low(ring);
+    int rc = sq_ring_look_low(ring);
 
     if (rc < 0)
         return rc;
@@ -255,7 +255,7 @@ void sq_ring_look_peak(const struct sq_ring *ring)
     struct sq_producer_shm *p = ring->producer;
     uint64_t next_id = sq_load(&p->next_id);
 
-    if (look_low(ring) < 0)
+    if (sq_ring_look_low(ring) < 0)
         return;
     if (next_id - p->low_id > sq_load(&p->peak_depth)) {
         sq_store(&p->peak_depth, next_id - p->low_id);
@@ -381,7 +381,7 @@ int sq_ring_rebuild_producer(const struct sq_ring *ring)
     if (rc < 0)
         return rc;
     sq_store(&p->next_id, all.next != 0 ? all.next : next_id_of_none(ring));
-    return look_low(ring);
+    return sq_ring_look_low(ring);
 }
 
 /* A topic's group whose place P has passed, since who made it beside a sole producer died

@@ -129,7 +129,10 @@ SQ_HOT struct sq_record_shm *sq_walk_step(const struct sq_ring *ring, struct sq_
 
 /* --- P: appending ------------------------------------------------------ */
 
-/* Look again where space ends.  0 room for `count` messages of `bytes` in all
+/* Look again where space ends.  0 or -EBADMSG. */
+int sq_ring_look_low(const struct sq_ring *ring);
+
+/* Likewise.  0 room for `count` messages of `bytes` in all
  * (as sq_record_bytes() counts), -EAGAIN no room, -EBADMSG. */
 int sq_ring_look_room(const struct sq_ring *ring, uint64_t bytes, uint64_t count);
 
@@ -215,7 +218,7 @@ SQ_HOT void sq_ring_end_take(const struct sq_ring *ring, const struct sq_walk *w
 
     sq_store(&g->got_bytes, sq_load(&g->got_bytes) + payload_bytes);
     sq_store(&g->finished_id, walk->id - 1); /* may run ahead of the truth, never lag */
-    /* Pairs with the acquire in look_low() (ring.c): we have read what P may overwrite. */
+    /* Pairs with the acquire in sq_ring_look_low() (ring.c): we have read what P may overwrite. */
     sq_store_release(&g->cursor_pos, walk->pos);
 }
 
