@@ -56,7 +56,8 @@ static void gather(struct sq_journal_shm *j)
 {
     uint64_t expected = j->sync_frames + j->sync_queued;
     int64_t begin_ns = sq_clock_ns();
-    int64_t limit_ns = j->sync_took_ns / 2 < GATHER_MOST_NS ? j->sync_took_ns / 2 : GATHER_MOST_NS;
+    uint64_t half_ns = j->sync_took_ns / 2;
+    int64_t limit_ns = half_ns < GATHER_MOST_NS ? (int64_t)half_ns : GATHER_MOST_NS;
     uint64_t there = sq_load(&j->write_count) - j->sync_began_count, now = there;
 
     if (there >= expected)
@@ -80,7 +81,7 @@ static void gather(struct sq_journal_shm *j)
 /* With `sync`: one has ended, for the frames up to number `count`. */
 static void note_sync(struct sq_journal_shm *j, uint64_t count)
 {
-    j->sync_took_ns = sq_clock_ns() - sq_load(&j->synced_ns);
+    j->sync_took_ns = (uint64_t)(sq_clock_ns() - sq_load(&j->synced_ns));
     j->sync_frames = count - j->sync_began_count;
     j->sync_queued = sq_load(&j->write_count) - count;
     j->sync_began_count = count;

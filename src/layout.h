@@ -134,11 +134,10 @@ struct sq_journal_shm {
     _Atomic uint64_t sync_count;  /* holder of `sync`; calls of fdatasync() */
     _Atomic int64_t synced_ns;    /* likewise; when the last of them began */
     struct sq_cond_shm synced;    /* those sleep here who wait for `synced` */
-    /* Of the last sync (flush.c), holder of `sync`: write_count when it began, how many
-     * frames it was for, how many came while it ran, how long it took. */
-    uint64_t sync_began_count, sync_frames, sync_queued;
-    int64_t sync_took_ns;
-    uint32_t gather_pause, gather_futile; /* so many syncs will not wait for more; and then */
+    /* Holder of `sync` (flush.c).  Of the last one: write_count when it began, how many frames
+     * it was for and how many came meanwhile, how long it took; how many will not gather. */
+    uint64_t sync_began_count, sync_frames, sync_queued, sync_took_ns;
+    uint32_t gather_pause, gather_futile;
 };
 
 /*
