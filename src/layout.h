@@ -136,8 +136,7 @@ struct sq_journal_shm {
     struct sq_cond_shm synced;    /* those sleep here who wait for `synced` */
     /* Holder of `sync` (flush.c).  Of the last one: write_count when it began, how many frames
      * it was for and how many came meanwhile, how long it took; how many will not gather. */
-    uint64_t sync_began_count, sync_frames, sync_queued, sync_took_ns;
-    uint32_t gather_pause, gather_futile;
+    uint64_t sync_began_count, sync_frames, sync_queued, sync_took_ns, gather_pause, gather_futile;
 };
 
 /*
