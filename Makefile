@@ -40,7 +40,7 @@ LDLIBS   := -lpthread $(LZ4_LIBS)
 SYNC_OTHER := $(if $(filter posix,$(SYNC)),futex,posix)
 LIB_SRC  := $(filter-out src/cond_$(SYNC_OTHER).c,$(wildcard src/*.c))
 LIB_OBJ  := $(LIB_SRC:%.c=$(BUILD)/%.o)
-TOOLS    := $(addprefix $(BUILD)/,shmq shmq-stat)
+TOOLS    := $(addprefix $(BUILD)/,shmq shmq-stat shmq-check)
 TESTS    := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
 # shmq-bench is for this tree, and not installed.
 MANPAGES := $(filter-out tools/shmq-bench.1,$(wildcard tools/*.1))
@@ -79,11 +79,17 @@ $(BUILD)/tools/%.o: tools/%.c
 
 $(BUILD)/tools/json_line.o: TOOL_CFLAGS = $(JANSSON_CFLAGS)
 
+# This one knows the library from inside.
+$(BUILD)/tools/shmq-check.o $(BUILD)/tools/check_%.o $(BUILD)/tools/salvage_%.o: TOOL_CFLAGS = -Isrc
+
 # A tool is linked of its own file, those named here, and what all share.
 OBJ_shmq      := cmd_admin cmd_export cmd_file cmd_get cmd_group cmd_import cmd_look cmd_ls cmd_message \
                  cmd_peek cmd_policy cmd_put cmd_work group input json_line message policy reader target \
                  work_child
 OBJ_shmq-stat := group stat_dead stat_file stat_group stat_look stat_priority stat_report stat_watch
+OBJ_salvage   := salvage_file salvage_head salvage_mend salvage_write
+OBJ_shmq-check := check_bytes check_exam check_file check_look check_queue check_repair check_report \
+                  salvage_queue salvage_row $(OBJ_salvage)
 OBJ_common    := cli cli_number text
 
 .SECONDEXPANSION:
@@ -112,7 +118,12 @@ $(BUILD)/tests/test_group: $(patsubst %,$(BUILD)/tests/%.o,group_scene group_che
 $(BUILD)/tests/test_group: $(patsubst %,$(BUILD)/tests/%.o,reference shrink)
 
 # Those that make files of their own.
-$(BUILD)/tests/test_frame $(BUILD)/tests/test_image: $(BUILD)/tests/made_file.o
+$(BUILD)/tests/test_frame $(BUILD)/tests/test_image $(BUILD)/tests/test_salvage: $(BUILD)/tests/made_file.o
+
+# What shmq-check knows.
+$(BUILD)/tests/test_salvage $(BUILD)/tests/test_check: $(patsubst %,$(BUILD)/tools/%.o,$(OBJ_salvage) check_bytes \
+    $(OBJ_common))
+$(BUILD)/tests/test_check: $(patsubst %,$(BUILD)/tools/%.o,check_exam check_look salvage_queue salvage_row)
 
 # What is left on a disk (tests/disk/states.h).
 $(BUILD)/tests/disk/record.so: tests/disk/record.c tests/disk/log.h

@@ -144,3 +144,16 @@ uint32_t sq_crc32c(uint32_t crc, const void *data, size_t bytes)
     pthread_once(&tables.once, make_tables);
     return ~compute(~crc, data, bytes);
 }
+
+uint32_t sq_crc32c_before(uint32_t crc, const void *data, size_t bytes)
+{
+    const unsigned char *p = data;
+
+    crc = ~crc;
+    while (bytes-- > 0) {
+        for (int bit = 0; bit < 8; bit++) /* the polynomial's highest bit tells which it was */
+            crc = crc >> 31 != 0 ? (crc ^ (uint32_t)POLYNOMIAL) << 1 | 1 : crc << 1;
+        crc ^= p[bytes];
+    }
+    return ~crc;
+}

@@ -10,4 +10,7 @@
 /* The check of what `crc` is of and `bytes` bytes more; 0 to begin with. */
 uint32_t sq_crc32c(uint32_t crc, const void *data, size_t bytes);
 
+/* The other way round: what the check was before those bytes, after which it is `crc`. */
+uint32_t sq_crc32c_before(uint32_t crc, const void *data, size_t bytes);
+
 #endif

@@ -48,7 +48,7 @@ static const struct {
     {0, "success"},
     {EACCES, "permission denied, or the handle is read-only"},
     {EAGAIN, "the queue is empty, or full"},
-    {EBADMSG, "the queue's segment is damaged"},
+    {EBADMSG, "the queue's segment or file is damaged"},
     {EBUSY, "another has this side of the queue alone, or has the message leased"},
     {ECANCELED, "the lease had ended, and the message may be in other hands"},
     {EEXIST, "a queue of this name, or a message with this key, is there already"},

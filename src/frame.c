@@ -58,7 +58,7 @@ static bool is_name(const char *name, size_t room)
 /* What would lead the reader astray.  NULL, or what it is. */
 static const char *header_valid(const struct sq_file_header *h)
 {
-    if (!is_name(h->queue, sizeof(h->queue)) || h->queue[0] == 0)
+    if (!is_name(h->queue, SHMQ_NAME_LONGEST + 1) || h->queue[0] == 0)
         return "the queue's name";
     if (h->capacity_bytes == 0 || (h->capacity_bytes & (h->capacity_bytes - 1)) != 0)
         return "the capacity";
@@ -130,51 +130,95 @@ static const struct sq_frame *frame_at(const struct sq_reader *reader, uint64_t 
 }
 
 /*
- * The next frame from `from` on: one that says that reader->off was on the disk (its
- * header does, be the content torn), or just a whole one.  Most bytes are told to be none
- * by their number, which is greater than the last one's and not by much.
+ * Whether some frame from reader->off on says that this place was on the disk (its header
+ * does, be the content torn).  Most bytes are told to be none by their number, which is
+ * greater than the last one's and not by much.
  */
-static const struct sq_frame *later_frame(const struct sq_reader *reader, uint64_t from,
-                                          bool that_knows)
+static bool was_on_disk(const struct sq_reader *reader)
 {
-    for (uint64_t at = from; at < reader->size && reader->size - at >= sizeof(struct sq_frame);
-         at += SQ_FRAME_ALIGN) {
+    for (uint64_t at = reader->off;
+         at < reader->size && reader->size - at >= sizeof(struct sq_frame); at += SQ_FRAME_ALIGN) {
         const struct sq_frame *frame = (const void *)(reader->bytes + at);
-        if (frame->number <= reader->number ||
-            frame->number - reader->number > (at - reader->off) / sizeof(struct sq_frame) + 1 ||
-            frame->synced_off > at || (that_knows && frame->synced_off <= reader->off))
+        if (frame->number <= reader->number || frame->synced_off <= reader->off ||
+            frame->synced_off > at ||
+            frame->number - reader->number > (at - reader->off) / sizeof(*frame) + 1)
             continue;
-        if (that_knows ? head_at(reader, at) != NULL : frame_at(reader, at) != NULL)
-            return frame;
+        if (head_at(reader, at) != NULL)
+            return true;
     }
-    return NULL;
+    return false;
+}
+
+bool sq_reader_step(struct sq_reader *reader, const struct sq_frame **frame)
+{
+    *frame = frame_at(reader, reader->off);
+    if (*frame == NULL || (*frame)->number != reader->number + 1)
+        return false;
+    reader->number++;
+    reader->off += sq_frame_total((*frame)->bytes);
+    return true;
+}
+
+bool sq_reader_is_at_end(const struct sq_reader *reader)
+{
+    return reader->off >= reader->size ||
+           is_zero(reader->bytes + reader->off, reader->size - reader->off);
 }
 
 enum sq_read sq_reader_next(struct sq_reader *reader, const struct sq_frame **frame)
 {
     if (reader->off >= reader->size)
         return SQ_READ_END;
-    *frame = frame_at(reader, reader->off);
-    if (*frame != NULL && (*frame)->number == reader->number + 1) {
-        reader->number++;
-        reader->off += sq_frame_total((*frame)->bytes);
+    if (sq_reader_step(reader, frame))
         return SQ_READ_FRAME;
-    }
-    if (later_frame(reader, reader->off, true) != NULL)
+    if (was_on_disk(reader))
         return SQ_READ_BAD;
-    return is_zero(reader->bytes + reader->off, reader->size - reader->off) ? SQ_READ_END
-                                                                            : SQ_READ_TORN;
+    return sq_reader_is_at_end(reader) ? SQ_READ_END : SQ_READ_TORN;
+}
+
+const char *sq_reader_wrong(const struct sq_reader *reader)
+{
+    const struct sq_frame *frame = head_at(reader, reader->off);
+    uint64_t left = reader->size - reader->off;
+
+    if (frame == NULL && left < sizeof(*frame))
+        return "a frame's header is cut";
+    if (frame == NULL)
+        return is_zero(reader->bytes + reader->off, sizeof(*frame))
+                   ? "zeros where a frame should be"
+                   : "a frame's header is damaged";
+    if (frame->number != reader->number + 1)
+        return frame->number > reader->number ? "frames before this one are missing"
+                                              : "a frame of earlier on";
+    return sq_frame_total(frame->bytes) > left ? "a frame is cut" : "a frame's content is damaged";
+}
+
+const struct sq_frame *sq_reader_pass(struct sq_reader *reader)
+{
+    const struct sq_frame *frame = head_at(reader, reader->off);
+
+    if (frame == NULL || frame->number != reader->number + 1 ||
+        sq_frame_total(frame->bytes) > reader->size - reader->off)
+        return NULL;
+    reader->number++;
+    reader->off += sq_frame_total(frame->bytes);
+    return frame;
 }
 
 bool sq_reader_skip(struct sq_reader *reader)
 {
-    const struct sq_frame *frame = later_frame(reader, reader->off + SQ_FRAME_ALIGN, false);
+    uint64_t least = reader->number + 2; /* here: more than what is wrong with the next one */
 
-    if (frame == NULL)
-        return false;
-    reader->off = (uint64_t)((const unsigned char *)frame - reader->bytes);
-    reader->number = frame->number - 1;
-    return true;
+    for (uint64_t at = reader->off; at < reader->size; at += SQ_FRAME_ALIGN) {
+        const struct sq_frame *frame = head_at(reader, at);
+        if (frame != NULL && frame->number >= least) {
+            reader->off = at;
+            reader->number = frame->number - 1;
+            return true;
+        }
+        least = reader->number + 1;
+    }
+    return false;
 }
 
 /* --- their content ---------------------------------------------------------- */

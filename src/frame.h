@@ -235,7 +235,19 @@ enum sq_read {
 
 enum sq_read sq_reader_next(struct sq_reader *reader, const struct sq_frame **frame);
 
-/* After SQ_READ_BAD: stand before the next whole frame, if there is one. */
+/* The steps of that, for those who read on after damage.  Whether the next frame stands
+ * here, whole and right: then step over it.  And whether nothing else comes but zeros. */
+bool sq_reader_step(struct sq_reader *reader, const struct sq_frame **frame);
+bool sq_reader_is_at_end(const struct sq_reader *reader);
+
+/* What is wrong here, where there is no such frame. */
+const char *sq_reader_wrong(const struct sq_reader *reader);
+
+/* There: step over the next frame if its header is right, and its content not.  NULL: it
+ * is not. */
+const struct sq_frame *sq_reader_pass(struct sq_reader *reader);
+
+/* There: stand before the next frame whose header is right, if there is one. */
 bool sq_reader_skip(struct sq_reader *reader);
 
 static inline const void *sq_frame_content(const struct sq_frame *frame)

@@ -149,6 +149,7 @@ static int add_group(struct sq_image *image, const struct sq_frame_group *attr)
     if (attr->keeps_entries == 0 || !g->there)
         clear_group(g);
     g->there = true;
+    g->said_off = image->end_off;
     g->attr = *attr;
     return 0;
 }
@@ -190,6 +191,7 @@ static int add_entries(struct sq_image *image, const struct sq_frame_entries *e)
     }
     if (rc < 0)
         return rc;
+    g->said_off = image->end_off;
     g->attr.finished_id = e->finished_id;
     g->attr.back_seq = e->back_seq;
     g->attr.acked_count = e->acked_count;
@@ -256,6 +258,16 @@ int sq_image_add(struct sq_image *image, const struct sq_frame *frame)
     return rc;
 }
 
+/* The detail that is there, and where. */
+static int fail_at(uint64_t off)
+{
+    char why[160];
+
+    snprintf(why, sizeof(why), "%s", shmq_last_error_detail());
+    return sq_fail(-EBADMSG, "the file is damaged at offset %llu: %s", (unsigned long long)off,
+                   why);
+}
+
 /*
  * What a group holds must be messages that there were, each once.  One that is not there
  * any more was removed while the base was written; one that the cursor has not passed is
@@ -305,30 +317,24 @@ int sq_image_check(struct sq_image *image)
     int rc = 0;
 
     if (!image->has_base)
-        return sq_fail(-EBADMSG, "the file ends before its base is complete (offset %llu)",
+        return sq_fail(-EBADMSG, "the file ends at offset %llu, before its base is complete",
                        (unsigned long long)image->end_off);
     if (image->message_count > 0) {
         uint64_t last = image->messages[image->message_count - 1].id;
         if (image->queue.next_id <= last)
             image->queue.next_id = last + 1;
     }
+    if (image->queue.next_id >= SQ_ID_GREATEST)
+        return sq_fail(-EBADMSG, "the file is damaged: its messages' ids are too great");
     /* The part may have begun later than what a snapshot has ends. */
     if (image->queue.part_id > image->queue.next_id)
         image->queue.part_id = image->queue.next_id;
     for (uint32_t i = 0; rc == 0 && i < SQ_GROUPS_MOST; i++)
-        if (image->groups[i].there)
+        if (image->groups[i].there) {
             rc = check_group(image, &image->groups[i]);
+            rc = rc == -EBADMSG ? fail_at(image->groups[i].said_off) : rc;
+        }
     return rc;
-}
-
-/* The detail that is there, and where. */
-static int fail_at(uint64_t off)
-{
-    char why[160];
-
-    snprintf(why, sizeof(why), "%s", shmq_last_error_detail());
-    return sq_fail(-EBADMSG, "the file is damaged at offset %llu: %s", (unsigned long long)off,
-                   why);
 }
 
 int sq_image_read(struct sq_image *image, const void *bytes, uint64_t size)
@@ -352,11 +358,22 @@ int sq_image_read(struct sq_image *image, const void *bytes, uint64_t size)
         if (rc < 0)
             return rc;
     }
-    if (read == SQ_READ_BAD)
-        return sq_fail(-EBADMSG, "the file is damaged at offset %llu",
-                       (unsigned long long)reader.off);
     image->is_torn = read == SQ_READ_TORN;
+    if (read == SQ_READ_BAD || (image->is_torn && !image->has_base)) {
+        sq_fail(-EBADMSG, "%s", sq_reader_wrong(&reader));
+        return fail_at(reader.off);
+    }
     return sq_image_check(image);
+}
+
+int sq_image_advise(int rc)
+{
+    char why[180];
+
+    if (rc != -EBADMSG)
+        return rc;
+    snprintf(why, sizeof(why), "%s", shmq_last_error_detail());
+    return sq_fail(rc, "%s; 'shmq-check --repair' saves what can be read", why);
 }
 
 void sq_image_free(struct sq_image *image)

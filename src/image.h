@@ -19,6 +19,7 @@ struct sq_image_group {
     struct sq_frame_group attr;  /* with the latest place, and counts */
     struct sq_frame_item *items; /* by entry number; word 0: free.  at_ns is CLOCK_REALTIME */
     uint32_t item_count;         /* of the array; may be more than the queue has */
+    uint64_t said_off;           /* of the frame that last says something of it */
 };
 
 /* From `from` on in the file times are so much less than CLOCK_REALTIME. */
@@ -50,6 +51,9 @@ struct sq_image {
  */
 int sq_image_read(struct sq_image *image, const void *bytes, uint64_t size);
 void sq_image_free(struct sq_image *image);
+
+/* Return `rc`; if it is -EBADMSG, after adding to the detail what can be done. */
+int sq_image_advise(int rc);
 
 /* The steps of that, for those who read on after damage: begin, frame by frame (0, or
  * -ENOMEM, or -EBADMSG: it makes no sense and changed nothing), and what all in all

@@ -202,7 +202,7 @@ static int create_from(struct sq_segment *segment, const struct sq_path *path, i
     }
     sq_file_free(&bytes);
     free(image);
-    return rc;
+    return sq_image_advise(rc);
 }
 
 /* There is no such queue: create it.  -EEXIST: there is one now, or a file. */

@@ -207,9 +207,12 @@ const char *sq_pending_valid(const struct sq_ring *ring)
     uint32_t counts[SQ_ENTRY_STATES] = {0}, used = 0, positions = 0, leases = 0;
     struct sq_heap ready = {ring->ready, (uint32_t *)(uintptr_t)&p->ready_count, ring->entry_count};
     struct sq_heap timed = {ring->timed, (uint32_t *)(uintptr_t)&p->timed_count, ring->entry_count};
+    uint32_t touched = p->touched;
     struct sq_view view;
 
-    for (uint32_t e = 0; e < p->touched; e++) {
+    if (touched > ring->entry_count)
+        return "more entries were used than there are";
+    for (uint32_t e = 0; e < touched; e++) {
         enum sq_entry_state state = sq_word_state(sq_load(&ring->entries[e].word));
         if (state >= SQ_ENTRY_STATES)
             return "an entry has a senseless state";

@@ -57,12 +57,10 @@ static int view_extension(const unsigned char *bytes, uint32_t length, struct sq
     return 0;
 }
 
-/* What the record at `pos` holds, which is `head`. */
-static int view_content(const struct sq_ring *ring, uint64_t pos, const struct sq_record_shm *head,
+/* What the record at `pos` holds, which is `head`, and `bytes` behind it. */
+static int view_content(const unsigned char *bytes, uint64_t pos, const struct sq_record_shm *head,
                         struct sq_view *view)
 {
-    const unsigned char *bytes = sq_record_payload(sq_record_at(ring, pos));
-
     view->pos = pos;
     view->tag = head->tag;
     view->put_ns = head->put_ns;
@@ -109,7 +107,8 @@ SQ_HOT int view_record(const struct sq_ring *ring, uint64_t pos, struct sq_recor
             return -EBADMSG;
     }
     uint64_t found = sq_load(&head->id) & SQ_ID_REST;
-    if (found == 0 || (id != 0 && found != id) || view_content(ring, pos, head, view) < 0)
+    const unsigned char *bytes = sq_record_payload(sq_record_at(ring, pos));
+    if (found == 0 || (id != 0 && found != id) || view_content(bytes, pos, head, view) < 0)
         return -EBADMSG;
     view->id = found;
     return (sq_load(&head->id) & SQ_ID_GONE) != 0 ? -ENOENT : 0;
@@ -123,6 +122,12 @@ int sq_record_view(const struct sq_ring *ring, uint64_t pos, uint64_t id, struct
     if (read_head(ring, pos, end, &head) == NULL)
         return -EBADMSG;
     return view_record(ring, pos, &head, id, view);
+}
+
+int sq_record_view_own(const struct sq_record_shm *record, struct sq_view *view)
+{
+    view->id = sq_load((_Atomic uint64_t *)(uintptr_t)&record->id) & SQ_ID_REST;
+    return view_content((const unsigned char *)(record + 1), 0, record, view);
 }
 
 int sq_record_next(const struct sq_ring *ring, struct sq_walk *walk, struct sq_view *view)

@@ -35,6 +35,9 @@ struct sq_view {
  */
 int sq_record_view(const struct sq_ring *ring, uint64_t pos, uint64_t id, struct sq_view *view);
 
+/* The same of a record in memory of one's own, which is all there, and says its id. */
+int sq_record_view_own(const struct sq_record_shm *record, struct sq_view *view);
+
 /* What sq_record_next() met. */
 enum sq_met {
     SQ_MET_MESSAGE = 0,

@@ -39,9 +39,8 @@ struct restoring {
     int64_t realtime_ns;                        /* CLOCK_REALTIME less CLOCK_MONOTONIC, now */
 };
 
-int sq_restore_attr(const struct sq_image *image, struct shmq_attr *attr)
+int sq_restore_header(const struct sq_file_header *h, struct shmq_attr *attr)
 {
-    const struct sq_file_header *h = image->header;
     struct shmq_attr said = {
         .size = sizeof(said),
         .capacity_bytes = h->capacity_bytes,
@@ -60,6 +59,20 @@ int sq_restore_attr(const struct sq_image *image, struct shmq_attr *attr)
     if (sq_segment_attr(&said, (int)said.kind, attr) < 0)
         return sq_fail(-EBADMSG, "the file's attributes make no sense");
     return 0;
+}
+
+int sq_restore_attr(const struct sq_image *image, struct shmq_attr *attr)
+{
+    struct shmq_policy policy;
+    int rc = sq_restore_header(image->header, attr);
+
+    if (rc == 0 && (attr->kind & SHMQ_TOPIC) == 0 && !image->groups[0].there)
+        rc = sq_fail(-EBADMSG, "the file has no group");
+    for (uint32_t i = 0; rc == 0 && i < SQ_GROUPS_MOST; i++)
+        if (image->groups[i].there &&
+            sq_segment_policy(&image->groups[i].attr.policy, &policy) < 0)
+            rc = sq_fail(-EBADMSG, "the policy of group %u makes no sense", i);
+    return rc;
 }
 
 /* --- records ------------------------------------------------------------------ */
@@ -300,10 +313,10 @@ static int put_group(struct restoring *r, uint32_t number)
     const struct sq_frame_group *attr = &g->attr;
     struct sq_ring ring = r->segment->ring;
     struct shmq_policy policy;
-    int rc = sq_segment_policy(&attr->policy, &policy);
+    int rc = sq_segment_policy(&attr->policy, &policy); /* checked by sq_restore_attr() */
 
     if (rc < 0)
-        return sq_fail(-EBADMSG, "the policy of group %u makes no sense", number);
+        return rc;
     sq_ring_read_as(&ring, number);
     struct sq_delivery_shm *d = &ring.group->delivery;
     uint64_t pos = r->cursors[number];
@@ -390,8 +403,6 @@ int sq_restore_fill(struct sq_segment *segment, const struct sq_image *image)
         .realtime_ns = sq_clock_offset_ns(),
     };
 
-    if ((segment->ring.kind & SHMQ_TOPIC) == 0 && !image->groups[0].there)
-        return sq_fail(-EBADMSG, "the file has no group");
     /* Zeroed memory that is never written to is not there. */
     r.positions = calloc(image->message_count + 1, sizeof(*r.positions));
     r.held = calloc(image->message_count / 8 + 1, 1);

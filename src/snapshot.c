@@ -10,43 +10,18 @@
 #include "snapshot.h"
 
 #include <stdlib.h>
-#include <sys/random.h>
 
 #include "error.h"
 
-/* --- frames -------------------------------------------------------------------- */
+/* --- the header ------------------------------------------------------------------ */
 
-int sq_frames_put(struct sq_frames *frames, enum sq_frame_kind kind, const struct sq_piece *pieces,
-                  unsigned count)
+void sq_snapshot_header(const struct sq_segment *segment, const char *name,
+                        struct sq_file_header *header)
 {
-    static const unsigned char zeros[SQ_FRAME_ALIGN];
-    struct sq_frame frame;
+    const struct shmq_attr *attr = &segment->attr;
 
-    sq_frame_make(&frame, frames->salt, kind, ++frames->number, 0, pieces, count);
-    int rc = sq_file_put(frames->out, &frame, sizeof(frame));
-    for (unsigned i = 0; rc == 0 && i < count; i++)
-        rc = sq_file_put(frames->out, pieces[i].data, pieces[i].bytes);
-    return rc == 0 ? sq_file_put(frames->out, zeros, sq_frame_padding(frame.bytes)) : rc;
-}
-
-static int put_one(struct sq_frames *frames, enum sq_frame_kind kind, const void *data,
-                   size_t bytes)
-{
-    struct sq_piece piece = {data, bytes};
-
-    return sq_frames_put(frames, kind, &piece, 1);
-}
-
-static int put_header(struct shmq *q, struct sq_file_out *out, struct sq_saved *saved)
-{
-    const struct sq_header_shm *h = q->segment.header;
-    const struct shmq_attr *attr = &q->segment.attr;
-    unsigned char page[SQ_FILE_HEADER_BYTES] = {0};
-    struct sq_file_header header = {
-        .header_bytes = SQ_FILE_HEADER_BYTES,
-        .generation = saved->generation,
-        .written_ns = sq_clock_read(CLOCK_REALTIME),
-        .created_ns = q->segment.created_ns,
+    *header = (struct sq_file_header){
+        .created_ns = segment->created_ns,
         .capacity_bytes = attr->capacity_bytes,
         .max_messages = attr->max_messages,
         .max_message_bytes = attr->max_message_bytes,
@@ -54,110 +29,38 @@ static int put_header(struct shmq *q, struct sq_file_out *out, struct sq_saved *
         .mode = attr->mode,
         .queue_order = attr->order,
         .kind = attr->kind,
-        .group_count = h->group_count,
+        .group_count = attr->max_groups,
         .entry_count = attr->pending_count,
         .compress_bytes = attr->compress_bytes,
         .policy = attr->policy,
     };
-
-    if (getrandom(&header.salt, sizeof(header.salt), 0) != (ssize_t)sizeof(header.salt))
-        header.salt = (uint64_t)sq_clock_ns() << 20 ^ saved->generation;
-    saved->salt = header.salt;
-    const char *name = sq_segment_name(&q->forkable.path);
-    memcpy(header.queue, name, strnlen(name, sizeof(header.queue) - 1));
-    sq_file_header_seal(&header);
-    memcpy(page, &header, sizeof(header));
-    return sq_file_put(out, page, sizeof(page));
-}
-
-/* --- groups ---------------------------------------------------------------------- */
-
-static int put_group(struct sq_frames *frames, const struct sq_captured *g)
-{
-    enum { ITEMS_MOST = 16384 };
-    int rc = put_one(frames, SQ_FRAME_GROUP, &g->about, sizeof(g->about));
-
-    for (uint32_t n = 0; rc == 0 && n < g->count; n += ITEMS_MOST) {
-        uint32_t count = g->count - n < ITEMS_MOST ? g->count - n : ITEMS_MOST;
-        struct sq_frame_entries entries = {
-            .group = g->about.group,
-            .count = count,
-            .finished_id = g->about.finished_id,
-            .back_seq = g->about.back_seq,
-            .acked_count = g->about.acked_count,
-            .got_bytes = g->about.got_bytes,
-        };
-        const struct sq_piece pieces[] = {{&entries, sizeof(entries)},
-                                          {g->items + n, count * sizeof(*g->items)}};
-        rc = sq_frames_put(frames, SQ_FRAME_ENTRIES, pieces, 2);
-    }
-    return rc;
+    memcpy(header->queue, name, strnlen(name, sizeof(header->queue) - 1));
 }
 
 /* --- records ------------------------------------------------------------------------ */
 
-/* Records that have been read, and make a frame. */
-struct batch {
+struct reading {
     struct shmq *q;
-    struct sq_frames *frames;
-    unsigned char *bytes;
-    size_t used, room;
+    struct sq_batch batch;
 };
 
-static int flush(struct batch *b)
-{
-    int rc = b->used == 0 ? 0 : put_one(b->frames, SQ_FRAME_RECORDS, b->bytes, b->used);
-
-    b->used = 0;
-    return rc;
-}
-
-static int make_room(struct batch *b, size_t bytes)
-{
-    if (bytes <= b->room)
-        return 0;
-    unsigned char *larger = realloc(b->bytes, bytes);
-    if (larger == NULL)
-        return sq_fail(-ENOMEM, "no memory for a record of %zu bytes", bytes);
-    b->bytes = larger;
-    b->room = bytes;
-    return 0;
-}
-
 /* Add a record.  Then all before `next` has been read. */
-static int add(struct batch *b, const struct sq_view *view, uint64_t next)
+static int add(struct reading *r, const struct sq_view *view, uint64_t next)
 {
-    const struct sq_ring *ring = &b->q->segment.ring;
+    const struct sq_ring *ring = &r->q->segment.ring;
     const unsigned char *from = sq_record_payload(sq_record_at(ring, view->pos));
     uint64_t length = (uint64_t)(view->payload - from) + view->payload_bytes;
-    uint64_t bytes = sq_record_bytes(length);
     struct sq_record_shm head = {
         .length = (uint32_t)length,
         .tag = view->tag & ~(uint32_t)SQ_RECORD_COPY,
         .put_ns = view->put_ns,
     };
-    int rc = 0;
 
-    if (bytes > UINT32_MAX)
-        return sq_fail(-EFBIG, "a message of %llu bytes is too long for a file",
-                       (unsigned long long)length);
-    if (b->used + bytes > SQ_FRAME_RECORDS_BYTES)
-        rc = flush(b);
-    if (rc == 0)
-        rc = make_room(b, b->used + bytes);
-    if (rc < 0)
-        return rc;
     sq_store(&head.id, view->id);
-    unsigned char *to = b->bytes + b->used;
-    memset(to + bytes - SQ_RECORD_ALIGN, 0, SQ_RECORD_ALIGN);
-    memcpy(to, &head, sizeof(head));
-    memcpy(to + sizeof(head), from, length);
-    b->used += bytes;
-    if (b->used >= SQ_FRAME_RECORDS_BYTES / 4) {
-        rc = flush(b);
-        sq_pin_move(b->q, next);
-    }
-    return rc;
+    int rc = sq_batch_add(&r->batch, &head, from);
+    if (rc > 0)
+        sq_pin_move(r->q, next);
+    return rc < 0 ? rc : 0;
 }
 
 static int damaged(uint64_t pos)
@@ -165,18 +68,18 @@ static int damaged(uint64_t pos)
     return sq_fail(-EBADMSG, "the record at position %llu is damaged", (unsigned long long)pos);
 }
 
-static int put_fresh(struct batch *b, const struct sq_capture *c, uint64_t *next_id)
+static int put_fresh(struct reading *r, const struct sq_capture *c, uint64_t *next_id)
 {
     struct sq_walk walk = {c->fresh_pos, c->tail_pos, 0};
     struct sq_view view;
     int rc = 0;
 
     while (rc == 0 && walk.pos != walk.end) {
-        int met = sq_record_next(&b->q->segment.ring, &walk, &view);
+        int met = sq_record_next(&r->q->segment.ring, &walk, &view);
         if (met < 0)
             return damaged(walk.pos);
         if (met == SQ_MET_MESSAGE)
-            rc = add(b, &view, walk.pos);
+            rc = add(r, &view, walk.pos);
     }
     *next_id = walk.id != 0 ? walk.id : c->queue.next_id;
     return rc;
@@ -223,7 +126,7 @@ static int list_held(const struct sq_capture *c, struct held **list, size_t *cou
     return 0;
 }
 
-static int put_held(struct batch *b, const struct sq_capture *c)
+static int put_held(struct reading *r, const struct sq_capture *c)
 {
     uint64_t fresh_ahead = c->tail_pos - c->fresh_pos;
     struct held *list;
@@ -234,11 +137,11 @@ static int put_held(struct batch *b, const struct sq_capture *c)
     for (size_t i = 0; rc == 0 && i < count; i++) {
         uint64_t pos = c->tail_pos - list[i].ahead;
         uint64_t left = i + 1 < count ? list[i + 1].most : 0;
-        rc = sq_record_view(&b->q->segment.ring, pos, list[i].id, &view);
+        rc = sq_record_view(&r->q->segment.ring, pos, list[i].id, &view);
         if (rc == -EBADMSG)
             rc = damaged(pos);
         if (rc == 0)
-            rc = add(b, &view, c->tail_pos - (left > fresh_ahead ? left : fresh_ahead));
+            rc = add(r, &view, c->tail_pos - (left > fresh_ahead ? left : fresh_ahead));
         rc = rc == -ENOENT ? 0 : rc;
     }
     free(list);
@@ -248,16 +151,14 @@ static int put_held(struct batch *b, const struct sq_capture *c)
 static int put_records(struct shmq *q, const struct sq_capture *c, struct sq_frames *frames,
                        uint64_t *next_id)
 {
-    struct batch b = {.q = q, .frames = frames};
-    int rc = make_room(&b, SQ_FRAME_RECORDS_BYTES);
+    struct reading r = {q, {.frames = frames}};
+    int rc = put_held(&r, c);
 
     if (rc == 0)
-        rc = put_held(&b, c);
+        rc = put_fresh(&r, c, next_id);
     if (rc == 0)
-        rc = put_fresh(&b, c, next_id);
-    if (rc == 0)
-        rc = flush(&b);
-    free(b.bytes);
+        rc = sq_batch_flush(&r.batch);
+    sq_batch_free(&r.batch);
     return rc;
 }
 
@@ -267,17 +168,21 @@ int sq_snapshot_base(struct shmq *q, const struct sq_capture *c, uint64_t genera
                      struct sq_file_out *out, struct sq_saved *saved)
 {
     struct sq_frames frames = {.out = out};
+    struct sq_file_header header;
 
     *saved = (struct sq_saved){
         .generation = generation, .tail_pos = c->tail_pos, .changes = c->changes};
-    int rc = put_header(q, out, saved);
-    frames.salt = saved->salt;
+    sq_snapshot_header(&q->segment, sq_segment_name(&q->forkable.path), &header);
+    header.generation = generation;
+    int rc = sq_frames_begin(&frames, &header);
+    saved->salt = frames.salt;
     if (rc == 0)
-        rc = put_one(&frames, SQ_FRAME_SESSION, &c->session, sizeof(c->session));
+        rc = sq_frames_put_one(&frames, SQ_FRAME_SESSION, &c->session, sizeof(c->session));
     if (rc == 0)
-        rc = put_one(&frames, SQ_FRAME_QUEUE, &c->queue, sizeof(c->queue));
+        rc = sq_frames_put_one(&frames, SQ_FRAME_QUEUE, &c->queue, sizeof(c->queue));
     for (unsigned i = 0; rc == 0 && i < c->group_count; i++)
-        rc = put_group(&frames, &c->groups[i]);
+        rc = sq_frames_put_group(&frames, &c->groups[i].about, c->groups[i].items,
+                                 c->groups[i].count);
     if (rc == 0)
         rc = put_records(q, c, &frames, &saved->next_id);
     sq_pin_lift(q); /* all has been read */

@@ -5,17 +5,7 @@
 #define SQ_SNAPSHOT_H
 
 #include "capture.h"
-#include "file.h"
-
-/* Frames on their way into a file, one after another. */
-struct sq_frames {
-    struct sq_file_out *out;
-    uint64_t salt;
-    uint64_t number; /* of the last one */
-};
-
-int sq_frames_put(struct sq_frames *frames, enum sq_frame_kind kind, const struct sq_piece *pieces,
-                  unsigned count);
+#include "frames.h"
 
 /* What was written. */
 struct sq_saved {
@@ -28,6 +18,10 @@ struct sq_saved {
     uint64_t tail_pos;   /* likewise, its place */
     uint64_t changes;    /* sq_capture_changes() */
 };
+
+/* The header of a file of this queue, but for what is each file's own. */
+void sq_snapshot_header(const struct sq_segment *segment, const char *name,
+                        struct sq_file_header *header);
 
 /*
  * Write header and base into `out`, after sq_capture_take() of `c`.  The pin moves on as

@@ -37,6 +37,7 @@ check-tools: all
 	bash tests/tools_work.sh $(BUILD)
 	bash tests/tools_export.sh $(BUILD)
 	bash tests/tools_files.sh $(BUILD)
+	bash tests/tools_check.sh $(BUILD)
 
 check-examples: all
 	BUILD=$(BUILD) CC="$(CC)" bash tests/examples.sh

@@ -8,24 +8,32 @@
  * checks and numbers may be put right; then one frame may be spoiled again, for what
  * comes after damage.
  */
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "../tools/salvage.h"
 #include "crc.h"
-#include "image.h"
+#include "restore.h"
+
+enum { OUT_BYTES = 4 << 20 }; /* as many as file.c has in memory */
 
 enum fuzz_mode {
-    FUZZ_RIGHT = 1,   /* put the header's and the frames' checks right */
-    FUZZ_SHORT = 2,   /* the header is its struct alone; the frames follow it */
-    FUZZ_SPOILED = 4, /* spoil the frame whose number the second byte is */
+    FUZZ_RIGHT = 1,    /* put the header's and the frames' checks right */
+    FUZZ_SHORT = 2,    /* the header is its struct alone; the frames follow it */
+    FUZZ_SPOILED = 4,  /* spoil the frame whose number the second byte is */
+    FUZZ_HEADLESS = 8, /* with FUZZ_RIGHT: spoil the header, its salt included */
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define REQUIRE(what)                                                                              \
     do {                                                                                           \
-        if (!(what))                                                                               \
+        if (!(what)) {                                                                             \
+            fprintf(stderr, "not %s (%s)\n", #what, shmq_last_error_detail());                     \
             abort();                                                                               \
+        }                                                                                          \
     } while (0)
 
 /* --- making a file of the input ---------------------------------------------------- */
@@ -69,8 +77,13 @@ static unsigned char *make_file(const uint8_t *data, size_t length, unsigned mod
     } else if (length > 0) {
         memcpy(bytes, data, length);
     }
-    if ((mode & FUZZ_RIGHT) != 0 && *size >= SQ_FILE_HEADER_BYTES)
-        put_right(bytes, *size, (mode & FUZZ_SPOILED) != 0 ? spoiled : 0);
+    if ((mode & FUZZ_RIGHT) == 0 || *size < SQ_FILE_HEADER_BYTES)
+        return bytes;
+    put_right(bytes, *size, (mode & FUZZ_SPOILED) != 0 ? spoiled : 0);
+    if ((mode & FUZZ_HEADLESS) != 0) {
+        ((struct sq_file_header *)(void *)bytes)->salt++;
+        ((struct sq_file_header *)(void *)bytes)->check++;
+    }
     return bytes;
 }
 
@@ -128,29 +141,58 @@ static void must_be_sound(const struct sq_image *image, const unsigned char *byt
     (void)keep;
 }
 
-/* As who reads on after damage; it ends, and what it has is sound if it says so. */
-static void salvage(const unsigned char *bytes, uint64_t size)
+/* Whether some group has it yet to finish. */
+static bool is_needed(const struct sq_image *image, const struct sq_image_message *m)
 {
-    const struct sq_frame *frame;
-    struct sq_reader reader;
-    struct sq_image image;
-    uint64_t steps = 0;
-
-    if (sq_reader_begin(&reader, bytes, size) < 0)
-        return;
-    sq_image_begin(&image, sq_reader_header(&reader));
-    for (;;) {
-        enum sq_read read = sq_reader_next(&reader, &frame);
-        REQUIRE(++steps <= 2 * (size / sizeof(*frame)) + 2 && reader.off <= size);
-        if (read == SQ_READ_FRAME)
-            (void)sq_image_add(&image, frame);
-        else if (read == SQ_READ_END || !sq_reader_skip(&reader))
-            break;
+    for (uint32_t i = 0; m->record != NULL && i < SQ_GROUPS_MOST; i++) {
+        const struct sq_image_group *g = &image->groups[i];
+        if (g->there && m->id > g->attr.finished_id)
+            return true;
+        for (uint32_t k = 0; g->there && k < g->item_count; k++)
+            if ((g->items[k].word & 0xff) != SQ_FREE && g->items[k].id == m->id)
+                return true;
     }
-    image.has_base = true;
-    if (sq_image_check(&image) == 0)
-        must_be_sound(&image, bytes, size);
+    return false;
+}
+
+/* What was saved makes a queue, which has all that is needed of `whole` (NULL: the file was
+ * not). */
+static void must_load(const struct salvage *s, const struct sq_image *whole)
+{
+    static unsigned char room[OUT_BYTES];
+    struct sq_file_out out = {.fd = -1, .buffer = room};
+    struct shmq_attr attr;
+    struct sq_image image;
+
+    REQUIRE(salvage_write(s, &out) == 0 && out.used == out.off);
+    unsigned char *bytes = malloc(out.off);
+    REQUIRE(bytes != NULL);
+    memcpy(bytes, room, out.off);
+    REQUIRE(sq_image_read(&image, bytes, out.off) == 0 && !image.is_torn);
+    REQUIRE(sq_restore_attr(&image, &attr) == 0);
+    must_be_sound(&image, bytes, out.off);
+    for (size_t i = 0; whole != NULL && i < whole->message_count; i++)
+        if (is_needed(whole, &whole->messages[i])) {
+            const struct sq_image_message *m = sq_image_find(&image, whole->messages[i].id);
+            REQUIRE(m != NULL && is_needed(&image, m));
+        }
     sq_image_free(&image);
+    free(bytes);
+}
+
+/* As who reads on after damage; it ends, and there is a queue in the end. */
+static void salvage(const unsigned char *bytes, uint64_t size, const struct sq_image *whole)
+{
+    struct salvage *s = calloc(1, sizeof(*s));
+
+    REQUIRE(s != NULL);
+    int rc = salvage_read(s, bytes, size, INT64_C(1) << 60);
+    if (rc == 0)
+        must_load(s, whole);
+    else
+        REQUIRE((rc == -EPROTO || rc == -ENOMEM) && whole == NULL);
+    salvage_free(s);
+    free(s);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length)
@@ -164,8 +206,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length)
     int rc = sq_image_read(&image, bytes, size);
     if (rc == 0)
         must_be_sound(&image, bytes, size);
+    salvage(bytes, size, rc == 0 && !image.is_torn ? &image : NULL);
     sq_image_free(&image);
-    salvage(bytes, size);
     free(bytes);
     return 0;
 }

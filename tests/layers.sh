@@ -1,6 +1,7 @@
 #!/bin/sh
 # layers.sh - a file includes its own header and those of its own or lower layers
-# only; tools and tests' tools include shmq.h and their own.  And a source file
+# only; tools and tests' tools include shmq.h and their own, but for shmq-check, which
+# knows the library from inside.  And a source file
 # stays under 450 lines, a function under 60.  Prints file:line of each breach.
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -12,7 +13,7 @@ cd "$(dirname "$0")/.." || exit 1
         layers[1] = "base error clock fault crc shmq policy"
         layers[2] = "futex lock cond cond_futex cond_posix layout"
         layers[3] = "ring dirty record browse heap pending rebuild keys group lease groupall shortcut space frame image"
-        layers[4] = "compress encode unpack handle file segment reopen attr attach fork"
+        layers[4] = "compress encode unpack handle file frames segment reopen attr attach fork"
         layers[5] = "queue sides pin restore wait token"
         layers[6] = "room bury capture consume groupstats notify snapshot append journal flush compact keep"
         layers[7] = "put send get receive settle groups steer byid redrive look stats open save saver sync"
@@ -43,9 +44,12 @@ cd "$(dirname "$0")/.." || exit 1
     # Tools, and the demonstration, know the library from outside.
     for file in tools/*.c tools/*.h tools/*/*.c tools/*/*.h; do
         [ -e "$file" ] || continue
+        inside=tools
+        case $file in tools/shmq-check.c | tools/check*.[ch] | tools/salvage*.[ch]) inside=src ;; esac
         sed -n '/^[ \t]*#[ \t]*include[ \t]*"/=' "$file" | while read -r line; do
             header=$(sed -n "$line"'s/.*"\(.*\)".*/\1/p' "$file")
-            [ "$header" = shmq.h ] || [ -e "tools/$header" ] || [ -e "$(dirname "$file")/$header" ] ||
+            [ "$header" = shmq.h ] || [ -e "tools/$header" ] || [ -e "$inside/$header" ] ||
+                [ -e "$(dirname "$file")/$header" ] ||
                 echo "$file:$line: includes \"$header\", which is none of the tools'"
         done
     done

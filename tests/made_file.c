@@ -119,7 +119,7 @@ uint64_t made_entry(struct made_file *f, uint32_t group, uint64_t finished_id, u
         struct sq_frame_item item;
     } content = {
         {.group = group, .count = 1, .finished_id = finished_id},
-        {.entry = entry, .word = state, .id = id, .at_ns = 500},
+        {.entry = entry, .word = state, .id = id, .at_ns = 500, .seq = id << 8},
     };
 
     return made_frame(f, SQ_FRAME_ENTRIES, &content, sizeof(content));

@@ -92,6 +92,7 @@ static void make_corpus(void)
     add_extended(&f, 7);
     save_short("plain", &f, 3, 0);
     save_short("spoiled", &f, 7, 6);
+    save_short("headless", &f, 11, 0);
     save_short("as-it-is", &f, 2, 0);
     made_free(&f);
     made_sample(&f, SHMQ_TOPIC);

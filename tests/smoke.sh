@@ -17,6 +17,7 @@ two" ]
 wait $!
 [ "$(cat "$1/smoke.out")" = late ]
 "$1/shmq-stat" "$name" | grep -q "$name"
+"$1/shmq-check" "$name" | grep -q 'verdict *sound'
 "$shmq" rm "$name"
 ! "$shmq" get "$name" 2>/dev/null
 trap - EXIT

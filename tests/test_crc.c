@@ -96,12 +96,29 @@ static void test_pieces(void **state)
     }
 }
 
+/* What the check was before some bytes. */
+static void test_before(void **state)
+{
+    struct helper_random random = helper_seed();
+    unsigned char bytes[100];
+
+    (void)state;
+    for (int round = 0; round < 200; round++) {
+        uint32_t crc = (uint32_t)helper_random(&random);
+        for (size_t i = 0; i < sizeof(bytes); i++)
+            bytes[i] = (unsigned char)helper_random(&random);
+        for (size_t n = 0; n <= sizeof(bytes); n++)
+            assert_int_equal(sq_crc32c_before(sq_crc32c(crc, bytes, n), bytes, n), crc);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         HELPER_TEST(test_vectors),
         HELPER_TEST(test_lengths),
         HELPER_TEST(test_pieces),
+        HELPER_TEST(test_before),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

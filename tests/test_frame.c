@@ -459,6 +459,81 @@ static void test_skip(void **state)
     made_free(&f);
 }
 
+/* What is said to be wrong with the second of three frames, at `off`. */
+static void wrong_is(struct made_file *f, uint64_t off, uint64_t size, const char *what)
+{
+    unsigned char *bytes = copy_of(f, size);
+    const struct sq_frame *frame;
+    struct sq_reader reader;
+
+    assert_int_equal(sq_reader_begin(&reader, bytes, size), 0);
+    assert_true(sq_reader_step(&reader, &frame));
+    assert_false(sq_reader_step(&reader, &frame));
+    assert_int_equal(reader.off, off);
+    assert_string_equal(sq_reader_wrong(&reader), what);
+    /* Only one whose content alone is wrong is stepped over. */
+    frame = sq_reader_pass(&reader);
+    assert_int_equal(frame != NULL, strcmp(what, "a frame's content is damaged") == 0);
+    if (frame != NULL) {
+        assert_int_equal(frame->number, 2);
+        assert_true(sq_reader_step(&reader, &frame));
+        assert_true(sq_reader_is_at_end(&reader));
+    }
+    free(bytes);
+}
+
+static void test_what_is_wrong(void **state)
+{
+    struct made_file f;
+
+    (void)state;
+    made_begin(&f, 0);
+    made_record(&f, 1, 0, "one");
+    uint64_t off = made_record(&f, 2, 0, "two"), end = f.size;
+    made_record(&f, 3, 0, "three");
+    struct sq_frame *second = (void *)(f.bytes + off), was = *second;
+    wrong_is(&f, off, off + 20, "a frame's header is cut");
+    wrong_is(&f, off, end - 1, "a frame is cut");
+    f.bytes[off + 60]++;
+    wrong_is(&f, off, f.size, "a frame's content is damaged");
+    f.bytes[off + 60]--;
+    second->number++;
+    wrong_is(&f, off, f.size, "a frame's header is damaged");
+    memset(second, 0, sizeof(*second));
+    wrong_is(&f, off, f.size, "zeros where a frame should be");
+    struct sq_piece piece = {second + 1, was.bytes};
+    sq_frame_make(second, MADE_SALT, was.kind, 5, 0, &piece, 1);
+    wrong_is(&f, off, f.size, "frames before this one are missing");
+    sq_frame_make(second, MADE_SALT, was.kind, 1, 0, &piece, 1);
+    wrong_is(&f, off, f.size, "a frame of earlier on");
+    made_free(&f);
+}
+
+/* Frames are gone, and the bytes they had, too: the next one stands where they did, and says
+ * that more was on the disk than is before it. */
+static void test_skip_what_is_missing(void **state)
+{
+    const struct sq_frame *frame;
+    struct sq_reader reader;
+    struct made_file f;
+
+    (void)state;
+    made_begin(&f, 0);
+    made_record(&f, 1, 0, "one");
+    f.number += 10;
+    f.synced_off = f.size + 10000;
+    uint64_t off = made_record(&f, 12, 0, "twelve");
+    assert_int_equal(sq_reader_begin(&reader, f.bytes, f.size), 0);
+    assert_true(sq_reader_step(&reader, &frame));
+    assert_false(sq_reader_step(&reader, &frame));
+    assert_true(sq_reader_skip(&reader));
+    assert_int_equal(reader.off, off);
+    assert_true(sq_reader_step(&reader, &frame));
+    assert_int_equal(frame->number, 12);
+    assert_false(sq_reader_skip(&reader));
+    made_free(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -469,6 +544,7 @@ int main(void)
         HELPER_TEST(test_torn_knows),       HELPER_TEST(test_synced_up_to_there),
         HELPER_TEST(test_zeros_behind),     HELPER_TEST(test_false_frames),
         HELPER_TEST(test_numbers),          HELPER_TEST(test_skip),
+        HELPER_TEST(test_what_is_wrong),    HELPER_TEST(test_skip_what_is_missing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -38,6 +38,15 @@ static void assert_refused(const struct made_file *f, const char *why)
     sq_image_free(&image);
 }
 
+/* And where. */
+static void assert_refused_at(const struct made_file *f, uint64_t off)
+{
+    char place[60];
+
+    snprintf(place, sizeof(place), "damaged at offset %llu:", (unsigned long long)off);
+    assert_refused(f, place);
+}
+
 /* Whether message `id` has this text; NULL: was removed; "-": there is none. */
 static bool says(const struct sq_image *image, uint64_t id, const char *text)
 {
@@ -389,14 +398,12 @@ static void refuse(enum sq_frame_kind kind, const void *content, size_t bytes, c
 {
     struct sq_image image;
     struct made_file f;
-    char place[40];
 
     begin(&f);
     made_record(&f, 1, 0, "1");
     uint64_t off = made_frame(&f, kind, content, bytes);
     assert_refused(&f, why);
-    snprintf(place, sizeof(place), "offset %llu:", (unsigned long long)off);
-    assert_refused(&f, place);
+    assert_refused_at(&f, off);
     /* Who reads on has all that was before, and may go on. */
     sq_image_begin(&image, f.header);
     struct sq_reader reader;
@@ -453,8 +460,9 @@ static void test_groups_refused(void **state)
     made_begin(&f, SHMQ_TOPIC);
     made_group(&f, 0, "a", 0);
     made_base(&f);
-    made_group(&f, 2, "a", 0);
+    uint64_t off = made_group(&f, 2, "a", 0);
     assert_refused(&f, "one name");
+    assert_refused_at(&f, off);
     made_free(&f);
     made_begin(&f, SHMQ_TOPIC);
     made_group(&f, 0, "a/b", 0);
@@ -463,8 +471,9 @@ static void test_groups_refused(void **state)
     made_free(&f);
     begin(&f);
     made_record(&f, 1, 0, "1");
-    made_entry(&f, 0, 2, 0, SQ_FREE, 0);
+    off = made_entry(&f, 0, 2, 0, SQ_FREE, 0);
     assert_refused(&f, "past all messages");
+    assert_refused_at(&f, off);
     made_free(&f);
 }
 
@@ -570,9 +579,8 @@ static void test_damage_is_told(void **state)
     f.synced_off = end;
     made_record(&f, 3, 0, "3");
     f.bytes[off + 40]++;
-    char place[40];
-    snprintf(place, sizeof(place), "damaged at offset %llu", (unsigned long long)off);
-    assert_refused(&f, place);
+    assert_refused_at(&f, off);
+    assert_refused(&f, "a frame's content is damaged");
     f.size = end; /* and torn, without the frame that knows */
     read_image(&image, &f);
     assert_true(image.is_torn);

@@ -41,7 +41,7 @@ test_wrong() {
     check 'save' "$shmq" save "$q" "$dir/file2"
     truncate -s 5000 "$dir/file2"
     check 'rm' "$shmq" rm "$q"
-    expect 'cut off' 3 '' 'base is complete' "$shmq" load "$dir/file2"
+    expect 'cut off' 3 '' 'a frame is cut' "$shmq" load "$dir/file2"
     expect 'so it made none' 3 '' 'no such queue' "$shmq" get "$q" --timeout 0
 }
 

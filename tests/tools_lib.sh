@@ -5,9 +5,10 @@ build=${1:-build}
 self=tools.$$
 dir=$(mktemp -d)
 chmod 755 "$dir"
-cp "$build/shmq" "$build/shmq-stat" "$dir" || exit 1
+cp "$build/shmq" "$build/shmq-stat" "$build/shmq-check" "$dir" || exit 1
 shmq=$dir/shmq
 stat=$dir/shmq-stat
+check=$dir/shmq-check
 passed=0
 failed=0
 
@@ -85,7 +86,7 @@ expect() {
         echo "# unexpected: $(cat "$dir/err")"
         good=1
     elif [ -n "$error" ]; then
-        if [ "$(wc -l <"$dir/err")" -ne 1 ] || ! grep -qE '^shmq(-stat)?: ' "$dir/err" ||
+        if [ "$(wc -l <"$dir/err")" -ne 1 ] || ! grep -qE '^shmq(-stat|-check)?: ' "$dir/err" ||
             ! grep -qF -e "$error" "$dir/err"; then
             echo "# error was: $(cat "$dir/err")"
             good=1

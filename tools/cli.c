@@ -73,7 +73,8 @@ static const char *advice_for(int error)
     case ESTALE:
         return "run it again to use the queue that has the name now";
     case EBADMSG:
-        return "'shmq peek --all' shows what can be read, 'shmq purge' makes it usable again";
+        return "'shmq-check NAME --repair' saves what can be read, 'shmq purge' makes it usable "
+               "again";
     case EPROTO:
         return "use the shmq version that made it, or remove it with 'shmq rm'";
     case EMFILE:
