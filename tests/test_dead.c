@@ -190,7 +190,7 @@ static void letters_expire(void **state)
     policy.dead_letter_ttl_ns = SHMQ_MS(1);
     assert_int_equal(shmq_policy_set(q, &policy), 0);
     reject(q, "gone", 0);
-    helper_pass(SHMQ_MS(5));
+    helper_pass(HELPER_AFTER_NS);
     shmq_t *dead = letters();
     struct shmq_msg letter = helper_receive(dead);
     assert_true(helper_is(&letter, "lives"));
