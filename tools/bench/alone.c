@@ -71,7 +71,7 @@ static int round_priority(const struct round *round, double figures[FIGURES])
         double figure[2] = {0};
         error = channel_make(&channel, round->transport, round->size, 1, 1, NULL);
         if (!error)
-            error = crew_alone(&channel, time_pairs, &alone, alone.seconds * 10 + 20, figure);
+            error = crew_alone(0, &channel, time_pairs, &alone, alone.seconds * 10 + 20, figure);
         figures[i] = figure[0];
         channel_drop(&channel);
     }
@@ -120,7 +120,7 @@ static int puts_to(const struct round *round, unsigned groups, double *ns)
     double figure[2] = {0};
     int error = channel_make(&channel, round->transport, round->size, 1, groups, NULL);
     if (!error)
-        error = crew_alone(&channel, time_puts, &alone, alone.seconds * 10 + 20, figure);
+        error = crew_alone(0, &channel, time_puts, &alone, alone.seconds * 10 + 20, figure);
     *ns += figure[0] / 2;
     channel_drop(&channel);
     return error;

@@ -280,13 +280,14 @@ void crew_end(struct crew *crew)
     crew->control = NULL;
 }
 
-int crew_alone(struct channel *channel, child_fn *work, void *arg, double seconds, double figure[2])
+int crew_alone(int cpu, struct channel *channel, child_fn *work, void *arg, double seconds,
+               double figure[2])
 {
     struct crew crew;
     int error = crew_begin(&crew);
     if (error)
         return error;
-    error = crew_add(&crew, 0, work, channel, arg);
+    error = crew_add(&crew, cpu, work, channel, arg);
     if (!error)
         error = crew_release(&crew);
     if (!error)

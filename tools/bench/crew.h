@@ -60,8 +60,8 @@ int crew_measure(struct crew *crew, unsigned count, double seconds, double *rate
 int crew_join(struct crew *crew, double seconds);
 /* Kills and reaps what is left, frees the shared memory. */
 void crew_end(struct crew *crew);
-/* A crew of one, on core 0, that ends by itself within `seconds`; what it measured. */
-int crew_alone(struct channel *channel, child_fn *work, void *arg, double seconds,
+/* A crew of one, on `cpu`, that ends by itself within `seconds`; what it measured. */
+int crew_alone(int cpu, struct channel *channel, child_fn *work, void *arg, double seconds,
                double figure[2]);
 
 /* In a child: reports that it is set up, and waits for the start. */

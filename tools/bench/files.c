@@ -68,7 +68,7 @@ static int round_file(const struct round *round, double figures[FIGURES])
     uint64_t count = 0;
     int error = channel_make(&channel, round->transport, round->size, 1, 1, NULL);
     if (!error)
-        error = crew_alone(&channel, save_and_load, NULL, 60, figures);
+        error = crew_alone(0, &channel, save_and_load, NULL, 60, figures);
     for (int i = 0; !error && i < 2; i++)
         figures[i] = FILE_BYTES / figures[i] / 1e6;
     if (!error && round->transport->kept)
