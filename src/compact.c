@@ -31,6 +31,7 @@ enum {
     TIMES = 4,
     CLOSE_BYTES = 1 << 16, /* so little more may be copied while producers wait */
     ROUNDS = 16,
+    BLOCK_BYTES = 1 << 16, /* so much is read at once */
     LOCK_S = 30,
 };
 
@@ -109,32 +110,58 @@ static int read_all(const struct old *old, void *to, size_t bytes, uint64_t off)
     return 0;
 }
 
+static int have_room(struct old *old, uint64_t bytes)
+{
+    if (bytes <= old->room)
+        return 0;
+    unsigned char *more = realloc(old->bytes, bytes);
+    if (more == NULL)
+        return sq_fail(-ENOMEM, "no memory for %llu bytes of the journal",
+                       (unsigned long long)bytes);
+    old->bytes = more;
+    old->room = bytes;
+    return 0;
+}
+
+static int damaged(uint64_t off)
+{
+    return sq_fail(-EBADMSG, "the journal is damaged at offset %llu", (unsigned long long)off);
+}
+
+/* Copy the whole frames among the first `bytes` from old->off on, which have been read; if
+ * there is none, have room for the first. */
+static int copy_block(struct old *old, uint64_t bytes, uint64_t end, struct sq_frames *frames)
+{
+    uint64_t at = 0, total = 0;
+    struct sq_frame frame;
+    int rc = 0;
+
+    for (; rc == 0 && bytes - at >= sizeof(frame); at += total) {
+        memcpy(&frame, old->bytes + at, sizeof(frame));
+        total = sq_frame_total(frame.bytes);
+        if (frame.kind == 0 || frame.kind >= SQ_FRAME_KINDS || total > end - old->off - at)
+            return damaged(old->off + at);
+        if (total > bytes - at)
+            break;
+        struct sq_piece piece = {old->bytes + at + sizeof(frame), frame.bytes};
+        rc = sq_frames_put(frames, (enum sq_frame_kind)frame.kind, &piece, 1);
+    }
+    if (rc == 0 && total == 0)
+        return damaged(old->off);
+    old->off += at;
+    return rc < 0 || at > 0 ? rc : have_room(old, total);
+}
+
 /* Copy the frames up to `end`, which is where one ends. */
 static int copy_frames(struct old *old, uint64_t end, struct sq_frames *frames)
 {
-    int rc = 0;
+    int rc = have_room(old, BLOCK_BYTES);
 
     while (rc == 0 && old->fd >= 0 && old->off < end) {
-        struct sq_frame frame;
-        rc = read_all(old, &frame, sizeof(frame), old->off);
-        uint64_t total = sq_frame_total(frame.bytes);
-        if (rc == 0 && (frame.kind == 0 || frame.kind >= SQ_FRAME_KINDS || total > end - old->off))
-            rc = sq_fail(-EBADMSG, "the journal is damaged at offset %llu",
-                         (unsigned long long)old->off);
-        if (rc < 0)
-            break;
-        if (frame.bytes > old->room) {
-            unsigned char *more = realloc(old->bytes, frame.bytes);
-            if (more == NULL)
-                return sq_fail(-ENOMEM, "no memory for %u bytes of the journal", frame.bytes);
-            old->bytes = more;
-            old->room = frame.bytes;
-        }
-        rc = read_all(old, old->bytes, frame.bytes, old->off + sizeof(frame));
-        struct sq_piece piece = {old->bytes, frame.bytes};
+        uint64_t bytes = end - old->off < old->room ? end - old->off : old->room;
+        rc = read_all(old, old->bytes, bytes, old->off);
         if (rc == 0)
-            rc = sq_frames_put(frames, (enum sq_frame_kind)frame.kind, &piece, 1);
-        old->off += total;
+            rc = copy_block(old, bytes, end, frames);
     }
     return rc;
 }

@@ -152,6 +152,82 @@ static void drained(void **state)
     finish(q);
 }
 
+/* Messages of which some are longer than what is read of a journal at once. */
+enum { LENGTH_MOST = 150000, KEPT = 8 };
+
+static size_t length_of(unsigned n)
+{
+    return sizeof(n) + (n % 16 == 0 ? n * 7919 % LENGTH_MOST : n * 31 % 500);
+}
+
+static void put_length(shmq_t *q, unsigned n)
+{
+    static unsigned char bytes[LENGTH_MOST + sizeof(n)];
+
+    memset(bytes, (int)(n % 251), length_of(n));
+    memcpy(bytes, &n, sizeof(n));
+    assert_int_equal(shmq_put(q, bytes, length_of(n), SHMQ_SEC(30)), 0);
+}
+
+static void expect_length(shmq_t *q, unsigned n)
+{
+    static unsigned char bytes[LENGTH_MOST + sizeof(n)];
+    unsigned got = 0;
+
+    assert_int_equal(shmq_get(q, bytes, sizeof(bytes), NULL, SHMQ_SEC(10)), length_of(n));
+    memcpy(&got, bytes, sizeof(got));
+    assert_int_equal(got, n);
+    for (size_t i = sizeof(n); i < length_of(n); i++)
+        assert_int_equal(bytes[i], n % 251);
+}
+
+struct lengths {
+    _Atomic bool stop;
+    _Atomic unsigned last; /* that was put; KEPT before it are there */
+};
+
+static int put_lengths(void *arg)
+{
+    struct lengths *l = arg;
+    shmq_t *q = open_journal(SHMQ_JOURNAL_OS, 0);
+
+    for (unsigned n = 1; !atomic_load(&l->stop); n++) {
+        put_length(q, n);
+        if (n > KEPT)
+            expect_length(q, n - KEPT);
+        atomic_store(&l->last, n);
+    }
+    shmq_close(q);
+    return 0;
+}
+
+static bool has_many(void *arg)
+{
+    return atomic_load(&((struct lengths *)arg)->last) > 500;
+}
+
+/* It is rewritten again and again while messages of all lengths are appended. */
+static void of_all_lengths(void **state)
+{
+    struct lengths *l = helper_shared(sizeof(*l));
+    shmq_t *q = open_journal(SHMQ_JOURNAL_OS, 0);
+
+    (void)state;
+    pid_t child = helper_fork(put_lengths, l);
+    assert_true(helper_await(has_many, l));
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(shmq_save(q, NULL), 0);
+    atomic_store(&l->stop, true);
+    assert_int_equal(helper_wait(child), 0);
+    unsigned last = atomic_load(&l->last);
+    assert_int_equal(shmq_close(q), 0);
+    q = revive(SHMQ_JOURNAL_OS);
+    assert_int_equal(shmq_depth(q), KEPT);
+    for (unsigned n = last - KEPT + 1; n <= last; n++)
+        expect_length(q, n);
+    finish(q);
+}
+
 struct family {
     shmq_t *q;
     _Atomic int begin;
@@ -332,13 +408,10 @@ static void synced_at_the_end(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        COMPACT_TEST(stream),
-        COMPACT_TEST(drained),
-        COMPACT_TEST(by_a_forked_child),
-        COMPACT_TEST(healed),
-        COMPACT_TEST(synced_by_time),
-        COMPACT_TEST(synced_once),
-        COMPACT_TEST(synced_at_the_end),
+        COMPACT_TEST(stream),         COMPACT_TEST(drained),
+        COMPACT_TEST(of_all_lengths), COMPACT_TEST(by_a_forked_child),
+        COMPACT_TEST(healed),         COMPACT_TEST(synced_by_time),
+        COMPACT_TEST(synced_once),    COMPACT_TEST(synced_at_the_end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
