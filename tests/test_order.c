@@ -442,7 +442,7 @@ static void expired_is_not_delivered(void **state)
     for (uint64_t round = 1; round <= 4; round++) {
         msg.ttl_ns = SHMQ_MS(1);
         assert_int_equal(shmq_send(q, &msg, SHMQ_NOWAIT), 0);
-        helper_pass(SHMQ_MS(5));
+        helper_pass(SHMQ_MS(30));
         helper_send(q, "x");
         assert_true(helper_takes(q, "x"));
         assert_int_equal(helper_group(q).expired_count, round);
