@@ -139,7 +139,9 @@ static int put_beside(struct control *control, struct channel *channel, void *ar
     if (error)
         return child_fail(control, error, "filling the queue");
     child_ready(control);
-    error = pace(control, channel, message, beside, 0, &control->figure[0]);
+    error = pace(control, channel, message, beside, 0, &control->figure[0]); /* warms up */
+    if (!error)
+        error = pace(control, channel, message, beside, 0, &control->figure[0]);
     atomic_store(beside->saving, 1);
     if (!error)
         error = pace(control, channel, message, beside, 2, &control->figure[1]);
