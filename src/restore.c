@@ -69,8 +69,7 @@ int sq_restore_attr(const struct sq_image *image, struct shmq_attr *attr)
     if (rc == 0 && (attr->kind & SHMQ_TOPIC) == 0 && !image->groups[0].there)
         rc = sq_fail(-EBADMSG, "the file has no group");
     for (uint32_t i = 0; rc == 0 && i < SQ_GROUPS_MOST; i++)
-        if (image->groups[i].there &&
-            sq_segment_policy(&image->groups[i].attr.policy, &policy) < 0)
+        if (image->groups[i].there && sq_segment_policy(&image->groups[i].attr.policy, &policy) < 0)
             rc = sq_fail(-EBADMSG, "the policy of group %u makes no sense", i);
     return rc;
 }
