@@ -114,7 +114,7 @@ $(BUILD)/tests/%.o: tests/%.c
 	$(CC) $(BASE) -Isrc $(CFLAGS) -c $< -o $@
 
 # Those that compare with plain lists (tests/reference.h).
-$(BUILD)/tests/test_group: $(patsubst %,$(BUILD)/tests/%.o,group_scene group_check group_steps)
+$(BUILD)/tests/test_group: $(patsubst %,$(BUILD)/tests/%.o,group_scene group_check group_steps group_moves)
 $(BUILD)/tests/test_group: $(patsubst %,$(BUILD)/tests/%.o,reference shrink)
 
 # Those that make files of their own.
@@ -133,7 +133,7 @@ $(BUILD)/tests/disk/record.so: tests/disk/record.c tests/disk/log.h
 $(BUILD)/tests/test_disk: $(BUILD)/tests/disk/states.o | $(BUILD)/tests/disk/record.so
 
 $(TESTS): %: %.o $(BUILD)/tests/helper.o $(BUILD)/libshmq.a
-	$(CC) $(CFLAGS) $(LDFLAGS) $^ -lcmocka $(LDLIBS) -o $@
+	$(CC) $(CFLAGS) $(LDFLAGS) $(filter %.o,$^) $(filter %.a,$^) -lcmocka $(LDLIBS) -o $@
 
 # --- models: the protocols, and why there is no pthread_cond_t ---------------
 

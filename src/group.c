@@ -205,21 +205,24 @@ static void pass(const struct sq_ring *ring, const struct sq_walk *walk)
 
 int sq_group_pass_removed(const struct sq_ring *ring)
 {
-    struct sq_walk walk, before;
+    struct sq_walk walk;
     struct sq_view view;
-    int rc = sq_ring_begin_take(ring, &walk);
+    int rc;
 
-    if (rc < 0)
-        return rc == -EAGAIN ? 0 : rc;
-    for (before = walk; walk.pos != walk.end; before = walk) {
-        rc = sq_record_next(ring, &walk, &view);
-        if (rc != SQ_MET_COPY && rc != SQ_MET_GONE)
-            break;
-        if (rc == SQ_MET_GONE)
-            sq_group_pass_gone(ring);
+    while ((rc = sq_ring_begin_take(ring, &walk)) == 0) {
+        while (walk.pos != walk.end) {
+            struct sq_walk before = walk;
+            rc = sq_record_next(ring, &walk, &view);
+            if (rc == SQ_MET_GONE)
+                sq_group_pass_gone(ring);
+            if (rc == SQ_MET_COPY || rc == SQ_MET_GONE)
+                continue;
+            pass(ring, &before);
+            return rc < 0 ? rc : 0;
+        }
+        pass(ring, &walk);
     }
-    pass(ring, &before);
-    return rc < 0 ? rc : 0;
+    return rc == -EAGAIN ? 0 : rc;
 }
 
 /*

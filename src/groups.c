@@ -11,70 +11,9 @@
 #include "flush.h"
 #include "futex.h"
 #include "groupstats.h"
+#include "place.h"
 #include "room.h"
 #include "token.h"
-
-/* --- places --------------------------------------------------------------------- */
-
-/* A place in the ring: a record's, and the id there. */
-struct place {
-    uint64_t pos, id;
-};
-
-static bool reached(const struct sq_ring *ring, const struct sq_view *view, int start, uint64_t at)
-{
-    switch (start) {
-    case SHMQ_AT_ID:
-        return view->id >= at;
-    case SHMQ_AT_TIME:
-        return view->put_ns >= (int64_t)at;
-    case SHMQ_AT_PART:
-        return view->id >= sq_load(&ring->producer->part_id);
-    default:
-        return start == SHMQ_EARLIEST;
-    }
-}
-
-/* P: where a topic's history begins. */
-static uint64_t history_begin(const struct sq_ring *ring)
-{
-    struct sq_producer_shm *p = ring->producer;
-
-    if (!sq_ring_spans(ring, p->history_pos, sq_load(&p->tail_pos)))
-        sq_ring_rebuild_producer(ring);
-    return p->history_pos;
-}
-
-/* P: the first place from `from` on where a group that starts so starts. */
-static int find_place(const struct sq_ring *ring, uint64_t from, int start, uint64_t at,
-                      struct place *place)
-{
-    struct sq_walk walk = {from, sq_load(&ring->producer->tail_pos), 0};
-    struct sq_view view;
-
-    *place = (struct place){walk.end, sq_load(&ring->producer->next_id)};
-    if (!sq_ring_spans(ring, walk.pos, walk.end))
-        return -EBADMSG;
-    while (start != SHMQ_LATEST && walk.pos != walk.end) {
-        struct sq_walk before = walk;
-        int rc = sq_record_next(ring, &walk, &view);
-        if (rc < 0)
-            return rc;
-        if (rc == SQ_MET_MESSAGE && reached(ring, &view, start, at)) {
-            *place = (struct place){before.pos, view.id};
-            break;
-        }
-    }
-    return 0;
-}
-
-static void set_place(struct sq_group_shm *g, const struct place *place)
-{
-    g->known_tail_pos = place->pos;
-    sq_store(&g->gone_count, 0);
-    sq_store(&g->finished_id, place->id - 1);
-    sq_store_release(&g->cursor_pos, place->pos);
-}
 
 /* --- making -------------------------------------------------------------------------- */
 
@@ -156,7 +95,7 @@ static uint32_t find_group(const struct sq_ring *ring, const char *name)
 static void settle_beside_sole(struct shmq *g, const struct sq_ring *ring)
 {
     enum { TRIES = 1000 };
-    struct place place;
+    struct sq_place place;
 
     atomic_thread_fence(memory_order_seq_cst);
     if (!sq_membarrier())
@@ -171,7 +110,7 @@ static void settle_beside_sole(struct shmq *g, const struct sq_ring *ring)
     }
     if (place.id == 0)
         place.id = sq_load(&ring->producer->next_id);
-    set_place(ring->group, &place);
+    sq_place_set(ring->group, &place);
     ring->group->delivery.start_id = place.id;
 }
 
@@ -184,22 +123,22 @@ static int build_group(struct shmq *g, uint32_t i, const char *name,
                        struct sq_promise *promise)
 {
     struct sq_ring ring = g->segment.ring;
-    struct place place = {sq_load_acquire(&ring.producer->tail_pos),
-                          sq_load(&ring.producer->next_id)};
+    struct sq_place place = {sq_load_acquire(&ring.producer->tail_pos),
+                             sq_load(&ring.producer->next_id)};
     int rc = 0;
 
     sq_ring_read_as(&ring, i);
     /* Nothing is looked at that P may be overwriting. */
-    if (!beside && attr->start != SHMQ_LATEST)
-        rc = find_place(&ring, history_begin(&ring), (int)attr->start, attr->start_at, &place);
+    if (!beside)
+        rc = sq_place_find(&ring, (int)attr->start, attr->start_at, &place);
     if (rc < 0)
         return sq_fail(rc, "the ring's history is damaged");
-    sq_pending_reset(&ring);
-    set_place(ring.group, &place);
-    sq_group_begin(&ring, name, &attr->policy);
+    sq_place_begin(&ring, name, &attr->policy, &place);
     rc = set_filter(ring.group, attr);
-    if (rc == 0 && !beside)
-        rc = sq_ring_rebuild_consumer(&ring); /* counts the removed ones */
+    if (rc == 0 && !beside) {
+        rc = sq_ring_rebuild_consumer(&ring); /* counts the removed ones, */
+        sq_group_set_got(&ring, 0);           /* which were not handed out */
+    }
     if (rc == 0 && sq_journal_writes(g))
         rc = sq_journal_about(g, &ring, false, promise);
     if (rc < 0)
@@ -207,6 +146,8 @@ static int build_group(struct shmq *g, uint32_t i, const char *name,
     atomic_fetch_or(&g->segment.control->groups, (uint64_t)1 << i);
     if (beside)
         settle_beside_sole(g, &ring);
+    else
+        sq_place_seen(&ring);
     if (beside && sq_journal_writes(g)) /* else with what the group writes next */
         sq_journal_group(g, &ring, promise);
     return 0;
@@ -348,27 +289,16 @@ int shmq_unsubscribe(shmq_t *q, const char *name)
 static int move_group(struct shmq *q, int start, uint64_t at, struct sq_promise *promise)
 {
     const struct sq_ring *ring = &q->segment.ring;
-    uint64_t from = sq_load(&ring->group->cursor_pos), got = sq_group_got(ring);
-    struct place place;
 
     sq_consume_settle(q, ring);
-    if (sq_load(&ring->group->pending.leased) != 0)
-        return sq_fail(-EBUSY, "messages of the group are leased");
-    if ((ring->kind & SHMQ_TOPIC) != 0)
-        from = history_begin(ring);
-    int rc = find_place(ring, from, start, at, &place);
+    uint64_t got = sq_group_got(ring);
+    int rc = sq_place_move(ring, start, at);
     if (rc < 0)
-        return sq_fail(rc, "the ring's history is damaged");
-    /* In this order: once the cursor is back, entries of what it comes to again are
-     * dropped, whether we live to do it or not. */
-    set_place(ring->group, &place);
-    sq_pending_reset(ring);
-    rc = sq_group_rebuild(ring); /* counts the removed ones, and the keys */
+        return rc == -EBUSY ? sq_fail(rc, "messages of the group are leased")
+                            : sq_fail(rc, "the ring's history is damaged");
     sq_group_set_got(ring, got);
     /* There are no entries now. */
-    if (rc == 0 && sq_journal_writes(q))
-        rc = sq_journal_about(q, ring, false, promise);
-    return rc;
+    return sq_journal_writes(q) ? sq_journal_about(q, ring, false, promise) : 0;
 }
 
 int shmq_seek(shmq_t *q, int start, uint64_t at)

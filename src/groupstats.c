@@ -19,10 +19,11 @@ static uint64_t count_others(const struct sq_ring *ring)
 uint64_t sq_group_got(const struct sq_ring *ring)
 {
     const struct sq_group_shm *g = ring->group;
-    uint64_t others = count_others(ring);
+    uint64_t others = count_others(ring); /* below 0 where others' removed ones are ahead */
     uint64_t passed = sq_load_acquire(&g->finished_id) + 1 - g->delivery.start_id;
+    int64_t got = (int64_t)(passed - others);
 
-    return passed > others && passed < UINT64_MAX / 2 ? passed - others : 0;
+    return got > 0 ? (uint64_t)got : 0;
 }
 
 void sq_group_set_got(const struct sq_ring *ring, uint64_t got)

@@ -24,7 +24,8 @@ static void clear_order(const struct sq_ring *ring)
     sq_store(&p->watch_ns, 0); /* the dead may have been the one who watched */
     sq_store(&p->stalled_pos, UINT64_MAX);
     p->compacted_pos = p->compacted_count = p->compacted_loosened = 0;
-    p->departures_seen = UINT64_MAX; /* no count: look for lost leases */
+    p->loosened += (uint64_t)1 << 32; /* all may be otherwise than before */
+    p->departures_seen = UINT64_MAX;  /* no count: look for lost leases */
     sq_store(&p->token, SQ_TOKEN_UNKNOWN);
 }
 

@@ -150,19 +150,20 @@ static uint64_t count_held(const struct column *columns, unsigned n)
     return count;
 }
 
-/* A number that goes up with all that a compaction might have waited for.  (A shortcut
- * only counts as acknowledged.) */
-static uint64_t loosened(const struct sq_group_shm *g)
-{
-    return g->pending.loosened + sq_load(&g->delivery.acked_count);
-}
-
-static uint64_t count_loosened(const struct column *columns, unsigned n)
+/*
+ * A number that changes with all that a compaction might have waited for: what has ended in
+ * these groups (a shortcut only counts as acknowledged), and each group that was removed.
+ */
+static uint64_t count_loosened(const struct sq_ring *ring, uint64_t groups)
 {
     uint64_t count = 0;
 
-    for (unsigned i = 0; i < n; i++)
-        count += loosened(columns[i].ring.group);
+    for (uint32_t i = 0; i < ring->group_count; i++) {
+        const struct sq_group_shm *g = &ring->groups[i];
+        count += (uint64_t)sq_load(&g->generation) << 32;
+        if ((groups >> i & 1) != 0)
+            count += g->pending.loosened + sq_load(&g->delivery.acked_count);
+    }
     return count;
 }
 
@@ -180,7 +181,7 @@ uint64_t sq_space_compact(const struct sq_ring *ring, uint64_t groups, int64_t n
         return 0;
     last->compacted_pos = limit;
     last->compacted_count = count_held(columns, n);
-    last->compacted_loosened = count_loosened(columns, n);
+    last->compacted_loosened = count_loosened(ring, groups);
     last->compacted_ns = now_ns;
     if ((ring->kind & SHMQ_TOPIC) != 0)
         ring->producer->history_pos = limit;
@@ -195,7 +196,8 @@ bool sq_space_wanted(const struct sq_ring *ring, int64_t now_ns)
 {
     const struct sq_pending_shm *last = &ring->groups[0].pending;
     uint64_t bits = sq_ring_groups(ring), tail = sq_load(&ring->producer->tail_pos);
-    uint64_t limit = tail, low = tail, count = 0, changed = 0 - last->compacted_loosened;
+    uint64_t limit = tail, low = tail, count = 0;
+    uint64_t changed = count_loosened(ring, bits) - last->compacted_loosened;
 
     if (sq_ring_is_pinned(ring))
         return false;
@@ -204,7 +206,6 @@ bool sq_space_wanted(const struct sq_ring *ring, int64_t now_ns)
         uint64_t cursor = sq_load_acquire(&ring->groups[i].cursor_pos);
         uint64_t held = sq_load(&ring->groups[i].held_pos);
         count += sq_load(&ring->groups[i].held_count);
-        changed += loosened(&ring->groups[i]);
         if (tail - cursor > tail - limit)
             limit = cursor;
         if (held != UINT64_MAX && tail - held > tail - low)

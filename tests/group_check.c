@@ -15,6 +15,7 @@ void scene_check_view(struct scene *s, const struct sq_view *view, const struct 
     scene_same(s, "the priority", view->priority, m->priority);
     scene_same(s, "due_ns", view->due_ns, m->due_ns);
     scene_same(s, "expiry_ns", view->expiry_ns, m->expiry_ns);
+    scene_same(s, "put_ns", view->put_ns, m->put_ns);
     scene_same(s, "the key's length", view->key_bytes, key_bytes);
     if (s->failed)
         return;
@@ -80,6 +81,8 @@ static void check_group(struct scene *s, int group)
     if (sq_load(&p->next_due_ns) > ref_next_due(r, group))
         scene_fail(s, "next_due_ns is %lld, %lld too late", (long long)sq_load(&p->next_due_ns),
                    (long long)(sq_load(&p->next_due_ns) - ref_next_due(r, group)));
+    scene_same(s, "whether it is paused", (sq_load(&ring.group->mode) & SQ_GROUP_PAUSED) != 0,
+               r->groups[group].paused);
     check_totals(s, &ring, &r->groups[group].counts);
 }
 
@@ -90,6 +93,8 @@ void scene_check_counts(struct scene *s)
     scene_same(s, "next_id", (int64_t)sq_load(&p->next_id), (int64_t)s->ref.next_id);
     scene_same(s, "tail_pos", (int64_t)sq_load(&p->tail_pos), (int64_t)s->ref.tail);
     for (uint32_t i = 0; i < s->config.group_count && !s->failed; i++) {
+        if (!scene_has(s, i))
+            continue;
         check_group(s, (int)i);
         if (s->failed) {
             char text[SCENE_TEXT];
@@ -141,13 +146,14 @@ static void check_entry(struct scene *s, const struct sq_ring *ring, int group,
         scene_check_view(s, &view, m);
 }
 
-static void check_fresh(struct scene *s, const struct sq_ring *ring, int group)
+/* From `pos`, where record number `from` must be, to the tail. */
+static void check_records(struct scene *s, const struct sq_ring *ring, uint64_t pos, uint32_t from)
 {
     const struct reference *r = &s->ref;
-    struct sq_walk walk = {sq_load(&ring->group->cursor_pos), r->tail, 0};
+    struct sq_walk walk = {pos, r->tail, 0};
     struct sq_view view;
 
-    for (uint32_t i = r->groups[group].cursor; i < r->record_count && !s->failed; i++) {
+    for (uint32_t i = from; i < r->record_count && !s->failed; i++) {
         const struct ref_record *record = &r->records[i];
         const struct ref_message *m = &r->messages[record->message];
         scene_same(s, "a record's position", (int64_t)walk.pos, (int64_t)record->pos);
@@ -178,6 +184,8 @@ static void check_leases(struct scene *s)
 {
     for (uint64_t i = 0; i < s->lease_count && i < SCENE_LEASES; i++) {
         const struct scene_lease *l = &s->leases[i];
+        if (l->id == 0)
+            continue;
         struct sq_ring ring = scene_ring(s, l->group);
         if (sq_group_check_lease(&ring, &l->lease) == 0)
             scene_same(s, "a leased record's position", (int64_t)ring.entries[l->lease.entry].pos,
@@ -185,9 +193,31 @@ static void check_leases(struct scene *s)
     }
 }
 
+uint64_t scene_history(const struct scene *s)
+{
+    return s->ring.producer->history_pos;
+}
+
+/* What a group could start with: whole records, no more of them than there were, and none
+ * that a group comes to is missing. */
+static void check_history(struct scene *s)
+{
+    uint64_t history = scene_history(s);
+
+    for (uint32_t i = 0; i < s->config.group_count; i++)
+        if (scene_has(s, i) && (int64_t)(sq_load(&s->ring.groups[i].cursor_pos) - history) < 0)
+            scene_fail(s, "group %u stands before the history", i);
+    if (s->ref.tail - history > SCENE_CAPACITY)
+        scene_fail(s, "the history is longer than the ring");
+    if (!s->failed)
+        check_records(s, &s->ring, history, ref_record_at(&s->ref, history));
+}
+
 void scene_check_all(struct scene *s)
 {
     for (uint32_t i = 0; i < s->config.group_count && !s->failed; i++) {
+        if (!scene_has(s, i))
+            continue;
         struct sq_ring ring = scene_ring(s, (int)i);
         const char *wrong = sq_pending_valid(&ring);
         if (wrong == NULL)
@@ -198,12 +228,14 @@ void scene_check_all(struct scene *s)
             if (s->ref.groups[i].held[e].state != REF_FREE)
                 check_entry(s, &ring, (int)i, &s->ref.groups[i].held[e]);
         if (!s->failed)
-            check_fresh(s, &ring, (int)i);
+            check_records(s, &ring, sq_load(&ring.group->cursor_pos), s->ref.groups[i].cursor);
     }
     if (!s->failed)
         check_leases(s);
     if (!s->failed && s->config.unique)
         check_keys(s);
+    if (!s->failed && s->ref.topic)
+        check_history(s);
 }
 
 /* --- room ----------------------------------------------------------------------------- */
@@ -213,7 +245,7 @@ uint64_t scene_low(const struct scene *s)
     uint64_t low = s->ref.tail;
 
     for (uint32_t i = 0; i < s->config.group_count; i++) {
-        uint64_t one = ref_low(&s->ref, (int)i);
+        uint64_t one = scene_has(s, i) ? ref_low(&s->ref, (int)i) : low;
         if ((int64_t)(one - low) < 0)
             low = one;
     }
@@ -225,7 +257,8 @@ void scene_check_room(struct scene *s, uint64_t bytes, uint64_t count, int rc)
     uint64_t low = scene_low(s), used = s->ref.tail - low, deepest = 0;
 
     for (uint32_t i = 0; i < s->config.group_count; i++) {
-        uint64_t depth = ref_fresh(&s->ref, (int)i) + ref_held(&s->ref, (int)i);
+        uint64_t depth =
+            scene_has(s, i) ? ref_fresh(&s->ref, (int)i) + ref_held(&s->ref, (int)i) : 0;
         deepest = depth > deepest ? depth : deepest;
     }
     bool fits = bytes <= SCENE_CAPACITY - used;
@@ -260,7 +293,7 @@ static void locate(struct scene *s, struct ref_message *m)
 
     for (uint32_t i = 0; i < s->config.group_count; i++) {
         struct sq_ring ring = scene_ring(s, (int)i);
-        uint32_t e = sq_pending_find(&ring, m->id);
+        uint32_t e = scene_has(s, i) ? sq_pending_find(&ring, m->id) : SQ_NONE;
         if (e == SQ_NONE)
             continue;
         if (holders++ > 0)
@@ -313,7 +346,7 @@ void scene_check_compacted(struct scene *s, uint64_t freed, uint64_t low_before)
     for (unsigned i = 0; i < s->ref.message_count; i++)
         locate(s, &s->ref.messages[i]);
     for (uint32_t i = 0; i < s->config.group_count; i++) {
-        uint64_t cursor = sq_load(&s->ring.groups[i].cursor_pos);
+        uint64_t cursor = scene_has(s, i) ? sq_load(&s->ring.groups[i].cursor_pos) : limit;
         if ((int64_t)(cursor - limit) < 0)
             limit = cursor;
     }

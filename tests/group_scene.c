@@ -71,6 +71,17 @@ const char *const scene_event_names[EVENT_COUNT] = {
     [EVENT_CHANGE_BUSY] = "change refused: leased",
     [EVENT_HEAP_OVERFLOWED] = "rebuilt within a step",
     [EVENT_REBUILT] = "rebuilt after scribbling",
+    [EVENT_SUBSCRIBED] = "made a group",
+    [EVENT_SUBSCRIBED_BEHIND] = "made a group that has something to read",
+    [EVENT_SUBSCRIBED_ALONE] = "made a group at the earliest, the only one",
+    [EVENT_UNSUBSCRIBED] = "removed a group",
+    [EVENT_NO_GROUP] = "removed the last group",
+    [EVENT_SOUGHT_ON] = "moved a group on",
+    [EVENT_SOUGHT_BACK] = "moved a group back",
+    [EVENT_SOUGHT_HELD] = "moved a group that held something",
+    [EVENT_SEEK_BUSY] = "move refused: leased",
+    [EVENT_PAUSED] = "nothing, since it is paused",
+    [EVENT_RESUMED] = "resumed",
     [EVENT_DIED_IN_PUT] = "died in a put",
     [EVENT_DIED_IN_LEASE] = "died in a lease",
     [EVENT_DIED_IN_LEASE_OF_UPDATED] = "died in a lease of an updated one",
@@ -160,30 +171,6 @@ struct sq_ring scene_ring(const struct scene *s, int group)
     return ring;
 }
 
-static void begin_group(struct scene *s, int i)
-{
-    struct sq_ring ring = scene_ring(s, i);
-    struct shmq_policy policy = {.max_attempts = s->config.max_attempts[i],
-                                 .dead_letter_expired = s->config.dead_letter_expired[i]};
-    struct sq_group_shm *g = ring.group;
-    struct ref_group *rg = &s->ref.groups[i];
-
-    if (s->config.dead_letter[i])
-        strcpy(policy.dead_letter, "graves");
-    sq_store(&g->cursor_pos, s->config.start_pos);
-    g->known_tail_pos = s->config.start_pos;
-    sq_group_begin(&ring, "", &policy);
-    if (s->config.filter_type[i] != 0) {
-        g->delivery.filter_type = s->config.filter_type[i];
-        sq_store(&g->mode, sq_load(&g->mode) | SQ_GROUP_FILTERED);
-    }
-    ref_group_begin(&s->ref, i);
-    rg->filter_type = s->config.filter_type[i];
-    rg->max_attempts = s->config.max_attempts[i];
-    rg->dead_letter = s->config.dead_letter[i];
-    rg->dead_letter_expired = s->config.dead_letter_expired[i];
-}
-
 void scene_begin(struct scene *s, const struct scene_config *config)
 {
     struct sq_ring *ring = &s->ring;
@@ -208,14 +195,18 @@ void scene_begin(struct scene *s, const struct scene_config *config)
     ring->max_messages = config->max_messages;
     ring->group_count = config->group_count;
     sq_ring_read_as(ring, 0);
-    sq_store(&s->group_bits, ((uint64_t)1 << config->group_count) - 1);
+    sq_store(&s->group_bits, 0);
     sq_store(&p->next_id, 1);
     p->low_id = 1;
     sq_store(&p->tail_pos, config->start_pos);
     p->low_pos = p->least_pos = p->history_pos = config->start_pos;
-    ref_begin(&s->ref, config->order, config->unique, config->entry_count, config->start_pos);
-    for (uint32_t i = 0; i < config->group_count; i++)
-        begin_group(s, (int)i);
+    ref_begin(&s->ref, config->order, ring->kind, config->entry_count, config->start_pos);
+    memset(s->leases, 0, sizeof(s->leases));
+    for (uint32_t i = 0; i < config->group_count; i++) {
+        struct sq_group_shm *g = &ring->groups[i];
+        sq_store(&g->cursor_pos, config->start_pos); /* where the others are looked for */
+        scene_start_group(s, (int)i, SHMQ_LATEST, 0);
+    }
 }
 
 /* --- records ------------------------------------------------------------------------ */
@@ -256,8 +247,9 @@ void scene_write(const struct scene *s, uint64_t pos, uint64_t id, uint32_t tag,
         .due_ns = m->due_ns,
         .expiry_ns = m->expiry_ns,
     };
-    unsigned char *to = sq_ring_write_header(&s->ring, pos, id, extension + m->length,
-                                             tag | (extension != 0 ? SQ_RECORD_EXTENDED : 0), 1);
+    unsigned char *to =
+        sq_ring_write_header(&s->ring, pos, id, extension + m->length,
+                             tag | (extension != 0 ? SQ_RECORD_EXTENDED : 0), m->put_ns);
 
     if (extension != 0) {
         memset(to, 0, extension);

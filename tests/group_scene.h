@@ -5,6 +5,7 @@
  *     group_scene.c   making the ring, writing records, dying in the middle
  *     group_check.c   whether the ring is as the reference says
  *     group_steps.c   the steps: each does the same to both, and compares
+ *     group_moves.c   those that make, move, pause and remove groups
  *     test_group.c    random steps, in every configuration
  *
  * A scene is deterministic: the same configuration and steps, the same end.
@@ -15,6 +16,7 @@
 #include "group.h"
 #include "groupstats.h"
 #include "keys.h"
+#include "place.h"
 #include "reference.h"
 #include "shortcut.h"
 #include "shrink.h"
@@ -97,6 +99,17 @@ enum scene_event {
     EVENT_CHANGE_BUSY,
     EVENT_HEAP_OVERFLOWED,
     EVENT_REBUILT,
+    EVENT_SUBSCRIBED,
+    EVENT_SUBSCRIBED_BEHIND,
+    EVENT_SUBSCRIBED_ALONE,
+    EVENT_UNSUBSCRIBED,
+    EVENT_NO_GROUP,
+    EVENT_SOUGHT_ON,
+    EVENT_SOUGHT_BACK,
+    EVENT_SOUGHT_HELD,
+    EVENT_SEEK_BUSY,
+    EVENT_PAUSED,
+    EVENT_RESUMED,
     EVENT_DIED_IN_PUT,
     EVENT_DIED_IN_LEASE,
     EVENT_DIED_IN_LEASE_OF_UPDATED,
@@ -110,7 +123,7 @@ extern const char *const scene_event_names[EVENT_COUNT];
 struct scene_lease {
     int group;
     struct sq_lease lease;
-    uint64_t id, pos;
+    uint64_t id, pos; /* id 0: none, or none any more */
     uint32_t attempts, owner;
     bool dying;
 };
@@ -183,12 +196,34 @@ enum step_kind {
     STEP_REMOVE,
     STEP_UPDATE,
     STEP_COMPACT,
+    STEP_SUBSCRIBE,
+    STEP_UNSUBSCRIBE,
+    STEP_SEEK,
+    STEP_PAUSE,
+    STEP_PART,
     STEP_REBUILD,
     STEP_DIE_IN_PUT,
     STEP_DIE_IN_LEASE,
     STEP_DIE_IN_UPDATE,
     STEP_KINDS,
 };
+
+/* --- group_moves.c --- */
+
+/* Whether the group is there. */
+static inline bool scene_has(const struct scene *s, uint32_t group)
+{
+    return s->ref.groups[group].there;
+}
+
+/* Make a group, as the configuration says. */
+void scene_start_group(struct scene *s, int group, int start, uint64_t at);
+
+void scene_subscribe(struct scene *s, const struct step *step);
+void scene_unsubscribe(struct scene *s, const struct step *step);
+void scene_seek(struct scene *s, const struct step *step);
+void scene_pause(struct scene *s, const struct step *step);
+void scene_part(struct scene *s, const struct step *step);
 
 /* --- checking ------------------------------------------------------------- */
 
@@ -208,5 +243,8 @@ void scene_check_room(struct scene *s, uint64_t bytes, uint64_t count, int rc);
 void scene_check_compacted(struct scene *s, uint64_t freed, uint64_t low_before);
 
 uint64_t scene_low(const struct scene *s);
+
+/* The position of the first record that a topic still has. */
+uint64_t scene_history(const struct scene *s);
 
 #endif

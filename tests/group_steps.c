@@ -97,8 +97,8 @@ static int make_room(struct scene *s, uint64_t bytes, uint64_t count)
     if (rc == 0 || !s->config.full_drop)
         return rc;
     for (uint32_t i = 0; i < s->config.group_count; i++)
-        if (drop(s, (int)i, s->ref.tail + bytes - SCENE_CAPACITY,
-                 max == 0 ? UINT64_MAX : max - count) < 0)
+        if (scene_has(s, i) && drop(s, (int)i, s->ref.tail + bytes - SCENE_CAPACITY,
+                                    max == 0 ? UINT64_MAX : max - count) < 0)
             return -EAGAIN;
     rc = look_room(s, bytes, count);
     scene_same(s, "room after dropping", rc, 0);
@@ -123,7 +123,7 @@ static uint32_t length_of(uint32_t arg)
 static struct ref_message message_of(const struct scene *s, const struct step *step)
 {
     const uint32_t *a = step->args;
-    struct ref_message m = {.length = length_of(a[1]), .key = REF_NONE};
+    struct ref_message m = {.length = length_of(a[1]), .key = REF_NONE, .put_ns = s->ref.now_ns};
 
     if (a[2] % 4 != 0)
         m.priority = (int32_t)(a[2] / 4 % 5) - 2;
@@ -135,7 +135,7 @@ static struct ref_message message_of(const struct scene *s, const struct step *s
         m.key = (int)(a[5] / 4 % SCENE_KEYS);
     m.type = a[6] % 3;
     if (a[7] % 8 > 3 && !s->config.unique)
-        m = (struct ref_message){.length = m.length, .key = REF_NONE};
+        m = (struct ref_message){.length = m.length, .key = REF_NONE, .put_ns = m.put_ns};
     return m;
 }
 
@@ -271,7 +271,11 @@ static int ref_try(struct scene *s, int group, bool to_lease, struct ref_pick *p
 
     *pick = (struct ref_pick){REF_NONE, REF_NONE, 0};
     s->ref.groups[group].full = false;
-    if (!ref_settle(&s->ref, group)) {
+    bool dies = ref_settle(&s->ref, group);
+    if (s->ref.groups[group].paused) {
+        rc = -EAGAIN;
+        s->events[EVENT_PAUSED] += dies || ref_fresh(&s->ref, group) > 0;
+    } else if (!dies) {
         ref_pick(&s->ref, group, to_lease, pick);
         rc = pick->message != REF_NONE ? 0 : any_doomed(s, group) ? SQ_PICK_DOOMED : -EAGAIN;
     }
@@ -451,7 +455,7 @@ static struct scene_lease *choose_lease(struct scene *s, uint32_t arg, bool dyin
 
     for (uint64_t i = 0; i < count; i++) {
         struct scene_lease *l = &s->leases[(arg / 16 + i) % count];
-        if (l->dying == dying && (any || entry_of(s, l) != REF_NONE))
+        if (l->id != 0 && l->dying == dying && (any || entry_of(s, l) != REF_NONE))
             return l;
     }
     return NULL;
@@ -646,6 +650,8 @@ static void owner_dies(struct scene *s, const struct step *step)
 
     scene_say(s, "owner %u dies\n", *owner);
     for (uint32_t i = 0; i < s->config.group_count; i++) {
+        if (!scene_has(s, i))
+            continue;
         struct sq_ring ring = scene_ring(s, (int)i);
         int lost = sq_group_return_lost(&ring, is_owner, owner, s->ref.now_ns), should_be = 0;
         for (int e = 0; e < REF_HELD; e++) {
@@ -774,6 +780,7 @@ static void remove_from_group(struct scene *s, int group, const struct ref_messa
     } else {
         sq_store(&ring.group->gone_count, sq_load(&ring.group->gone_count) + 1);
         sq_group_release_key(&ring, view);
+        scene_same(s, "passing the removed", sq_group_pass_removed(&ring), 0);
     }
 }
 
@@ -800,7 +807,13 @@ static void remove_step(struct scene *s, const struct step *step)
     for (uint32_t i = 0; i < s->config.group_count; i++)
         if (ref_is_unfinished(&s->ref, (int)i, m))
             remove_from_group(s, (int)i, m, &view);
+    uint32_t fresh = 0;
+    for (uint32_t i = 0; i < s->config.group_count; i++)
+        fresh |= (uint32_t)ref_is_fresh(&s->ref, (int)i, m) << i;
     ref_remove(&s->ref, m);
+    for (uint32_t i = 0; i < s->config.group_count; i++)
+        if ((fresh >> i & 1) != 0)
+            ref_pass_removed(&s->ref, (int)i);
 }
 
 /* Room, and the new record behind the tail.  False: no room. */
@@ -826,7 +839,7 @@ static void move_entries(struct scene *s, const struct ref_message *m, uint64_t 
 
     for (uint32_t i = 0; i < s->config.group_count; i++) {
         struct sq_ring ring = scene_ring(s, (int)i);
-        uint32_t e = sq_pending_find(&ring, m->id);
+        uint32_t e = scene_has(s, i) ? sq_pending_find(&ring, m->id) : SQ_NONE;
         if (e != SQ_NONE)
             scene_same(s, "moving an entry", sq_pending_move(&ring, e, to), 0);
         if (ring.key_count != 0 && sq_record_view(&ring, m->pos, m->id, &view) == 0)
@@ -839,7 +852,7 @@ static void pass_update(struct scene *s, uint64_t from)
 {
     for (uint32_t i = 0; i < s->config.group_count; i++) {
         struct sq_group_shm *g = &s->ring.groups[i];
-        if (sq_load(&g->cursor_pos) != from)
+        if (!scene_has(s, i) || sq_load(&g->cursor_pos) != from)
             continue;
         g->known_tail_pos = s->ref.tail;
         sq_store_release(&g->cursor_pos, s->ref.tail);
@@ -964,7 +977,8 @@ static void die_in_update(struct scene *s, const struct step *step)
         ref_lose_update(&s->ref, m, bytes);
     }
     for (uint32_t i = 0; i < s->config.group_count; i++)
-        rebuild_group(s, (int)i);
+        if (scene_has(s, i))
+            rebuild_group(s, (int)i);
     s->events[EVENT_DIED_IN_UPDATE]++;
 }
 
@@ -979,7 +993,8 @@ static void pass_time(struct scene *s, const struct step *step)
 static void compact_step(struct scene *s, const struct step *step)
 {
     (void)step;
-    compact(s);
+    if (s->group_bits != 0) /* else it is never wanted, and would forget the history */
+        compact(s);
 }
 
 static void (*const actions[STEP_KINDS])(struct scene *s, const struct step *step) = {
@@ -1001,6 +1016,11 @@ static void (*const actions[STEP_KINDS])(struct scene *s, const struct step *ste
     [STEP_REMOVE] = remove_step,
     [STEP_UPDATE] = update,
     [STEP_COMPACT] = compact_step,
+    [STEP_SUBSCRIBE] = scene_subscribe,
+    [STEP_UNSUBSCRIBE] = scene_unsubscribe,
+    [STEP_SEEK] = scene_seek,
+    [STEP_PAUSE] = scene_pause,
+    [STEP_PART] = scene_part,
     [STEP_REBUILD] = rebuild,
     [STEP_DIE_IN_PUT] = die_in_put,
     [STEP_DIE_IN_LEASE] = die_in_lease,
@@ -1009,13 +1029,38 @@ static void (*const actions[STEP_KINDS])(struct scene *s, const struct step *ste
 
 static bool derives_anew(uint32_t kind)
 {
-    return kind == STEP_PURGE || kind == STEP_REBUILD || kind >= STEP_DIE_IN_PUT;
+    return kind == STEP_PURGE || kind == STEP_REBUILD || kind == STEP_SUBSCRIBE ||
+           kind == STEP_SEEK || kind >= STEP_DIE_IN_PUT;
+}
+
+/* Steps of a group, which is told by the first of their numbers. */
+static bool is_of_group(uint32_t kind)
+{
+    switch (kind) {
+    case STEP_RECEIVE:
+    case STEP_GET:
+    case STEP_LOOK:
+    case STEP_OLDEST:
+    case STEP_PURGE:
+    case STEP_REVIVE:
+    case STEP_DROP:
+    case STEP_REBUILD:
+    case STEP_UNSUBSCRIBE:
+    case STEP_SEEK:
+    case STEP_PAUSE:
+    case STEP_DIE_IN_LEASE:
+        return true;
+    default:
+        return false;
+    }
 }
 
 bool scene_step(struct scene *s, const struct step *step)
 {
     enum { MARK = 7 };
 
+    if (is_of_group(step->kind) && !scene_has(s, step->args[0] % s->config.group_count))
+        return true;
     for (uint32_t i = 0; i < s->config.group_count; i++)
         s->ring.groups[i].pending.departures_seen = MARK;
     actions[step->kind](s, step);

@@ -12,7 +12,7 @@ cd "$(dirname "$0")/.." || exit 1
         # Lowest first; those in one line are equals.
         layers[1] = "base error clock fault crc shmq policy"
         layers[2] = "futex lock cond cond_futex cond_posix layout"
-        layers[3] = "ring dirty record browse heap pending rebuild keys group lease groupall shortcut space frame image"
+        layers[3] = "ring dirty record browse heap pending rebuild keys group lease groupall place shortcut space frame image"
         layers[4] = "compress encode unpack handle file frames segment reopen attr attach fork"
         layers[5] = "queue sides pin restore wait token"
         layers[6] = "room bury capture consume groupstats notify snapshot append journal flush compact keep"

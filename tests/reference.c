@@ -6,24 +6,78 @@
 #include <errno.h>
 #include <string.h>
 
-void ref_begin(struct reference *r, uint32_t order, bool unique, uint32_t entry_count,
+void ref_begin(struct reference *r, uint32_t order, uint32_t kind, uint32_t entry_count,
                uint64_t tail)
 {
     r->order = order;
-    r->unique = unique;
+    r->unique = (kind & SHMQ_UNIQUE) != 0;
+    r->topic = (kind & SHMQ_TOPIC) != 0;
     r->entry_count = entry_count;
     r->now_ns = 1000;
     r->next_id = 1;
+    r->part_id = 0;
     r->tail = tail;
     r->message_count = r->record_count = 0;
     memset(r->groups, 0, sizeof(r->groups));
 }
 
-void ref_group_begin(struct reference *r, int group)
+uint32_t ref_record_at(const struct reference *r, uint64_t pos)
+{
+    uint32_t i = r->record_count;
+
+    while (i > 0 && (int64_t)(r->records[i - 1].pos - pos) >= 0)
+        i--;
+    return i;
+}
+
+static bool is_start(const struct reference *r, const struct ref_record *record, int start,
+                     uint64_t at)
+{
+    const struct ref_message *m = &r->messages[record->message];
+
+    if (record->copy || m->removed)
+        return false;
+    switch (start) {
+    case SHMQ_EARLIEST:
+        return true;
+    case SHMQ_AT_ID:
+        return m->id >= at;
+    case SHMQ_AT_TIME:
+        return m->put_ns >= (int64_t)at;
+    case SHMQ_AT_PART:
+        return m->id >= r->part_id;
+    default:
+        return false;
+    }
+}
+
+static uint32_t find_start(const struct reference *r, uint32_t from, int start, uint64_t at)
+{
+    while (from < r->record_count && !is_start(r, &r->records[from], start, at))
+        from++;
+    return from;
+}
+
+void ref_group_begin(struct reference *r, int group, uint64_t history, int start, uint64_t at)
 {
     memset(&r->groups[group], 0, sizeof(r->groups[group]));
     r->groups[group].there = true;
-    r->groups[group].cursor = r->record_count;
+    r->groups[group].cursor = find_start(r, ref_record_at(r, history), start, at);
+}
+
+void ref_group_end(struct reference *r, int group)
+{
+    memset(&r->groups[group], 0, sizeof(r->groups[group]));
+}
+
+void ref_seek(struct reference *r, int group, uint64_t history, int start, uint64_t at)
+{
+    struct ref_group *g = &r->groups[group];
+    uint32_t from = r->topic ? ref_record_at(r, history) : g->cursor;
+
+    g->cursor = find_start(r, from, start, at);
+    memset(g->held, 0, sizeof(g->held));
+    g->unsettled = g->full = false;
 }
 
 /* --- messages and records --------------------------------------------------------- */
@@ -518,6 +572,15 @@ bool ref_drop(struct reference *r, int group, uint64_t pos, uint64_t depth)
 }
 
 /* --- by id --------------------------------------------------------------------------------- */
+
+void ref_pass_removed(struct reference *r, int group)
+{
+    struct ref_group *g = &r->groups[group];
+
+    while (g->cursor < r->record_count &&
+           (r->records[g->cursor].copy || r->messages[r->records[g->cursor].message].removed))
+        g->cursor++;
+}
 
 int ref_changeable(const struct reference *r, const struct ref_message *m)
 {

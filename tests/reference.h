@@ -31,7 +31,8 @@ struct ref_message {
     uint32_t length, version, type;
     int32_t priority;
     int64_t due_ns, expiry_ns; /* 0: none */
-    int key;                   /* REF_NONE: none */
+    int64_t put_ns;
+    int key; /* REF_NONE: none */
     bool removed;
 };
 
@@ -81,10 +82,10 @@ struct ref_group {
 };
 
 struct reference {
-    uint32_t order, kind, entry_count;
-    bool unique;
+    uint32_t order, entry_count;
+    bool unique, topic;
     int64_t now_ns;
-    uint64_t next_id, tail;
+    uint64_t next_id, tail, part_id;
     unsigned message_count, record_count;
     struct ref_group groups[REF_GROUPS];
     struct ref_message messages[REF_MESSAGES];
@@ -99,11 +100,20 @@ struct ref_pick {
 };
 
 /* An empty queue with its end at `tail`. */
-void ref_begin(struct reference *r, uint32_t order, bool unique, uint32_t entry_count,
+void ref_begin(struct reference *r, uint32_t order, uint32_t kind, uint32_t entry_count,
                uint64_t tail);
 
-/* Make a group that begins with what is put next. */
-void ref_group_begin(struct reference *r, int group);
+/*
+ * Make a group that begins there (enum shmq_start), or remove it, or move it.  `history`
+ * is the position of the first record that a topic still has; a queue that is none has
+ * nothing from before its group.
+ */
+void ref_group_begin(struct reference *r, int group, uint64_t history, int start, uint64_t at);
+void ref_group_end(struct reference *r, int group);
+void ref_seek(struct reference *r, int group, uint64_t history, int start, uint64_t at);
+
+/* The first record from that position on, in the list of records. */
+uint32_t ref_record_at(const struct reference *r, uint64_t pos);
 
 /* Append a message; `m` without id, pos and record. */
 struct ref_message *ref_put(struct reference *r, const struct ref_message *m, uint64_t bytes);
@@ -143,6 +153,9 @@ int64_t ref_revive(struct reference *r, int group, uint64_t id);
 /* Drop the oldest until the group's place is beyond `pos` and its depth at most `depth`.
  * False: leased ones are in the way. */
 bool ref_drop(struct reference *r, int group, uint64_t pos, uint64_t depth);
+
+/* Removed messages and updates that a group comes to next are passed. */
+void ref_pass_removed(struct reference *r, int group);
 
 /* 0, -ENOENT, -EBUSY. */
 int ref_changeable(const struct reference *r, const struct ref_message *m);

@@ -241,6 +241,54 @@ static void history_without_a_group(void **state)
     helper_finish(q);
 }
 
+/* Producers see that a group has more before it than they saw last: as many as
+ * max_messages says wait in each, and no more. */
+static void back_and_full(void **state)
+{
+    struct shmq_attr attr = helper_attr(4096);
+
+    (void)state;
+    attr.max_messages = 3;
+    shmq_t *q = create(&attr), *g = join(q, "g");
+    send_all(q, "abc");
+    assert_true(reads(g, "abc"));
+    send_all(q, "d");
+    assert_true(reads(g, "d"));
+    assert_int_equal(shmq_seek(g, SHMQ_AT_ID, 2), 0);
+    assert_int_equal(shmq_put(q, "e", 1, SHMQ_NOWAIT), -EAGAIN);
+    assert_true(reads(g, "bcd"));
+    shmq_t *late = join_from(q, "late", SHMQ_AT_ID, 2);
+    assert_int_equal(shmq_put(q, "e", 1, SHMQ_NOWAIT), -EAGAIN);
+    assert_true(reads(late, "bcd"));
+    assert_int_equal(shmq_put(q, "e", 1, SHMQ_NOWAIT), 0);
+    leave(late);
+    leave(g);
+    helper_finish(q);
+}
+
+/* What was removed before a group began, or came back to it, was not handed out to it. */
+static void removed_before_it_began(void **state)
+{
+    shmq_t *q = create(NULL), *g = join(q, "g");
+
+    (void)state;
+    send_all(q, "abcd");
+    assert_true(helper_takes(g, "a"));
+    assert_int_equal(shmq_remove(q, 2), 0);
+    shmq_t *late = join_from(q, "late", SHMQ_EARLIEST, 0);
+    assert_true(helper_takes(late, "a"));
+    assert_int_equal(shmq_remove(q, 3), 0);
+    assert_true(reads(late, "d"));
+    assert_int_equal(helper_group(late).delivered_count, 2);
+    assert_int_equal(shmq_seek(g, SHMQ_EARLIEST, 0), 0);
+    assert_int_equal(helper_group(g).delivered_count, 1);
+    assert_true(reads(g, "ad"));
+    assert_int_equal(helper_group(g).delivered_count, 3);
+    leave(late);
+    leave(g);
+    helper_finish(q);
+}
+
 static void sought(void **state)
 {
     shmq_t *q = create(NULL), *g = join(q, "g");
@@ -798,6 +846,8 @@ int main(void)
         HELPER_TEST(as_many_as_there_can_be),
         HELPER_TEST(starts),
         HELPER_TEST(history_without_a_group),
+        HELPER_TEST(back_and_full),
+        HELPER_TEST(removed_before_it_began),
         HELPER_TEST(sought),
         HELPER_TEST(sought_under_a_sleeper),
         HELPER_TEST(unsubscribed_under_its_members),
