@@ -185,6 +185,7 @@ struct sq_slot_shm {
     char command[16];
     uint32_t group;           /* that it reads as */
     _Atomic uint32_t closing; /* 1: about to leave, and looks whether it is the last */
+    _Atomic uint64_t left;    /* FREE: by which departure, 0: never used */
 };
 
 enum sq_slot_state {
