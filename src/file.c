@@ -4,7 +4,8 @@
  * Crash rule.  A new file is written under a name of its own, PATH.tmp-RANDOM, and put on
  * the disk before it gets the path, and the folder after that; so the path names the old
  * file or the new one, whole.  While it is written its byte 0 is locked alone: one that
- * nobody has locked was left by the dead, and the next who writes removes it.
+ * nobody has locked was left by the dead, and the next who writes removes it.  So it does
+ * with a name that is left of one that has its path.
  */
 #include "file.h"
 
@@ -228,6 +229,14 @@ int sq_file_write_at(int fd, const void *data, size_t bytes, uint64_t off)
     return 0;
 }
 
+/* Whether it was given its path, and its maker died before taking this name away. */
+static bool has_another_name(int fd)
+{
+    struct stat st;
+
+    return fstat(fd, &st) == 0 && st.st_nlink > 1;
+}
+
 /* Remove what those who died writing have left beside `path`. */
 static void remove_left(const struct sq_file_path *path)
 {
@@ -245,7 +254,7 @@ static void remove_left(const struct sq_file_path *path)
         int fd = openat(dirfd(dir), entry->d_name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
         if (fd < 0)
             continue;
-        if (check(fd, path) == 0 && lock_file(fd, F_WRLCK) == 0)
+        if (check(fd, path) == 0 && (has_another_name(fd) || lock_file(fd, F_WRLCK) == 0))
             unlinkat(dirfd(dir), entry->d_name, 0);
         close(fd);
     }
