@@ -381,9 +381,9 @@ static int make_path(struct sq_file_out *out)
 }
 
 /* Give it the path, in the place of what has it. */
-static int take_path(struct sq_file_out *out)
+static int take_path(struct sq_file_out *out, enum sq_file_end end)
 {
-    int rc = sq_file_share(out->fd);
+    int rc = end == SQ_FILE_REPLACE_ALONE ? 0 : sq_file_share(out->fd);
 
     if (rc < 0)
         return rc;
@@ -409,7 +409,7 @@ int sq_file_finish(struct sq_file_out *out, enum sq_file_end end)
     int rc = sq_file_sync(out);
 
     if (rc == 0)
-        rc = end == SQ_FILE_NEW ? make_path(out) : take_path(out);
+        rc = end == SQ_FILE_NEW ? make_path(out) : take_path(out, end);
     if (rc == 0)
         rc = sq_file_sync_folder(&out->path);
     return hand_over(out, rc);
@@ -419,7 +419,7 @@ int sq_file_place(struct sq_file_out *out)
 {
     int rc = sq_file_flush(out);
 
-    return hand_over(out, rc < 0 ? rc : take_path(out));
+    return hand_over(out, rc < 0 ? rc : take_path(out, SQ_FILE_REPLACE));
 }
 
 void sq_file_abandon(struct sq_file_out *out)
