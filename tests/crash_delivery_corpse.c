@@ -98,7 +98,7 @@ static bool die_same(struct delivery_scene *s)
         .act = delivery_act,
         .done = &s->page->corpse_done,
         .point = CRASH_TO_END,
-        .only_steps = true,
+        .manner = CRASH_STEPS,
     };
 
     if (learned.op == s->op && learned.steps > 0)
