@@ -83,16 +83,30 @@ static void look_end(struct shmq *q, struct old *old)
     sq_append_leave(q);
 }
 
-/* Records get into the file before they are put.  Wait until they are. */
+/* Whether nobody is on the producer's side who has yet to put what it has written: who had
+ * the side has left it, or died there. */
+static bool side_is_free(struct shmq *q)
+{
+    struct sq_deadline deadline = sq_deadline_in(SHMQ_NOWAIT);
+
+    if (sq_visit(q, SQ_ROLE_PRODUCER, &deadline) < 0)
+        return false;
+    sq_end_visit(q, SQ_ROLE_PRODUCER);
+    return true;
+}
+
+/* Records get into the file before they are put.  Wait until they are, or never will be. */
 static int await_tail(struct shmq *q, uint64_t pos)
 {
     struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(1));
     struct sq_patience patience = {0};
 
-    while ((int64_t)(pos - sq_load_acquire(&q->segment.ring.producer->tail_pos)) > 0)
+    while ((int64_t)(pos - sq_load_acquire(&q->segment.ring.producer->tail_pos)) > 0) {
+        if (sq_patience_is_long(&patience) && side_is_free(q))
+            return 0;
         if (sq_patience_wait(&patience, &deadline) == -ETIMEDOUT)
-            return sq_fail(-EAGAIN, "somebody died, or was stopped, before what it had written "
-                                    "was put");
+            return sq_fail(-ETIMEDOUT, "somebody is stopped before what it has written is put");
+    }
     return 0;
 }
 

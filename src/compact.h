@@ -12,8 +12,8 @@ bool sq_compact_is_due(const struct shmq *q, unsigned times);
 
 /*
  * The caller saves (pin.h), and has no side.  A descriptor of the new file, with the shared
- * lock; or a negative errno, and the old one goes on: -EAGAIN somebody is just putting, or
- * died doing so; as sq_snapshot_write().
+ * lock; or a negative errno, and the old one goes on: -ETIMEDOUT somebody was stopped while
+ * putting; as sq_snapshot_write().
  */
 int sq_compact(struct shmq *q, struct sq_saved *saved);
 

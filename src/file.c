@@ -4,7 +4,8 @@
  * Crash rule.  A new file is written under a name of its own, PATH.tmp-RANDOM, and put on
  * the disk before it gets the path, and the folder after that; so the path names the old
  * file or the new one, whole.  While it is written its byte 0 is locked alone: one that
- * nobody has locked was left by the dead, and the next who writes removes it.
+ * nobody has locked was left by the dead, and the next who writes removes it.  So it does
+ * with a name that is left of one that has its path.
  */
 #include "file.h"
 
@@ -228,6 +229,14 @@ int sq_file_write_at(int fd, const void *data, size_t bytes, uint64_t off)
     return 0;
 }
 
+/* Whether it was given its path, and its maker died before taking this name away. */
+static bool has_another_name(int fd)
+{
+    struct stat st;
+
+    return fstat(fd, &st) == 0 && st.st_nlink > 1;
+}
+
 /* Remove what those who died writing have left beside `path`. */
 static void remove_left(const struct sq_file_path *path)
 {
@@ -245,7 +254,7 @@ static void remove_left(const struct sq_file_path *path)
         int fd = openat(dirfd(dir), entry->d_name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
         if (fd < 0)
             continue;
-        if (check(fd, path) == 0 && lock_file(fd, F_WRLCK) == 0)
+        if (check(fd, path) == 0 && (has_another_name(fd) || lock_file(fd, F_WRLCK) == 0))
             unlinkat(dirfd(dir), entry->d_name, 0);
         close(fd);
     }
@@ -372,9 +381,9 @@ static int make_path(struct sq_file_out *out)
 }
 
 /* Give it the path, in the place of what has it. */
-static int take_path(struct sq_file_out *out)
+static int take_path(struct sq_file_out *out, enum sq_file_end end)
 {
-    int rc = sq_file_share(out->fd);
+    int rc = end == SQ_FILE_REPLACE_ALONE ? 0 : sq_file_share(out->fd);
 
     if (rc < 0)
         return rc;
@@ -400,7 +409,7 @@ int sq_file_finish(struct sq_file_out *out, enum sq_file_end end)
     int rc = sq_file_sync(out);
 
     if (rc == 0)
-        rc = end == SQ_FILE_NEW ? make_path(out) : take_path(out);
+        rc = end == SQ_FILE_NEW ? make_path(out) : take_path(out, end);
     if (rc == 0)
         rc = sq_file_sync_folder(&out->path);
     return hand_over(out, rc);
@@ -410,7 +419,7 @@ int sq_file_place(struct sq_file_out *out)
 {
     int rc = sq_file_flush(out);
 
-    return hand_over(out, rc < 0 ? rc : take_path(out));
+    return hand_over(out, rc < 0 ? rc : take_path(out, SQ_FILE_REPLACE));
 }
 
 void sq_file_abandon(struct sq_file_out *out)

@@ -2,8 +2,13 @@
  * image.c - see image.h: frames, applied one after another.
  *
  * A journal may say some things twice: a compaction copies the frames that were appended
- * while it wrote the base.  So a message that is there already is passed over, and
- * entries and places are what they are, not what changed in them.
+ * while it wrote the base.  So a message that is there already is passed over, entries and
+ * places are what they are, not what changed in them, and entries may be of a group that
+ * the base does not have, since it was removed meanwhile, as a later frame says.
+ *
+ * Of the dead it says what they were about to do.  Who dies making a group leaves one that
+ * perhaps never was: when there is another of that name, there never was.  Who dies removing
+ * one leaves it perhaps in use: then it is told of anew, with the entries that it has had.
  */
 #include "image.h"
 
@@ -146,7 +151,10 @@ static int add_group(struct sq_image *image, const struct sq_frame_group *attr)
 {
     struct sq_image_group *g = &image->groups[attr->group];
 
-    if (attr->keeps_entries == 0 || !g->there)
+    for (uint32_t i = 0; image->has_base && i < SQ_GROUPS_MOST; i++)
+        if (strcmp(image->groups[i].attr.name, attr->name) == 0)
+            image->groups[i].there = false;
+    if (attr->keeps_entries == 0)
         clear_group(g);
     g->there = true;
     g->said_off = image->end_off;
@@ -180,7 +188,7 @@ static int add_entries(struct sq_image *image, const struct sq_frame_entries *e)
     int rc = 0;
 
     if (!g->there)
-        return sq_fail(-EBADMSG, "entries of a group that is not there");
+        return image->has_base ? 0 : sq_fail(-EBADMSG, "entries of a group that is not there");
     for (uint32_t i = 0; rc == 0 && i < e->count; i++) {
         rc = have_items(g, items[i].entry + 1);
         if (rc < 0)
@@ -233,7 +241,7 @@ static int add_frame(struct sq_image *image, const struct sq_frame *frame)
     case SQ_FRAME_ENTRIES:
         return add_entries(image, content);
     case SQ_FRAME_UNGROUP:
-        clear_group(&image->groups[((const struct sq_frame_entries *)content)->group]);
+        image->groups[((const struct sq_frame_entries *)content)->group].there = false;
         return 0;
     case SQ_FRAME_RECORDS:
         return add_records(image, frame);

@@ -4,8 +4,11 @@
  *
  * Crash rule.  A put that dies between its frame and its tail leaves records in the file
  * that were not put: the next one finds that journal_pos is not the tail, and says with a
- * QUEUE frame that they were not.  A consumer that dies between a change and its frame
- * leaves marks (dirty.h), or the rebuild marks all.
+ * QUEUE frame that they were not.  What else the side's owner did and died before it was
+ * written is told by such a frame, too: whoever repairs the side asks for one (retell).  A
+ * consumer that dies between a change and its frame leaves marks (dirty.h), or the rebuild
+ * marks all; then all is told anew, also what the group is, and that it is there, although
+ * somebody died removing it.
  */
 #include "journal.h"
 
@@ -32,20 +35,25 @@ static int append_queue(struct shmq *q, uint64_t pos, struct sq_promise *promise
         .put_bytes = sq_load(&p->put_bytes),
     };
     struct sq_piece piece = {&queue, sizeof(queue)};
+    int rc = sq_append_frame(q, SQ_FRAME_QUEUE, &piece, 1, pos, promise);
 
-    return sq_append_frame(q, SQ_FRAME_QUEUE, &piece, 1, pos, promise);
+    if (rc == 0)
+        sq_store(&q->segment.file->journal.retell, 0);
+    return rc;
 }
 
 static int append_records(struct shmq *q, uint64_t from, uint64_t to, struct sq_promise *promise)
 {
     const struct sq_ring *ring = &q->segment.ring;
+    const struct sq_file_shm *f = q->segment.file;
     struct sq_piece piece = {sq_record_at(ring, from), (size_t)(to - from)};
     int rc = 0;
 
     if (piece.bytes > UINT32_MAX)
         return sq_fail(-EFBIG, "%zu bytes at once are too many for a journal", piece.bytes);
-    if (sq_load(&q->segment.file->journal_pos) != from)
-        rc = append_queue(q, from, promise); /* somebody died before he had put what he wrote */
+    /* Somebody died before he had put what he wrote, or written what he did. */
+    if (sq_load(&f->journal_pos) != from || sq_load(&f->journal.retell) != 0)
+        rc = append_queue(q, from, promise);
     return rc < 0 ? rc : sq_append_frame(q, SQ_FRAME_RECORDS, &piece, 1, to, promise);
 }
 
@@ -124,15 +132,20 @@ void sq_journal_noted(const struct sq_ring *ring)
     sq_dirty_clear(ring);
 }
 
+static void tell_about(const struct sq_ring *ring, bool keeps_entries, struct sq_frame_group *about)
+{
+    sq_capture_about(ring, about);
+    about->keeps_entries = keeps_entries;
+    if (keeps_entries) /* the entries that go with the place are still to be written */
+        about->finished_id = ring->group->pending.noted_id;
+}
+
 int sq_journal_about(struct shmq *q, const struct sq_ring *ring, bool keeps_entries,
                      struct sq_promise *promise)
 {
     struct sq_frame_group about;
 
-    sq_capture_about(ring, &about);
-    about.keeps_entries = keeps_entries;
-    if (keeps_entries) /* the entries that go with the place are still to be written */
-        about.finished_id = ring->group->pending.noted_id;
+    tell_about(ring, keeps_entries, &about);
     int rc = append_alone(q, SQ_FRAME_GROUP, &about, sizeof(about), promise);
     if (rc == 0 && !keeps_entries)
         sq_journal_noted(ring);
@@ -192,6 +205,16 @@ static int append_entries(struct shmq *q, const struct sq_ring *ring, struct sq_
     return rc;
 }
 
+/* J and C: the same, and what the group is. */
+static int append_all(struct shmq *q, const struct sq_ring *ring, struct sq_promise *promise)
+{
+    struct sq_frame_group about;
+
+    tell_about(ring, true, &about);
+    int rc = append_one(q, SQ_FRAME_GROUP, &about, sizeof(about), promise);
+    return rc < 0 ? rc : append_entries(q, ring, promise);
+}
+
 int sq_journal_group(struct shmq *q, const struct sq_ring *ring, struct sq_promise *promise)
 {
     struct sq_group_shm *g = ring->group;
@@ -202,7 +225,7 @@ int sq_journal_group(struct shmq *q, const struct sq_ring *ring, struct sq_promi
     int cancel = sq_cancel_hold();
     int rc = sq_append_enter(q);
     if (rc == 0) {
-        rc = append_entries(q, ring, promise);
+        rc = p->dirty_all != 0 ? append_all(q, ring, promise) : append_entries(q, ring, promise);
         sq_append_leave(q);
     }
     if (rc == 0)

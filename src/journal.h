@@ -40,11 +40,11 @@ static inline int sq_journal_publish(struct shmq *q, const struct sq_ring *ring,
     return rc;
 }
 
-/* C: before it is left: what is new of the group that the handle reads as.  `rc` (not
- * negative), or why it could not be written. */
+/* C: before it is left: what is new of the group that the handle reads as, unless that was
+ * removed.  `rc` (not negative), or why it could not be written. */
 static inline int sq_journal_settled(struct shmq *q, int rc, struct sq_promise *promise)
 {
-    int error = rc >= 0 && sq_journal_writes(q)
+    int error = rc >= 0 && sq_journal_writes(q) && !sq_consumer_is_stale(q)
                     ? sq_journal_group(q, &q->segment.ring, promise)
                     : 0;
 

@@ -127,11 +127,11 @@ struct sq_journal_shm {
     struct sq_journal_end ends[2];   /* J; one holds */
     _Atomic uint32_t end_at;      /* J; which */
     _Atomic uint32_t broken;      /* a sync failed: nothing more goes into this file; J, sync */
+    _Atomic uint32_t retell;      /* P; its owner died: next_id, part and counts anew */
     uint64_t zeroed_off;          /* J; zeros were written ahead up to there */
     uint64_t sure_off;            /* J; of this file so much was on the disk when it began */
     _Atomic uint64_t look_off;    /* anybody; who appends beyond has it rewritten, if need be */
-    _Atomic uint64_t write_count; /* J; frames appended */
-    _Atomic uint64_t sync_count;  /* holder of `sync`; calls of fdatasync() */
+    _Atomic uint64_t write_count, sync_count; /* J: frames; holder of `sync`: fdatasync()s */
     _Atomic int64_t synced_ns;    /* likewise; when the last of them began */
     struct sq_cond_shm synced;    /* those sleep here who wait for `synced` */
     /* Holder of `sync` (flush.c).  Of the last one: write_count when it began, how many frames

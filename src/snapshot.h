@@ -35,7 +35,8 @@ int sq_snapshot_base(struct shmq *q, const struct sq_capture *c, uint64_t genera
 int sq_snapshot_write(struct shmq *q, const struct sq_file_path *path, uint64_t generation,
                       struct sq_saved *saved);
 
-/* The same of a queue that has no name yet. */
+/* The same of a queue that has no name yet: one has the file alone then, so that whoever
+ * else wants to create the queue from it waits for that. */
 int sq_snapshot_still(struct shmq *q, const struct sq_file_path *path, uint64_t generation,
                       struct sq_saved *saved);
 

@@ -39,24 +39,24 @@ static int64_t live_and_die(struct crash_scene *s)
     return steps;
 }
 
-static struct crash_scene scene_of(unsigned op, unsigned point, bool only_steps)
+static struct crash_scene scene_of(unsigned op, unsigned point, enum crash_manner manner)
 {
     return (struct crash_scene){
         .op = &crash_ops[op],
         .page = page,
-        .victim = {.point = point, .only_steps = only_steps},
+        .victim = {.point = point, .manner = manner},
     };
 }
 
-static struct crash_result attempt(unsigned op, unsigned point, bool only_steps)
+static struct crash_result attempt(unsigned op, unsigned point, enum crash_manner manner)
 {
-    struct crash_scene s = scene_of(op, point, only_steps);
+    struct crash_scene s = scene_of(op, point, manner);
     struct crash_result r = {0};
 
     r.steps = live_and_die(&s);
     /* A machine is slow now and then; a wake that is lost is lost each time. */
     for (int again = 0; s.late_ms != 0 && s.failures == 0 && again < LATE_TRIES; again++) {
-        s = scene_of(op, point, true);
+        s = scene_of(op, point, CRASH_STEPS);
         r.steps = live_and_die(&s);
         r.late++;
     }
@@ -81,7 +81,7 @@ static bool is_of(unsigned op, const char *word)
 
 int main(int argc, char **argv)
 {
-    struct crash_suite suite = {"crash", crash_op_count, 0, name_of, NULL, is_of, attempt};
+    struct crash_suite suite = {"crash", crash_op_count, 0, name_of, NULL, is_of, NULL, attempt};
 
     page = mmap(NULL, sizeof(*page), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     return page == MAP_FAILED ? 3 : crash_main(&suite, argc, argv);

@@ -17,12 +17,12 @@ enum {
 
 static struct delivery_page *page;
 
-static struct crash_result attempt(unsigned op, unsigned point, bool only_steps)
+static struct crash_result attempt(unsigned op, unsigned point, enum crash_manner manner)
 {
     struct delivery_scene s = {
         .op = &delivery_ops[op],
         .page = page,
-        .victim = {.point = point, .only_steps = only_steps},
+        .victim = {.point = point, .manner = manner},
     };
     struct crash_result r = {.steps = -1};
 
@@ -62,7 +62,7 @@ static bool is_of(unsigned op, const char *word)
 int main(int argc, char **argv)
 {
     struct crash_suite suite = {
-        "crash_delivery", delivery_op_count, LONG_STEPS, name_of, stride_of, is_of, attempt};
+        "crash_delivery", delivery_op_count, LONG_STEPS, name_of, stride_of, is_of, NULL, attempt};
 
     page = mmap(NULL, sizeof(*page), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     return page == MAP_FAILED ? 3 : crash_main(&suite, argc, argv);

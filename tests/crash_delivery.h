@@ -3,6 +3,7 @@
  *
  *     crash_delivery.c         one scene, one death; crash_main.c has the options
  *     crash_delivery_scene.c   the queue around a victim, built from letters
+ *     crash_delivery_corpse.c  who died before the victim comes
  *     crash_delivery_ops.c     the operations a victim performs
  *     crash_delivery_check.c   what must hold once it is dead
  *     crash_delivery_drain.c   and that the queue works on
@@ -161,6 +162,13 @@ const char *delivery_key(unsigned i);
 /* Fill *msg with message number `i`, whose payload is written to `bytes`. */
 void delivery_message(const struct delivery_op *op, unsigned i, uint32_t source, void *bytes,
                       struct shmq_msg *msg);
+
+/* In the victim: all that comes before its operation; and that.  Of the scene. */
+bool delivery_prepare(void *scene);
+void delivery_act(void *scene);
+
+/* --- crash_delivery_corpse.c --- */
+bool delivery_make_corpse(struct delivery_scene *s);
 
 /* --- crash_delivery_check.c --- */
 void delivery_check(struct delivery_scene *s);

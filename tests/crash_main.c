@@ -1,12 +1,14 @@
 /*
  * crash_main.c - see crash_main.h.
  *
- *     PROGRAM [--every N | --sample COUNT] [--op NAME] [--seed N] [--point K] [--steps] [--list]
+ *     PROGRAM [--every N | --sample COUNT] [--op NAME] [--seed N] [--point K]
+ *         [--steps | --calls] [--list]
  *
  * NAME may also be a class of operations.  --every N tries each Nth kill point, 1 by
  * default.  --sample tries COUNT of them, spread evenly over all operations and by
  * chance within each; the same seed finds the same points.  --point K tries but the one
- * after K steps.  --steps never runs freely up to near the kill point.
+ * after K steps.  --steps never runs freely up to near the kill point.  --calls counts
+ * system calls, their beginnings and ends, in place of steps.
  */
 #include "crash_main.h"
 
@@ -15,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "helper.h"
 #include "message.h"
@@ -25,7 +28,7 @@ struct choice {
     unsigned sample; /* 0: every */
     const char *only;
     uint64_t seed;
-    bool only_steps;
+    enum crash_manner manner;
     int64_t point; /* -1: not just one */
 };
 
@@ -37,11 +40,11 @@ struct tally {
 static int64_t try_point(unsigned op, unsigned point, const struct choice *choice,
                          struct tally *tally)
 {
-    struct crash_result r = choice->suite->attempt(op, point, choice->only_steps);
+    struct crash_result r = choice->suite->attempt(op, point, choice->manner);
 
-    if (r.steps == CRASH_ASTRAY) {
-        r = choice->suite->attempt(op, point, true);
-        tally->astray++;
+    for (int tries = 0; r.steps == CRASH_ASTRAY; tries++) {
+        r = choice->suite->attempt(op, point, tries == 0 ? choice->manner : CRASH_STEPS);
+        tally->astray += tries == 0;
     }
     tally->points++;
     tally->failed += r.failed;
@@ -51,14 +54,15 @@ static int64_t try_point(unsigned op, unsigned point, const struct choice *choic
     return r.steps;
 }
 
-/* In long operations most steps are loops that clear or sum up memory of the process's
- * own: two rounds, and one in a while, will do. */
+/* In long operations most steps are within the C library, where nothing becomes true but by
+ * system calls, or loops that clear or sum up memory of the process's own: of the library's
+ * own places two rounds, and else one step in a while, will do. */
 static bool worth_trying(unsigned point, int64_t steps, const struct choice *choice)
 {
     enum { ROUNDS = 2, RARELY = 1024 };
 
     return choice->suite->long_steps == 0 || steps <= choice->suite->long_steps ||
-           crash_visits(point) < ROUNDS || point % RARELY == 0;
+           crash_is_early(point, ROUNDS) || point % RARELY == 0;
 }
 
 /* Up to the operation's end, and at least as far as it went the first time. */
@@ -85,9 +89,12 @@ static void try_sample(unsigned op, unsigned count, int64_t steps, struct choice
 
 static void try_op(unsigned op, struct choice *choice, struct tally *all)
 {
+    enum crash_manner manner = choice->manner;
     struct tally tally = {0};
     int64_t begun_ns = helper_now_ns();
 
+    if (choice->sample > 0 && choice->suite->takes_long != NULL && choice->suite->takes_long(op))
+        choice->manner = CRASH_CALLS;
     helper_setup(NULL);
     int64_t steps = try_point(op, CRASH_TO_END, choice, &tally);
     if (steps < 0) {
@@ -102,12 +109,14 @@ static void try_op(unsigned op, struct choice *choice, struct tally *all)
     }
     if (helper_teardown(NULL) != 0)
         tally.failed++;
-    printf("%-17s %6lld steps %6u kill points %6u happened %6u repairs %5u astray %6.1f s  %u "
+    printf("%-26s %6lld %s %6u kill points %6u happened %6u repairs %5u astray %6.1f s  %u "
            "failed\n",
-           choice->suite->name(op), (long long)steps, tally.points, tally.happened,
+           choice->suite->name(op), (long long)steps,
+           choice->manner == CRASH_CALLS ? "calls" : "steps", tally.points, tally.happened,
            tally.recoveries, tally.astray, (double)(helper_now_ns() - begun_ns) / 1e9,
            tally.failed);
     fflush(stdout);
+    choice->manner = manner;
     all->points += tally.points;
     all->failed += tally.failed;
     all->happened += tally.happened;
@@ -125,7 +134,7 @@ static int usage(const struct crash_suite *suite)
 {
     fprintf(stderr,
             "usage: %s [--every N | --sample COUNT] [--op NAME] [--seed N] [--point K]\n"
-            "           [--steps] [--list]\n",
+            "           [--steps | --calls] [--list]\n",
             suite->program);
     return 2;
 }
@@ -140,10 +149,15 @@ static int list(const struct crash_suite *suite)
 static bool parse(int argc, char **argv, struct choice *choice, bool *only_list)
 {
     static const struct option options[] = {
-        {"every", required_argument, NULL, 'e'}, {"sample", required_argument, NULL, 's'},
-        {"op", required_argument, NULL, 'o'},    {"seed", required_argument, NULL, 'r'},
-        {"list", no_argument, NULL, 'l'},        {"steps", no_argument, NULL, 't'},
-        {"point", required_argument, NULL, 'p'}, {NULL, 0, NULL, 0},
+        {"every", required_argument, NULL, 'e'},
+        {"sample", required_argument, NULL, 's'},
+        {"op", required_argument, NULL, 'o'},
+        {"seed", required_argument, NULL, 'r'},
+        {"list", no_argument, NULL, 'l'},
+        {"steps", no_argument, NULL, 't'},
+        {"point", required_argument, NULL, 'p'},
+        {"calls", no_argument, NULL, 'c'},
+        {NULL, 0, NULL, 0},
     };
     int c;
 
@@ -159,7 +173,9 @@ static bool parse(int argc, char **argv, struct choice *choice, bool *only_list)
         else if (c == 'p')
             choice->point = strtol(optarg, NULL, 10);
         else if (c == 't')
-            choice->only_steps = true;
+            choice->manner = CRASH_STEPS;
+        else if (c == 'c')
+            choice->manner = CRASH_CALLS;
         else if (c == 'l')
             *only_list = true;
         else
@@ -178,6 +194,19 @@ static void stay_here(void)
     sched_setaffinity(0, sizeof(here), &here);
 }
 
+/* A C library clears and copies what is large by instructions that repeat themselves, and
+ * each time is a step.  Loops are passed over (worth_trying()), and faster, too. */
+static void have_no_repeats(char **argv)
+{
+    if (getenv("GLIBC_TUNABLES") != NULL)
+        return;
+    setenv("GLIBC_TUNABLES",
+           "glibc.cpu.x86_rep_stosb_threshold=100000000:"
+           "glibc.cpu.x86_rep_movsb_threshold=100000000",
+           1);
+    execv("/proc/self/exe", argv);
+}
+
 int crash_main(const struct crash_suite *suite, int argc, char **argv)
 {
     struct choice choice = {.suite = suite, .every = 1, .seed = 1, .point = -1};
@@ -188,6 +217,7 @@ int crash_main(const struct crash_suite *suite, int argc, char **argv)
         return usage(suite);
     if (only_list)
         return list(suite);
+    have_no_repeats(argv);
     stay_here();
     if (choice.sample > 0)
         printf("%u kill points by seed %llu\n", choice.sample, (unsigned long long)choice.seed);

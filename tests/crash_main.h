@@ -34,7 +34,10 @@ struct crash_suite {
     /* Whether operation `op` is of the class that is named; classes are listed in the
      * program's own comment. */
     bool (*is_of)(unsigned op, const char *word);
-    struct crash_result (*attempt)(unsigned op, unsigned point, bool only_steps);
+    /* Whether a sample has it killed at system calls, since it takes so many steps; NULL:
+     * none. */
+    bool (*takes_long)(unsigned op);
+    struct crash_result (*attempt)(unsigned op, unsigned point, enum crash_manner manner);
 };
 
 int crash_main(const struct crash_suite *suite, int argc, char **argv);

@@ -10,8 +10,11 @@
  * A step costs some 20 us, and thousands of them for each of thousands of points
  * take long.  So the first run of an operation (crash_trace()) notes where each
  * step was.  Later ones run freely to a breakpoint at the last place before the
- * kill point that is reached for the first time there, and step from there on.
+ * kill point (is_ours()) that is reached for the first time there, and step from there on.
  * Operations that wait are always stepped.
+ *
+ * Of a victim only the thread that performs the operation runs: others that this starts
+ * stay where they begin, and those from before must have ended.
  */
 #include "crash_step.h"
 
@@ -61,6 +64,28 @@ static void be_victim(struct crash_victim *v)
         pause();
 }
 
+/* If it stopped since it has started a thread: that one stays where it begins. */
+static bool is_new_thread(struct crash_victim *v, int status)
+{
+    unsigned long thread;
+
+    if (status >> 8 != (SIGTRAP | PTRACE_EVENT_CLONE << 8))
+        return false;
+    if (ptrace(PTRACE_GETEVENTMSG, v->pid, NULL, &thread) == 0 && v->thread_count < CRASH_THREADS)
+        v->threads[v->thread_count++] = (pid_t)thread;
+    return true;
+}
+
+/* Let it go on in this manner of ptrace() until it stops.  False: it has ended. */
+static bool go(struct crash_victim *v, int how, int *status)
+{
+    do
+        if (ptrace(how, v->pid, NULL, NULL) != 0 || waitpid(v->pid, status, 0) != v->pid)
+            return false;
+    while (is_new_thread(v, *status));
+    return WIFSTOPPED(*status);
+}
+
 /* Give it what it waits for. */
 static bool release(struct crash_victim *v)
 {
@@ -68,11 +93,13 @@ static bool release(struct crash_victim *v)
     return v->release(v->arg);
 }
 
-/* Wait for the end of a step that may sleep.  1: it sleeps. */
-static int await_step(struct crash_victim *v, int *status)
+/* Take a step that may sleep, and wait for its end.  1: it sleeps. */
+static int step_perhaps(struct crash_victim *v, int *status)
 {
     int64_t until_ns = 0;
 
+    if (ptrace(PTRACE_SINGLESTEP, v->pid, NULL, NULL) != 0)
+        return -1;
     for (unsigned looks = 0;; looks++) {
         if (waitpid(v->pid, status, WNOHANG) == v->pid)
             return 0;
@@ -90,18 +117,17 @@ static int await_step(struct crash_victim *v, int *status)
 /* One step.  1: the victim sleeps in it, 0 done, -1 it is no more. */
 static int step(struct crash_victim *v, bool last)
 {
-    int status;
+    int status, rc;
 
-    if (ptrace(PTRACE_SINGLESTEP, v->pid, NULL, NULL) != 0)
-        return -1;
     if (v->release != NULL && !v->released) {
-        if (await_step(v, &status) != 0) {
-            if (last)
-                return 1;
-            if (!release(v) || waitpid(v->pid, &status, 0) != v->pid)
-                return -1;
-        }
-    } else if (waitpid(v->pid, &status, 0) != v->pid) {
+        rc = step_perhaps(v, &status);
+        if (rc < 0)
+            return rc;
+        if (rc > 0 && last)
+            return 1;
+        if (rc > 0 && (!release(v) || waitpid(v->pid, &status, 0) != v->pid))
+            return -1;
+    } else if (!go(v, PTRACE_SINGLESTEP, &status)) {
         return -1;
     }
     return WIFSTOPPED(status) && WSTOPSIG(status) == SIGTRAP ? 0 : -1;
@@ -110,7 +136,7 @@ static int step(struct crash_victim *v, bool last)
 /* --- running freely to a place ---------------------------------------------- */
 
 /* Where the operation last traced was at each step, and the latest step before
- * it that came to its place for the first time. */
+ * it that came to a place of ours for the first time. */
 static struct {
     const void *operation;
     unsigned count, room;
@@ -138,8 +164,7 @@ static bool run_to(struct crash_victim *v, uintptr_t place)
     int status;
 
     if (ptrace(PTRACE_POKETEXT, v->pid, at, (word & ~0xffL) | 0xcc) != 0 ||
-        ptrace(PTRACE_CONT, v->pid, NULL, NULL) != 0 || waitpid(v->pid, &status, 0) != v->pid ||
-        !WIFSTOPPED(status))
+        !go(v, PTRACE_CONT, &status))
         return false;
     if (*v->done != 0 || where(v->pid) != place + 1)
         return false;
@@ -172,6 +197,15 @@ static unsigned count_visit(uintptr_t place)
     return trace.seen[i].count++;
 }
 
+/* Within the library, and not in the C library, whose ways depend on what was done before:
+ * where its heap has room, say. */
+static bool is_ours(uintptr_t place)
+{
+    extern const char __executable_start[], etext[];
+
+    return place >= (uintptr_t)__executable_start && place < (uintptr_t)etext;
+}
+
 static void note_place(struct crash_victim *v)
 {
     if (trace.count == trace.room) {
@@ -185,21 +219,22 @@ static void note_place(struct crash_victim *v)
     unsigned i = trace.count++;
     trace.place[i] = where(v->pid);
     trace.visit[i] = count_visit(trace.place[i]);
-    trace.first[i] = i == 0 || trace.visit[i] == 0 ? i : trace.first[i - 1];
+    bool is_first = trace.visit[i] == 0 && is_ours(trace.place[i]);
+    trace.first[i] = i == 0 || is_first ? i : trace.first[i - 1];
 }
 
-unsigned crash_visits(unsigned point)
+bool crash_is_early(unsigned point, unsigned times)
 {
-    return point < trace.count ? trace.visit[point] : 0;
+    return point >= trace.count || (trace.visit[point] < times && is_ours(trace.place[point]));
 }
 
 /* Come near the kill point.  The steps this stands for, or CRASH_ASTRAY. */
 static int64_t approach(struct crash_victim *v)
 {
-    if (v->only_steps || trace.operation != v->operation || v->release != NULL ||
-        v->point >= trace.count)
+    if (v->manner == CRASH_STEPS || trace.operation != v->operation || v->release != NULL ||
+        trace.count == 0)
         return 0;
-    unsigned near = trace.first[v->point];
+    unsigned near = trace.first[v->point < trace.count ? v->point : trace.count - 1];
     if (near == 0)
         return 0;
     return run_to(v, trace.place[near]) ? (int64_t)near : CRASH_ASTRAY;
@@ -207,9 +242,10 @@ static int64_t approach(struct crash_victim *v)
 
 /* --- the whole ----------------------------------------------------------------- */
 
-static int64_t step_and_kill(struct crash_victim *v, bool tracing)
+/* Fork the victim, and have it stop before its operation. */
+static bool start(struct crash_victim *v)
 {
-    int status, rc = 0;
+    int status;
 
     v->pid = fork();
     if (v->pid == 0)
@@ -217,13 +253,39 @@ static int64_t step_and_kill(struct crash_victim *v, bool tracing)
     if (waitpid(v->pid, &status, 0) != v->pid || !WIFSTOPPED(status)) {
         snprintf(v->wrong, sizeof(v->wrong), "the victim cannot begin (status %#x)",
                  (unsigned)status);
-        return -1;
+        return false;
     }
-    ptrace(PTRACE_SETOPTIONS, v->pid, NULL, PTRACE_O_EXITKILL);
+    ptrace(PTRACE_SETOPTIONS, v->pid, NULL,
+           PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACECLONE);
     if (v->begin != NULL && !v->begin(v->arg)) {
         helper_kill(v->pid);
-        return -1;
+        return false;
     }
+    return true;
+}
+
+/* It may have ended by itself, and be reaped. */
+static void finish(struct crash_victim *v)
+{
+    int status;
+
+    if (v->last != NULL)
+        v->last(v->arg);
+    v->killed_ns = helper_now_ns();
+    kill(v->pid, SIGKILL);
+    while (v->thread_count > 0)
+        if (waitpid(v->threads[v->thread_count - 1], &status, __WALL) < 0 || !WIFSTOPPED(status))
+            v->thread_count--;
+    while (waitpid(v->pid, &status, 0) == v->pid && WIFSTOPPED(status))
+        ;
+}
+
+static int64_t step_and_kill(struct crash_victim *v, bool tracing)
+{
+    int rc = 0;
+
+    if (!start(v))
+        return -1;
     int64_t steps = tracing ? 0 : approach(v);
     while (rc == 0 && steps >= 0 && steps < (int64_t)v->point && *v->done == 0) {
         if (tracing)
@@ -231,13 +293,26 @@ static int64_t step_and_kill(struct crash_victim *v, bool tracing)
         rc = step(v, steps + 1 == (int64_t)v->point);
         steps++;
     }
-    v->killed_ns = helper_now_ns();
-    helper_kill(v->pid);
+    finish(v);
     if (rc < 0) {
         snprintf(v->wrong, sizeof(v->wrong), "the victim ended by itself, or for want of a wake");
         return -1;
     }
     return steps;
+}
+
+static int64_t call_and_kill(struct crash_victim *v)
+{
+    int64_t calls = 0;
+    int status;
+
+    if (!start(v))
+        return -1;
+    while (calls < (int64_t)v->point && go(v, PTRACE_SYSCALL, &status) &&
+           WSTOPSIG(status) == (SIGTRAP | 0x80))
+        calls++;
+    finish(v);
+    return calls;
 }
 
 int64_t crash_trace(struct crash_victim *v)
@@ -253,5 +328,5 @@ int64_t crash_trace(struct crash_victim *v)
 
 int64_t crash_step(struct crash_victim *v)
 {
-    return step_and_kill(v, false);
+    return v->manner == CRASH_CALLS ? call_and_kill(v) : step_and_kill(v, false);
 }

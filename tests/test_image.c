@@ -290,8 +290,44 @@ static void test_groups(void **state)
     assert_holds(&image, 2, 63, SQ_FREE, 0);
     assert_int_equal(image.groups[2].attr.finished_id, 1);
     sq_image_free(&image);
+    /* It goes without a word, too, when another has its name. */
+    made_group(&f, 1, "d", 3);
+    made_entry(&f, 2, 4, 1, SQ_WAITING, 3);
+    read_image(&image, &f);
+    assert_true(image.groups[1].there && !image.groups[0].there && !image.groups[2].there);
+    sq_image_free(&image);
+    made_free(&f);
+    made_begin(&f, SHMQ_TOPIC);
     made_entry(&f, 0, 4, 0, SQ_FREE, 1);
     assert_refused(&f, "not there");
+    made_free(&f);
+}
+
+/* One that was not removed after all, since who did it died, is told of anew. */
+static void test_group_stays(void **state)
+{
+    struct sq_frame_group again = {
+        .group = 2, .mode = SQ_GROUP_NAMED, .name = "c", .finished_id = 2, .keeps_entries = 1};
+    struct sq_image image;
+    struct made_file f;
+
+    (void)state;
+    made_begin(&f, SHMQ_TOPIC);
+    made_record(&f, 1, 0, "1");
+    made_record(&f, 2, 0, "2");
+    made_group(&f, 2, "c", 0);
+    made_base(&f);
+    made_entry(&f, 2, 2, 7, SQ_DELAYED, 1);
+    made_ungroup(&f, 2);
+    read_image(&image, &f);
+    assert_false(image.groups[2].there);
+    sq_image_free(&image);
+    made_frame(&f, SQ_FRAME_GROUP, &again, sizeof(again));
+    read_image(&image, &f);
+    assert_true(image.groups[2].there);
+    assert_holds(&image, 2, 7, SQ_DELAYED, 1);
+    assert_int_equal(image.groups[2].attr.finished_id, 2);
+    sq_image_free(&image);
     made_free(&f);
 }
 
@@ -459,8 +495,8 @@ static void test_groups_refused(void **state)
     struct made_file f;
     made_begin(&f, SHMQ_TOPIC);
     made_group(&f, 0, "a", 0);
-    made_base(&f);
     uint64_t off = made_group(&f, 2, "a", 0);
+    made_base(&f);
     assert_refused(&f, "one name");
     assert_refused_at(&f, off);
     made_free(&f);
@@ -599,6 +635,7 @@ int main(void)
         HELPER_TEST(test_removals),
         HELPER_TEST(test_many),
         HELPER_TEST(test_groups),
+        HELPER_TEST(test_group_stays),
         HELPER_TEST(test_beyond_the_cursor),
         HELPER_TEST(test_frames_twice),
         HELPER_TEST(test_sessions),

@@ -478,6 +478,32 @@ static void test_groups(void **state)
     finish(q);
 }
 
+/* Who is a member of a removed group still, and has a message of it, writes nothing more of
+ * that: the file would have entries of a group that it has not. */
+static void test_removed_group(void **state)
+{
+    (void)state;
+    shmq_t *q = open_journal(SHMQ_JOURNAL_OS, SHMQ_TOPIC), *g;
+    struct shmq_msg msgs[2] = {SHMQ_MSG_INIT, SHMQ_MSG_INIT};
+    char buffer[16];
+
+    assert_int_equal(shmq_subscribe(q, "a", NULL, &g), 0);
+    helper_send(q, "one");
+    msgs[0] = helper_receive(g);
+    assert_int_equal(shmq_unsubscribe(q, "a"), 0);
+    uint64_t written = file_stats(q).write_count;
+    assert_int_equal(shmq_get(g, buffer, sizeof(buffer), NULL, SHMQ_NOWAIT), -ESTALE);
+    assert_int_equal(shmq_receive(g, &msgs[1], SHMQ_NOWAIT), -ESTALE);
+    assert_int_equal(shmq_ack_many(g, msgs, 1), -ESTALE);
+    assert_int_equal(shmq_ack_upto(g, 1), -ESTALE);
+    assert_int_equal(file_stats(q).write_count, written);
+    assert_int_equal(shmq_close(g), 0);
+    assert_int_equal(shmq_close(q), 0);
+    q = revive(SHMQ_JOURNAL_OS);
+    assert_int_equal(shmq_groups(q, NULL, 0), 0);
+    finish(q);
+}
+
 /* What was dropped for want of room does not come back, and what is left fits. */
 static void test_drop(void **state)
 {
@@ -504,13 +530,13 @@ static void test_drop(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        JOURNAL_TEST(test_kill_os),     JOURNAL_TEST(test_kill_always),
-        JOURNAL_TEST(test_states),      JOURNAL_TEST(test_many),
-        JOURNAL_TEST(test_two),         JOURNAL_TEST(test_no_room),
-        JOURNAL_TEST(test_shared_sync), JOURNAL_TEST(test_sync),
-        JOURNAL_TEST(test_rewritten),   JOURNAL_TEST(test_own_sync),
-        JOURNAL_TEST(test_removed),     JOURNAL_TEST(test_groups),
-        JOURNAL_TEST(test_drop),
+        JOURNAL_TEST(test_kill_os),       JOURNAL_TEST(test_kill_always),
+        JOURNAL_TEST(test_states),        JOURNAL_TEST(test_many),
+        JOURNAL_TEST(test_two),           JOURNAL_TEST(test_no_room),
+        JOURNAL_TEST(test_shared_sync),   JOURNAL_TEST(test_sync),
+        JOURNAL_TEST(test_rewritten),     JOURNAL_TEST(test_own_sync),
+        JOURNAL_TEST(test_removed),       JOURNAL_TEST(test_groups),
+        JOURNAL_TEST(test_removed_group), JOURNAL_TEST(test_drop),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
