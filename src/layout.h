@@ -359,8 +359,7 @@ struct sq_group_shm {
      * and how many there are.  C; stored before the cursor when an entry is made (derived). */
     _Atomic uint64_t held_pos;
     _Atomic uint64_t held_count;
-    /* Removed messages that the cursor has not passed.  All groups' sides to count up, C
-     * to count down (derived). */
+    /* Removed messages before the cursor: all groups' sides count up, C down (derived). */
     _Atomic uint64_t gone_count;
 
     alignas(SQ_SEPARATE) struct sq_cond_shm items; /* consumers sleep here */
