@@ -49,7 +49,7 @@ static void read_command(char command[16])
 static void leave_slot(struct sq_segment *s, struct sq_slot_shm *slot)
 {
     sq_store_release(&slot->state, SQ_SLOT_LEAVING);
-    atomic_fetch_add(&s->control->departures, 1);
+    sq_store(&slot->left, atomic_fetch_add(&s->control->departures, 1) + 1);
     sq_store_release(&slot->state, SQ_SLOT_FREE);
 }
 
@@ -97,12 +97,35 @@ static int take_slot(struct sq_segment *s, struct sq_attachment *a, uint32_t i, 
     return 0;
 }
 
+/*
+ * The slot that has been free for the longest, of those that were ever used, or of some.
+ * For who the last one was is told by its slot, until it is taken again: a dead letter made
+ * by the successor of one that was killed is to say that.
+ */
+static uint32_t longest_free(const struct sq_segment *s)
+{
+    enum { SOME = 32 };
+    uint32_t touched = sq_attach_slots(s), best = 0;
+    uint64_t least = UINT64_MAX;
+
+    for (uint32_t i = 0; i < s->slot_count && (i < touched || i < SOME); i++) {
+        uint64_t left = sq_load(&s->slots[i].left);
+        if (sq_load(&s->slots[i].state) == SQ_SLOT_FREE && left < least) {
+            least = left;
+            best = i;
+        }
+    }
+    return best;
+}
+
 int sq_attach(struct sq_segment *s, struct sq_attachment *a, uint32_t flags)
 {
     *a = (struct sq_attachment){-1, 0};
     if (s->readable_only)
         return 0;
     sq_attach_sweep(s, a, sq_clock_ns(), SQ_SWEEP_EVERY_NS);
+    if (take_slot(s, a, longest_free(s), flags) == 0)
+        return 0;
     /* Those marked free, and if there is none, those that have died since. */
     for (int marked = 0; marked < 2; marked++)
         for (uint32_t i = 0; i < s->slot_count; i++) {

@@ -185,6 +185,7 @@ struct sq_slot_shm {
     char command[16];
     uint32_t group;           /* that it reads as */
     _Atomic uint32_t closing; /* 1: about to leave, and looks whether it is the last */
+    _Atomic uint64_t left;    /* FREE: by which departure, 0: never used */
 };
 
 enum sq_slot_state {
@@ -358,8 +359,7 @@ struct sq_group_shm {
      * and how many there are.  C; stored before the cursor when an entry is made (derived). */
     _Atomic uint64_t held_pos;
     _Atomic uint64_t held_count;
-    /* Removed messages that the cursor has not passed.  All groups' sides to count up, C
-     * to count down (derived). */
+    /* Removed messages before the cursor: all groups' sides count up, C down (derived). */
     _Atomic uint64_t gone_count;
 
     alignas(SQ_SEPARATE) struct sq_cond_shm items; /* consumers sleep here */

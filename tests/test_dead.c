@@ -271,6 +271,49 @@ static void killed_too_often(void **state)
     finish(q, dead);
 }
 
+/* As a consumer that is started again and again: a handle of its own. */
+static int receive_anew(void *q)
+{
+    struct shmq_msg msg = SHMQ_MSG_INIT;
+    shmq_t *own;
+
+    (void)q;
+    if (shmq_open(&own, own_name, 0, NULL) != 0)
+        return 1;
+    int rc = shmq_receive(own, &msg, SHMQ_NOWAIT);
+    if (rc == 0)
+        raise(SIGSTOP);
+    return rc == -EAGAIN ? 0 : 1;
+}
+
+/* The last consumer is told although its successor, which makes the letter, came in its
+ * place. */
+static void told_by_the_successor(void **state)
+{
+    shmq_t *q = create_with_letters(2);
+    char pid[16];
+
+    (void)state;
+    helper_send(q, "x");
+    for (int i = 0; i < 3; i++) {
+        q->segment.control->swept_ns = 0; /* who attaches cleans up after the last */
+        pid_t child = helper_fork(receive_anew, q);
+        if (i == 2) {
+            assert_int_equal(helper_wait(child), 0);
+            break;
+        }
+        assert_true(helper_await(helper_is_stopped, &child));
+        snprintf(pid, sizeof(pid), "%d", (int)child);
+        helper_kill(child);
+    }
+    shmq_t *dead = letters();
+    struct shmq_msg letter = helper_receive(dead);
+    assert_true(has(&letter, "shmq-pid", pid));
+    assert_string_not_equal(shmq_header_value(&letter, "shmq-command"), "");
+    assert_int_equal(shmq_ack(dead, &letter), 0);
+    finish(q, dead);
+}
+
 static void of_a_topics_group(void **state)
 {
     struct shmq_group_attr attr = SHMQ_GROUP_INIT;
@@ -695,6 +738,7 @@ int main(void)
         HELPER_TEST(letters_expire),
         HELPER_TEST(expired),
         HELPER_TEST(killed_too_often),
+        HELPER_TEST(told_by_the_successor),
         HELPER_TEST(of_a_topics_group),
         HELPER_TEST(parked_and_back),
         HELPER_TEST(back_to_a_sleeper),

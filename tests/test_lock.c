@@ -60,6 +60,10 @@ static void who_lives(void **state)
     shmq_close(b);
     assert_false(lives(a, first));
     b = helper_open(helper_name("q"), 0, NULL);
+    for (int i = 0; i < SQ_SLOT_COUNT && b->attachment.slot != 1; i++) {
+        shmq_close(b);
+        b = helper_open(helper_name("q"), 0, NULL);
+    }
     /* The same slot, another owner. */
     assert_int_equal(b->attachment.slot, 1);
     assert_true(lives(a, b->attachment.owner));
