@@ -478,6 +478,20 @@ static void test_groups(void **state)
     finish(q);
 }
 
+/* A group that was made is on the disk when that returns. */
+static void test_group_synced(void **state)
+{
+    (void)state;
+    shmq_t *q = open_journal(SHMQ_JOURNAL_ALWAYS, SHMQ_TOPIC), *g;
+    uint64_t before = file_stats(q).file_bytes;
+
+    assert_int_equal(shmq_subscribe(q, "a", NULL, &g), 0);
+    assert_true(file_stats(q).file_bytes > before);
+    assert_int_equal(file_stats(q).synced_bytes, file_stats(q).file_bytes);
+    assert_int_equal(shmq_close(g), 0);
+    finish(q);
+}
+
 /* What was dropped for want of room does not come back, and what is left fits. */
 static void test_drop(void **state)
 {
@@ -510,7 +524,7 @@ int main(void)
         JOURNAL_TEST(test_shared_sync), JOURNAL_TEST(test_sync),
         JOURNAL_TEST(test_rewritten),   JOURNAL_TEST(test_own_sync),
         JOURNAL_TEST(test_removed),     JOURNAL_TEST(test_groups),
-        JOURNAL_TEST(test_drop),
+        JOURNAL_TEST(test_drop),       JOURNAL_TEST(test_group_synced),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
