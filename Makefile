@@ -125,12 +125,12 @@ $(BUILD)/tests/test_salvage $(BUILD)/tests/test_check: $(patsubst %,$(BUILD)/too
     $(OBJ_common))
 $(BUILD)/tests/test_check: $(patsubst %,$(BUILD)/tools/%.o,check_exam check_look salvage_queue salvage_row)
 
-# What is left on a disk (tests/disk/states.h).
+# What is left on a disk (tests/disk/).
 $(BUILD)/tests/disk/record.so: tests/disk/record.c tests/disk/log.h
 	@mkdir -p $(@D)
 	$(CC) $(BASE) -fPIC -shared -O2 -g $< -o $@
 
-$(BUILD)/tests/test_disk: $(BUILD)/tests/disk/states.o | $(BUILD)/tests/disk/record.so
+$(BUILD)/tests/test_disk: $(addprefix $(BUILD)/tests/disk/,states.o place.o) | $(BUILD)/tests/disk/record.so
 
 $(TESTS): %: %.o $(BUILD)/tests/helper.o $(BUILD)/libshmq.a
 	$(CC) $(CFLAGS) $(LDFLAGS) $^ -lcmocka $(LDLIBS) -o $@

@@ -23,7 +23,7 @@ $(CRASH_TESTS): $(addprefix $(BUILD)/tests/,helper.o message.o) $(BUILD)/libshmq
 
 # Power cuts: states of the disk, of which the library makes queues.
 FILE_STATES ?= 500
-$(BUILD)/tests/crash_files: $(BUILD)/tests/crash_files.o $(BUILD)/tests/disk/states.o \
+$(BUILD)/tests/crash_files: $(BUILD)/tests/crash_files.o $(addprefix $(BUILD)/tests/disk/,states.o place.o) \
     $(BUILD)/libshmq.a | $(BUILD)/tests/disk/record.so
 	$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
