@@ -245,7 +245,9 @@ static void remove_left(const struct sq_file_path *path)
         int fd = openat(dirfd(dir), entry->d_name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
         if (fd < 0)
             continue;
-        if (check(fd, path) == 0 && lock_file(fd, F_WRLCK) == 0)
+        /* The file itself by another name: somebody died between giving it the one and
+         * removing the other. */
+        if (check(fd, path) == 0 && (sq_file_is_at(fd, path) || lock_file(fd, F_WRLCK) == 0))
             unlinkat(dirfd(dir), entry->d_name, 0);
         close(fd);
     }
@@ -401,8 +403,11 @@ int sq_file_finish(struct sq_file_out *out, enum sq_file_end end)
 
     if (rc == 0)
         rc = end == SQ_FILE_NEW ? make_path(out) : take_path(out);
-    if (rc == 0)
-        rc = sq_file_sync_folder(&out->path);
+    if (rc < 0)
+        return hand_over(out, rc);
+    rc = sq_file_sync_folder(&out->path);
+    if (rc < 0 && end == SQ_FILE_NEW)
+        unlink(out->path.text); /* nobody has used it: we have it alone */
     return hand_over(out, rc);
 }
 

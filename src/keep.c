@@ -228,9 +228,8 @@ static int create(struct shmq *q, const struct shmq_attr *attr, const struct sq_
             fd = source.fd;
         }
     }
-    if (rc == 0)
-        rc = sq_file_share(fd);
-    if (rc == 0)
+    /* The queue is there: if that fails it is tried anew (sq_keep_attach()). */
+    if (rc == 0 && sq_file_share(fd) == 0)
         set_file(q, fd);
     else if (fd >= 0)
         close(fd);
