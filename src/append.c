@@ -51,7 +51,7 @@ int sq_append_lock(struct shmq *q, struct sq_lock_shm *lock, struct sq_deadline 
 
 void sq_append_note(struct sq_file_shm *f, int rc)
 {
-    if (rc == 0 && sq_load(&f->error) == 0)
+    if (rc == 0 && (sq_load(&f->error) == 0 || sq_load(&f->journal.owing) != 0))
         return;
     if (rc < 0 && sq_load(&f->error) == 0)
         sq_store(&f->failed_ns, sq_clock_ns());

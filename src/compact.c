@@ -304,13 +304,17 @@ int sq_compact(struct shmq *q, struct sq_saved *saved)
 
     if (rc < 0)
         return rc;
+    uint32_t owed = atomic_exchange(&q->segment.file->journal.owing, 0); /* it will be written */
     rc = look_end(q, &old);
     if (rc == 0)
         rc = write_base(q, &old, &frames, saved);
     if (rc == 0)
         rc = replace_locked(q, &old, &frames, saved);
-    if (rc < 0)
+    if (rc < 0) {
         sq_file_abandon(&out);
+        if (owed != 0)
+            sq_store(&q->segment.file->journal.owing, 1);
+    }
     free(old.bytes);
     if (old.fd >= 0)
         close(old.fd);

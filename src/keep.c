@@ -40,11 +40,7 @@ void sq_keep_close(struct shmq *q)
 
 int sq_keep_note(struct shmq *q, int rc)
 {
-    struct sq_file_shm *f = q->segment.file;
-
-    if (rc < 0 && sq_load(&f->error) == 0)
-        sq_store(&f->failed_ns, sq_clock_ns());
-    sq_store(&f->error, rc < 0 ? -rc : 0);
+    sq_append_note(q->segment.file, rc);
     return rc;
 }
 
