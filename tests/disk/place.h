@@ -13,7 +13,7 @@
 struct disk_place {
     char base[64];
     char folder[80]; /* that is recorded */
-    char made[80];   /* in which states are made */
+    char made[80];   /* in which states are made; in memory */
     char log[80];
 };
 
@@ -37,7 +37,16 @@ int disk_run(const struct disk_place *place, const char *fail, const char *const
 /* Map the file `shared` of the place, which grows to `bytes`.  NULL: it cannot be. */
 void *disk_share(const struct disk_place *place, size_t bytes);
 
-/* From a program that is recorded: a note in the log.  False: it is not. */
+/* From such a program: a note in the log.  False: it is not recorded. */
 bool disk_say(const char *text);
+
+/* From one that was run with `fail` "": which calls of this thread fail from now on, as
+ * DISK_FAIL; how many there were since then, how many of those failed, and the first's name. */
+struct disk_calls {
+    unsigned long all, failed;
+    const char *first;
+};
+bool disk_fail(const char *how);
+struct disk_calls disk_calls(void);
 
 #endif
