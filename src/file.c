@@ -373,10 +373,10 @@ static int make_path(struct sq_file_out *out)
     return 0;
 }
 
-/* Give it the path, in the place of what has it. */
-static int take_path(struct sq_file_out *out)
+/* Give it the path, in the place of what has it; but for `alone` others may have it then. */
+static int take_path(struct sq_file_out *out, bool alone)
 {
-    int rc = sq_file_share(out->fd);
+    int rc = alone ? 0 : sq_file_share(out->fd);
 
     if (rc < 0)
         return rc;
@@ -402,7 +402,7 @@ int sq_file_finish(struct sq_file_out *out, enum sq_file_end end)
     int rc = sq_file_sync(out);
 
     if (rc == 0)
-        rc = end == SQ_FILE_NEW ? make_path(out) : take_path(out);
+        rc = end == SQ_FILE_NEW ? make_path(out) : take_path(out, end == SQ_FILE_REPLACE_ALONE);
     if (rc < 0)
         return hand_over(out, rc);
     rc = sq_file_sync_folder(&out->path);
@@ -415,7 +415,7 @@ int sq_file_place(struct sq_file_out *out)
 {
     int rc = sq_file_flush(out);
 
-    return hand_over(out, rc < 0 ? rc : take_path(out));
+    return hand_over(out, rc < 0 ? rc : take_path(out, false));
 }
 
 void sq_file_abandon(struct sq_file_out *out)

@@ -77,8 +77,9 @@ int sq_file_flush(struct sq_file_out *out);
 int sq_file_sync(struct sq_file_out *out);
 
 enum sq_file_end {
-    SQ_FILE_REPLACE, /* in the place of what is there; the lock is shared then */
-    SQ_FILE_NEW,     /* -EEXIST if something is there; one has it alone then */
+    SQ_FILE_REPLACE,       /* in the place of what is there; the lock is shared then */
+    SQ_FILE_REPLACE_ALONE, /* likewise; one has it alone then, as one had what was there */
+    SQ_FILE_NEW,           /* -EEXIST if something is there; one has it alone then */
 };
 
 /* On the disk with it, and to its path.  The descriptor, or a negative errno and it is

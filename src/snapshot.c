@@ -232,5 +232,5 @@ int sq_snapshot_write(struct shmq *q, const struct sq_file_path *path, uint64_t 
 int sq_snapshot_still(struct shmq *q, const struct sq_file_path *path, uint64_t generation,
                       struct sq_saved *saved)
 {
-    return write_all(q, path, generation, true, SQ_FILE_REPLACE, saved);
+    return write_all(q, path, generation, true, SQ_FILE_REPLACE_ALONE, saved);
 }

@@ -35,7 +35,7 @@ int sq_snapshot_base(struct shmq *q, const struct sq_capture *c, uint64_t genera
 int sq_snapshot_write(struct shmq *q, const struct sq_file_path *path, uint64_t generation,
                       struct sq_saved *saved);
 
-/* The same of a queue that has no name yet. */
+/* The same of a queue that has no name yet; the descriptor has the file alone. */
 int sq_snapshot_still(struct shmq *q, const struct sq_file_path *path, uint64_t generation,
                       struct sq_saved *saved);
 
