@@ -125,12 +125,16 @@ $(BUILD)/tests/test_salvage $(BUILD)/tests/test_check: $(patsubst %,$(BUILD)/too
     $(OBJ_common))
 $(BUILD)/tests/test_check: $(patsubst %,$(BUILD)/tools/%.o,check_exam check_look salvage_queue salvage_row)
 
-# What is left on a disk (tests/disk/states.h).
-$(BUILD)/tests/disk/record.so: tests/disk/record.c tests/disk/log.h
+# What is left on a disk (tests/disk/).
+$(BUILD)/tests/disk/record.so: $(addprefix tests/disk/,record.c faults.c faults.h log.h)
 	@mkdir -p $(@D)
-	$(CC) $(BASE) -fPIC -shared -O2 -g $< -o $@
+	$(CC) $(filter-out -MMD -MP,$(BASE)) -fPIC -shared -O2 -g $(filter %.c,$^) -o $@
 
-$(BUILD)/tests/test_disk: $(BUILD)/tests/disk/states.o | $(BUILD)/tests/disk/record.so
+$(BUILD)/tests/test_disk: $(addprefix $(BUILD)/tests/disk/,states.o place.o) | $(BUILD)/tests/disk/record.so
+
+# Those that make its calls fail.
+$(BUILD)/tests/test_faults $(BUILD)/tests/test_faults_file: $(addprefix $(BUILD)/tests/,faulty.o contents.o disk/place.o)
+$(BUILD)/tests/test_faults $(BUILD)/tests/test_faults_file: | $(BUILD)/tests/disk/record.so
 
 $(TESTS): %: %.o $(BUILD)/tests/helper.o $(BUILD)/libshmq.a
 	$(CC) $(CFLAGS) $(LDFLAGS) $(filter %.o,$^) $(filter %.a,$^) -lcmocka $(LDLIBS) -o $@

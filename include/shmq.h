@@ -278,11 +278,12 @@ SHMQ_API int shmq_attr_of(shmq_t *q, struct shmq_attr *attr);
  * -EIO, -EDQUOT, -ENOENT the file was removed (which shows within 0.1 s), ...  A put has
  * then done nothing; but for -EIO from the sync itself, when the message is there and
  * perhaps not on the disk.
- * shmq_get() hands out its message all the same (a sync's failure apart); an acknowledgement
- * holds, but is perhaps forgotten in a restart.  What could not be written is, with what is
- * written next.  After a sync has failed, or the file was removed, nothing more is appended
- * until it was rewritten: that is tried once a second, and by shmq_save(q, NULL).  Ignore
- * SIGXFSZ if the process has a limit on file sizes.
+ * shmq_get() hands out its message all the same; an acknowledgement holds, but is perhaps
+ * forgotten in a restart.  What could not be written is, with what the group writes next, or
+ * when the file is rewritten; until that was done shmq_file_stats() tells of it.  After a sync
+ * has failed, or the file was removed, nothing more is appended until it was rewritten.  That
+ * is tried once a second while there is trouble, and by shmq_save(q, NULL).  Ignore SIGXFSZ
+ * if the process has a limit on file sizes.
  *
  * A journal is rewritten when it is longer than a MiB and four times what lives, by a thread
  * of the handles that write to it, while they go on.  If those do not keep up (four times as

@@ -51,7 +51,7 @@ int sq_append_lock(struct shmq *q, struct sq_lock_shm *lock, struct sq_deadline 
 
 void sq_append_note(struct sq_file_shm *f, int rc)
 {
-    if (rc == 0 && sq_load(&f->error) == 0)
+    if (rc == 0 && (sq_load(&f->error) == 0 || sq_load(&f->journal.owing) != 0))
         return;
     if (rc < 0 && sq_load(&f->error) == 0)
         sq_store(&f->failed_ns, sq_clock_ns());
@@ -134,7 +134,9 @@ static int open_file(struct shmq *q, bool after_death)
     if (fd < 0)
         return sq_fail(-errno, "cannot open the journal %s", path.text);
     ssize_t n = pread(fd, &h, sizeof(h), 0);
-    if (n != (ssize_t)sizeof(h) || memcmp(h.magic, SQ_FILE_MAGIC, sizeof(h.magic)) != 0 ||
+    if (n < 0)
+        rc = sq_fail(-errno, "cannot read the journal %s", path.text);
+    else if (n != (ssize_t)sizeof(h) || memcmp(h.magic, SQ_FILE_MAGIC, sizeof(h.magic)) != 0 ||
         h.created_ns != q->segment.created_ns)
         rc = sq_fail(-EBADMSG, "%s is no longer the queue's journal", path.text);
     else if (h.generation == sq_load(&f->generation) + 1)

@@ -56,7 +56,8 @@ static inline struct sq_journal_end sq_append_end(const struct sq_file_shm *f)
     return f->journal.ends[sq_load_acquire(&f->journal.end_at) & 1];
 }
 
-/* Note trouble with the file, for those who look at the queue; 0: there is none any more. */
+/* Note trouble with the file, for those who look at the queue; 0: there is none any more, but
+ * for what is still owed. */
 void sq_append_note(struct sq_file_shm *f, int rc);
 
 /* Nobody else sees the queue, or J is had: from now on the file is this one.  Whether it is

@@ -61,26 +61,44 @@ bool sq_compact_is_due(const struct shmq *q, unsigned times)
 
 /* The old file. */
 struct old {
-    int fd;       /* -1: it cannot be read, and nobody can append to it */
+    int fd; /* -1: it cannot be read, because of `error` */
+    int error;
     uint64_t off; /* what is before that is in the base, or copied */
     uint64_t pos; /* records before that place are in the file before `off` */
     unsigned char *bytes;
     size_t room;
 };
 
-/* Note where the old file ends. */
-static void look_end(struct shmq *q, struct old *old)
+/* J: note where the old file ends. */
+static void note_end(const struct sq_file_shm *f, struct old *old)
 {
-    const struct sq_file_shm *f = q->segment.file;
-
-    old->fd = -1;
-    old->pos = sq_load(&f->journal_pos);
-    if (sq_append_enter(q) < 0)
-        return; /* removed, or damaged: that is why it is rewritten */
-    old->fd = fcntl(q->journal.fd_plus_one - 1, F_DUPFD_CLOEXEC, 0);
     old->off = sq_append_end(f).off;
     old->pos = sq_load(&f->journal_pos);
-    sq_append_leave(q);
+}
+
+/* Open it, and note where it ends.  It may be removed, or damaged: that is why it is
+ * rewritten.  But perhaps only we cannot read it, and others go on (replace()). */
+static int look_end(struct shmq *q, struct old *old)
+{
+    struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(LOCK_S));
+    struct sq_file_shm *f = q->segment.file;
+    int rc = sq_append_enter(q);
+
+    if (rc == 0) {
+        note_end(f, old);
+        old->fd = fcntl(q->journal.fd_plus_one - 1, F_DUPFD_CLOEXEC, 0);
+        if (old->fd < 0)
+            rc = sq_fail(-errno, "no descriptor to read the journal with");
+        sq_append_leave(q);
+        return rc;
+    }
+    old->error = rc;
+    rc = sq_append_lock(q, &f->lock, &deadline);
+    if (rc < 0)
+        return rc;
+    note_end(f, old);
+    sq_lock_free(&f->lock);
+    return 0;
 }
 
 /* Whether nobody is on the producer's side who has yet to put what it has written: who had
@@ -212,7 +230,10 @@ static int replace(struct shmq *q, struct old *old, struct sq_frames *frames,
     int rc = sq_append_lock(q, &f->lock, &deadline);
     if (rc < 0)
         return rc;
-    rc = copy_frames(old, sq_append_end(f).off, frames);
+    if (old->fd < 0 && sq_append_end(f).off != old->off)
+        rc = sq_fail(old->error, "others append to the journal, which cannot be read here");
+    else
+        rc = copy_frames(old, sq_append_end(f).off, frames);
     if (rc == 0) {
         saved->base_bytes = frames->out->off;
         saved->number = frames->number;
@@ -282,12 +303,17 @@ int sq_compact(struct shmq *q, struct sq_saved *saved)
 
     if (rc < 0)
         return rc;
-    look_end(q, &old);
-    rc = write_base(q, &old, &frames, saved);
+    uint32_t owed = atomic_exchange(&q->segment.file->journal.owing, 0); /* it will be written */
+    rc = look_end(q, &old);
+    if (rc == 0)
+        rc = write_base(q, &old, &frames, saved);
     if (rc == 0)
         rc = replace_locked(q, &old, &frames, saved);
-    if (rc < 0)
+    if (rc < 0) {
         sq_file_abandon(&out);
+        if (owed != 0)
+            sq_store(&q->segment.file->journal.owing, 1);
+    }
     free(old.bytes);
     if (old.fd >= 0)
         close(old.fd);

@@ -410,8 +410,11 @@ int sq_file_finish(struct sq_file_out *out, enum sq_file_end end)
 
     if (rc == 0)
         rc = end == SQ_FILE_NEW ? make_path(out) : take_path(out, end);
-    if (rc == 0)
-        rc = sq_file_sync_folder(&out->path);
+    if (rc < 0)
+        return hand_over(out, rc);
+    rc = sq_file_sync_folder(&out->path);
+    if (rc < 0 && end == SQ_FILE_NEW)
+        unlink(out->path.text); /* nobody has used it: we have it alone */
     return hand_over(out, rc);
 }
 

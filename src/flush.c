@@ -16,6 +16,7 @@
 
 #include <fcntl.h>
 #include <sched.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "error.h"
@@ -98,15 +99,16 @@ int sq_flush_now(struct shmq *q)
     uint64_t off = sq_append_end(f).off, generation = q->journal.generation;
     uint64_t count = sq_load(&j->write_count);
     int fd = fcntl(q->journal.fd_plus_one - 1, F_DUPFD_CLOEXEC, 0);
-    if (fd < 0)
-        rc = sq_fail(-errno, "no descriptor to sync the journal with");
-    sq_append_leave(q);
-    if (rc < 0)
-        return rc;
+    bool spare = fd >= 0; /* else with J, since without it another thread may close ours */
+    if (spare)
+        sq_append_leave(q);
     sq_store(&j->synced_ns, sq_clock_ns());
-    rc = sync_file(fd);
+    rc = sync_file(spare ? fd : q->journal.fd_plus_one - 1);
     note_sync(j, count);
-    close(fd);
+    if (spare)
+        close(fd);
+    else
+        sq_append_leave(q);
     if (rc == 0 && sq_synced_off(sq_load(&f->synced), generation) == 0)
         rc = sq_file_sync_folder(&q->segment.file_path);
     if (rc < 0) {
@@ -199,6 +201,15 @@ struct sq_promise sq_flush_end(const struct shmq *q)
     return end;
 }
 
+/* What was promised is done, and in the file.  There is one error for that alone. */
+static int unsure(void)
+{
+    char why[160];
+
+    snprintf(why, sizeof(why), "%s", shmq_last_error_detail());
+    return sq_fail(-EIO, "it is done, but perhaps not on the disk: %s", why);
+}
+
 int sq_flush_promise(struct shmq *q, const struct sq_promise *promise)
 {
     struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(LOCK_S));
@@ -210,5 +221,5 @@ int sq_flush_promise(struct shmq *q, const struct sq_promise *promise)
         q->grown(q);
     if (q->segment.attr.journal != SHMQ_JOURNAL_ALWAYS)
         return 0;
-    return sq_flush_wait(q, promise, &deadline);
+    return sq_flush_wait(q, promise, &deadline) < 0 ? unsure() : 0;
 }

@@ -155,21 +155,21 @@ static int build_group(struct shmq *g, uint32_t i, const char *name,
 
 /* The side keeps out who would see to the poll of the group that was here before. */
 static int make_group(struct shmq *g, uint32_t i, const char *name,
-                      const struct shmq_group_attr *attr, bool beside, struct sq_deadline *deadline)
+                      const struct shmq_group_attr *attr, bool beside, struct sq_promise *promise,
+                      struct sq_deadline *deadline)
 {
     int rc = sq_enter_group(g, i, deadline);
 
     if (rc < 0)
         return rc;
-    struct sq_promise promise = {0};
-    rc = build_group(g, i, name, attr, beside, &promise);
+    rc = build_group(g, i, name, attr, beside, promise);
     sq_leave_group(g, i);
     return rc;
 }
 
 /* Groups are held: have `g` read as the group, which is made if need be. */
 static int join(struct shmq *g, const char *name, const struct shmq_group_attr *attr,
-                struct sq_deadline *deadline)
+                struct sq_promise *promise, struct sq_deadline *deadline)
 {
     struct sq_ring *ring = &g->segment.ring;
     uint64_t bits = sq_ring_groups(ring);
@@ -189,7 +189,7 @@ static int join(struct shmq *g, const char *name, const struct shmq_group_attr *
             rc = 0;
         /* Members of one that had the place may come, to see that it is no more theirs. */
         if (rc == 0)
-            rc = make_group(g, i, name, attr, !entered, deadline);
+            rc = make_group(g, i, name, attr, !entered, promise, deadline);
         if (entered)
             sq_end_visit(g, SQ_ROLE_PRODUCER);
     }
@@ -205,6 +205,7 @@ static int join(struct shmq *g, const char *name, const struct shmq_group_attr *
 int shmq_subscribe(shmq_t *q, const char *name, const struct shmq_group_attr *given, shmq_t **g)
 {
     struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(1));
+    struct sq_promise promise = {0};
     struct shmq_group_attr attr;
 
     *g = NULL;
@@ -222,9 +223,11 @@ int shmq_subscribe(shmq_t *q, const char *name, const struct shmq_group_attr *gi
     if (rc == 0) {
         rc = sq_hold_groups(*g, &deadline);
         if (rc == 0) {
-            rc = join(*g, name, &attr, &deadline);
+            rc = join(*g, name, &attr, &promise, &deadline);
             sq_release_groups(*g);
         }
+        if (rc == 0)
+            rc = sq_flush_promise(*g, &promise);
         if (rc < 0) {
             shmq_close(*g);
             *g = NULL;

@@ -109,6 +109,17 @@ int sq_journal_remove(struct shmq *q, uint64_t id, struct sq_promise *promise)
     return append_alone(q, SQ_FRAME_MARK, &mark, sizeof(mark), promise);
 }
 
+/*
+ * What is done in memory first, and then cannot be written: a later frame of its kind says it
+ * too, but nobody knows when that comes.  There is trouble until the file was rewritten.
+ */
+static int owe(struct shmq *q, int rc)
+{
+    if (rc < 0)
+        sq_store(&q->segment.file->journal.owing, 1);
+    return rc;
+}
+
 int sq_journal_part(struct shmq *q, struct sq_promise *promise)
 {
     int cancel = sq_cancel_hold();
@@ -119,7 +130,7 @@ int sq_journal_part(struct shmq *q, struct sq_promise *promise)
         sq_append_leave(q);
     }
     sq_cancel_release(cancel);
-    return rc;
+    return owe(q, rc);
 }
 
 /* --- groups ------------------------------------------------------------------------ */
@@ -149,7 +160,7 @@ int sq_journal_about(struct shmq *q, const struct sq_ring *ring, bool keeps_entr
     int rc = append_alone(q, SQ_FRAME_GROUP, &about, sizeof(about), promise);
     if (rc == 0 && !keeps_entries)
         sq_journal_noted(ring);
-    return rc;
+    return owe(q, rc);
 }
 
 int sq_journal_ungroup(struct shmq *q, const struct sq_ring *ring, struct sq_promise *promise)
@@ -231,5 +242,5 @@ int sq_journal_group(struct shmq *q, const struct sq_ring *ring, struct sq_promi
     if (rc == 0)
         sq_journal_noted(ring);
     sq_cancel_release(cancel);
-    return rc;
+    return owe(q, rc);
 }

@@ -40,11 +40,7 @@ void sq_keep_close(struct shmq *q)
 
 int sq_keep_note(struct shmq *q, int rc)
 {
-    struct sq_file_shm *f = q->segment.file;
-
-    if (rc < 0 && sq_load(&f->error) == 0)
-        sq_store(&f->failed_ns, sq_clock_ns());
-    sq_store(&f->error, rc < 0 ? -rc : 0);
+    sq_append_note(q->segment.file, rc);
     return rc;
 }
 
@@ -228,9 +224,8 @@ static int create(struct shmq *q, const struct shmq_attr *attr, const struct sq_
             fd = source.fd;
         }
     }
-    if (rc == 0)
-        rc = sq_file_share(fd);
-    if (rc == 0)
+    /* The queue is there: if that fails it is tried anew (sq_keep_attach()). */
+    if (rc == 0 && sq_file_share(fd) == 0)
         set_file(q, fd);
     else if (fd >= 0)
         close(fd);

@@ -114,7 +114,6 @@ enum sq_notice {
 };
 
 enum { SQ_FILE_PATH_BYTES = 1024 };
-
 #define SQ_NO_PIN UINT64_MAX
 
 /* Up to where the file's frames are true, and the number of the last. */
@@ -124,10 +123,11 @@ struct sq_journal_end {
 
 /* The journal (append.c).  An append stores journal_pos, the other end, which one holds. */
 struct sq_journal_shm {
-    struct sq_journal_end ends[2];   /* J; one holds */
+    struct sq_journal_end ends[2]; /* J; one holds */
     _Atomic uint32_t end_at;      /* J; which */
     _Atomic uint32_t broken;      /* a sync failed: nothing more goes into this file; J, sync */
     _Atomic uint32_t retell;      /* P; its owner died: next_id, part and counts anew */
+    _Atomic uint32_t owing;       /* anybody: something was done that could not be written */
     uint64_t zeroed_off;          /* J; zeros were written ahead up to there */
     uint64_t sure_off;            /* J; of this file so much was on the disk when it began */
     _Atomic uint64_t look_off;    /* anybody; who appends beyond has it rewritten, if need be */

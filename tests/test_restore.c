@@ -308,6 +308,46 @@ static void all_at_once(void **state)
     munmap((void *)counts, 4096);
 }
 
+static int finds_ten(void *arg)
+{
+    struct shmq_attr attr = file_attr();
+    _Atomic uint32_t *ready = arg;
+    shmq_t *q;
+
+    attr.journal = SHMQ_JOURNAL_OS;
+    atomic_fetch_add(ready, 1);
+    while (atomic_load(ready) < 4)
+        sched_yield();
+    int rc = shmq_open(&q, name, SHMQ_CREATE, &attr);
+    if (rc != 0)
+        print_error("open: %s (%s)\n", shmq_strerror(rc), shmq_last_error_detail());
+    return rc == 0 && shmq_depth(q) == 10 && shmq_close(q) == 0 ? 0 : 1;
+}
+
+/* With a journal the file is replaced by who restores it: the others wait for the queue. */
+static void all_at_once_with_a_journal(void **state)
+{
+    struct shmq_attr attr = file_attr();
+    _Atomic uint32_t *ready = helper_shared(4096);
+    pid_t children[4];
+
+    (void)state;
+    attr.journal = SHMQ_JOURNAL_OS;
+    shmq_t *q = open_kept(&attr);
+    for (int i = 0; i < 10; i++)
+        helper_send(q, "x");
+    go_down(q);
+    for (int round = 0; round < 40; round++) {
+        atomic_store(ready, 0);
+        for (int i = 0; i < 4; i++)
+            children[i] = helper_fork(finds_ten, (void *)ready);
+        for (int i = 0; i < 4; i++)
+            assert_int_equal(helper_wait(children[i]), 0);
+        assert_int_equal(shmq_unlink(name), 0);
+    }
+    munmap((void *)ready, 4096);
+}
+
 static int saves_until_killed(void *arg)
 {
     shmq_t *q = helper_open(name, 0, NULL);
@@ -358,6 +398,7 @@ int main(void)
         RESTORE_TEST(trouble_at_creation),
         RESTORE_TEST(trouble_later),
         RESTORE_TEST(all_at_once),
+        RESTORE_TEST(all_at_once_with_a_journal),
         RESTORE_TEST(killed_savers),
     };
 

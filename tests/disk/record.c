@@ -1,11 +1,13 @@
 /*
- * record.c - to be preloaded: writes down what a process and its children do to the files
- * of a folder, in order and with the data, and makes calls fail.
+ * record.c - record.so, to be preloaded: writes down what a process and its children do to
+ * the files of a folder, in order and with the data; and makes calls fail (faults.c).
  *
  *   DISK_FOLDER  the folder, an absolute path as /proc/self/fd shows it
  *   DISK_LOG     where the log goes (log.h), outside of it; none: nothing is recorded
- *   DISK_FAIL    N:ENOSPC, N:EIO or N:SHORT: the Nth call on a file of the folder that could
- *                fail so does, counted per process from 1; N+: and all that follow
+ *   DISK_FAIL    N:ENOSPC, N:EIO or N:SHORT: the Nth call on a file of the folder fails so, if
+ *                it is one that can, counted per process from 1; N+: and all that follow.
+ *                Set (to anything), it also counts calls that change nothing.  A program may
+ *                say another one later: disk_arm()
  *
  * A call and its entry are one step under a lock of the log, so that the order in the log is
  * that of the calls.  Calls are made by syscall(), so that libc's own are not met twice.
@@ -24,59 +26,35 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "faults.h"
 #include "log.h"
 
-enum { PATH_MOST = 4096 };
-
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static unsigned long calls;
 
-/* --- which files --------------------------------------------------------------- */
+/* --- the log ---------------------------------------------------------------------- */
 
-/* The part of an absolute path that is within the folder, or NULL. */
-static const char *within(const char *path)
-{
-    const char *folder = getenv("DISK_FOLDER");
-    size_t length = folder ? strlen(folder) : 0;
-
-    if (length == 0 || strncmp(path, folder, length) != 0)
-        return NULL;
-    if (path[length] == '\0')
-        return "";
-    return path[length] == '/' ? path + length + 1 : NULL;
-}
-
-/* Likewise of a descriptor; "" is the folder itself. */
-static const char *within_fd(int fd, char path[PATH_MOST])
-{
-    char link[64];
-    ssize_t n;
-
-    if (!getenv("DISK_FOLDER"))
-        return NULL;
-    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-    n = readlink(link, path, PATH_MOST - 1);
-    if (n <= 0)
-        return NULL;
-    path[n] = '\0';
-    return within(path);
-}
-
+/* Not by fstat(), which is ours. */
 static uint64_t inode(int fd)
 {
-    struct stat st;
+    struct statx st;
 
-    return fstat(fd, &st) == 0 ? (uint64_t)st.st_ino : 0;
+    return statx(fd, "", AT_EMPTY_PATH, STATX_INO, &st) == 0 ? (uint64_t)st.stx_ino : 0;
 }
 
 static uint64_t inode_of(const char *path)
 {
-    struct stat st;
+    struct statx st;
 
-    return lstat(path, &st) == 0 ? (uint64_t)st.st_ino : 0;
+    return statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, STATX_INO, &st) == 0 ? (uint64_t)st.stx_ino
+                                                                           : 0;
 }
 
-/* --- the log ---------------------------------------------------------------------- */
+static uint64_t size_of(int fd)
+{
+    struct statx st;
+
+    return statx(fd, "", AT_EMPTY_PATH, STATX_SIZE, &st) == 0 ? (uint64_t)st.stx_size : 0;
+}
 
 /* The descriptor of the log, locked, or -1. */
 static int begin(void)
@@ -164,43 +142,21 @@ void disk_note(const char *text)
     end(log);
 }
 
-/* --- failing ------------------------------------------------------------------------ */
-
-enum { NO_FAULT = 0, FAULT_SHORT = -1 };
-
-/* Is it the turn of this call?  The lock is held. */
-static int fault(void)
-{
-    const char *fail = getenv("DISK_FAIL");
-    unsigned long at;
-    bool on;
-    char *rest;
-
-    if (!fail)
-        return NO_FAULT;
-    calls++;
-    at = strtoul(fail, &rest, 10);
-    on = *rest == '+';
-    rest += on;
-    if (calls != at && !(on && calls > at))
-        return NO_FAULT;
-    if (strcmp(rest, ":ENOSPC") == 0)
-        return ENOSPC;
-    return strcmp(rest, ":SHORT") == 0 ? FAULT_SHORT : EIO;
-}
-
 /* --- calls ---------------------------------------------------------------------------- */
 
 static int open_at(int folder, const char *path, int flags, mode_t mode)
 {
-    char where[PATH_MOST];
+    char where[DISK_PATH_MOST];
     int fd, log, error;
     bool is_new;
 
-    if (!within(path) || *within(path) == '\0' || (flags & (O_CREAT | O_TRUNC)) == 0)
+    if (!disk_within(path) || *disk_within(path) == '\0' || (flags & (O_CREAT | O_TRUNC)) == 0) {
+        if (disk_may_fail() && disk_within(path) && disk_fails("open"))
+            return -1;
         return (int)syscall(SYS_openat, folder, path, flags, mode);
+    }
     log = begin();
-    error = fault();
+    error = disk_fault("open", CAN_EIO | CAN_ENOSPC);
     is_new = inode_of(path) == 0;
     if (error > 0) {
         errno = error;
@@ -208,9 +164,9 @@ static int open_at(int folder, const char *path, int flags, mode_t mode)
     } else {
         fd = (int)syscall(SYS_openat, folder, path, flags, mode);
     }
-    if (fd >= 0 && within_fd(fd, where)) {
+    if (fd >= 0 && disk_within_fd(fd, where)) {
         if (is_new)
-            note(log, DISK_CREATE, inode(fd), within(path), "", 0);
+            note(log, DISK_CREATE, inode(fd), disk_within(path), "", 0);
         else if (flags & O_TRUNC)
             note(log, DISK_RESIZE, inode(fd), "", "", 0);
     }
@@ -250,8 +206,8 @@ int openat(int folder, const char *path, int flags, ...)
 /* How writing goes: at the descriptor's place (off < 0), or at `off`. */
 static ssize_t write_parts(int fd, const struct iovec *parts, int count, off_t off)
 {
-    char path[PATH_MOST];
-    const char *name = within_fd(fd, path);
+    char path[DISK_PATH_MOST];
+    const char *name = disk_within_fd(fd, path);
     struct iovec half;
     ssize_t n;
     int log, error;
@@ -261,7 +217,7 @@ static ssize_t write_parts(int fd, const struct iovec *parts, int count, off_t o
         return off < 0 ? syscall(SYS_writev, fd, parts, count)
                        : syscall(SYS_pwritev, fd, parts, count, off, 0L);
     log = begin();
-    error = fault();
+    error = disk_fault("write", CAN_WRITE);
     if (error > 0) {
         errno = error;
         end(log);
@@ -312,39 +268,38 @@ ssize_t pwritev(int fd, const struct iovec *parts, int count, off_t off)
 }
 
 /* A call on a descriptor that is followed by a resize to what it is then, or by a sync. */
-static int on_fd(int fd, enum disk_op op, long number, long a, long b, long c)
+static int on_fd(const char *call, int fd, enum disk_op op, long number, long a, long b, long c)
 {
-    char path[PATH_MOST];
-    const char *name = within_fd(fd, path);
-    struct stat st;
+    char path[DISK_PATH_MOST];
+    const char *name = disk_within_fd(fd, path);
     int rc, error, log;
 
     if (!name)
         return (int)syscall(number, fd, a, b, c);
     log = begin();
-    error = fault();
+    error = disk_fault(call, CAN_EIO | CAN_ENOSPC);
     if (error != NO_FAULT) {
-        errno = error > 0 ? error : EIO;
+        errno = error;
         end(log);
         return -1;
     }
     rc = (int)syscall(number, fd, a, b, c);
     if (rc == 0 && op == DISK_SYNC && *name == '\0')
         note(log, DISK_SYNC_FOLDER, 0, "", "", 0);
-    else if (rc == 0 && fstat(fd, &st) == 0)
-        note(log, op, (uint64_t)st.st_ino, "", "", (uint64_t)st.st_size);
+    else if (rc == 0)
+        note(log, op, inode(fd), "", "", size_of(fd));
     end(log);
     return rc;
 }
 
 int ftruncate(int fd, off_t size)
 {
-    return on_fd(fd, DISK_RESIZE, SYS_ftruncate, size, 0, 0);
+    return on_fd("ftruncate", fd, DISK_RESIZE, SYS_ftruncate, size, 0, 0);
 }
 
 int fallocate(int fd, int mode, off_t off, off_t length)
 {
-    return on_fd(fd, DISK_RESIZE, SYS_fallocate, mode, off, length);
+    return on_fd("fallocate", fd, DISK_RESIZE, SYS_fallocate, mode, off, length);
 }
 
 int posix_fallocate(int fd, off_t off, off_t length)
@@ -358,26 +313,27 @@ int posix_fallocate(int fd, off_t off, off_t length)
 
 int fsync(int fd)
 {
-    return on_fd(fd, DISK_SYNC, SYS_fsync, 0, 0, 0);
+    return on_fd("fsync", fd, DISK_SYNC, SYS_fsync, 0, 0, 0);
 }
 
 int fdatasync(int fd)
 {
-    return on_fd(fd, DISK_SYNC, SYS_fdatasync, 0, 0, 0);
+    return on_fd("fdatasync", fd, DISK_SYNC, SYS_fdatasync, 0, 0, 0);
 }
 
 /* A call on one or two names. */
-static int on_names(enum disk_op op, const char *from, const char *to)
+static int on_names(const char *call, enum disk_op op, const char *from, const char *to)
 {
-    const char *name = within(from), *other = to ? within(to) : "";
+    const char *name = disk_within(from), *other = to ? disk_within(to) : "";
     uint64_t ino;
     int rc, error, log;
 
     log = begin();
-    error = name && other ? fault() : NO_FAULT;
+    error = name && other ? disk_fault(call, op == DISK_UNLINK ? CAN_EIO : CAN_EIO | CAN_ENOSPC)
+                          : NO_FAULT;
     ino = inode_of(from);
     if (error != NO_FAULT) {
-        errno = error > 0 ? error : EIO;
+        errno = error;
         end(log);
         return -1;
     }
@@ -395,17 +351,17 @@ static int on_names(enum disk_op op, const char *from, const char *to)
 
 int rename(const char *from, const char *to)
 {
-    return on_names(DISK_RENAME, from, to);
+    return on_names("rename", DISK_RENAME, from, to);
 }
 
 int link(const char *from, const char *to)
 {
-    return on_names(DISK_LINK, from, to);
+    return on_names("link", DISK_LINK, from, to);
 }
 
 int unlink(const char *path)
 {
-    return on_names(DISK_UNLINK, path, NULL);
+    return on_names("unlink", DISK_UNLINK, path, NULL);
 }
 
 int open64(const char *path, int flags, ...) SAME_AS(open);

@@ -5,7 +5,6 @@
  */
 #include "states.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -16,6 +15,7 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "place.h"
 
 enum { SECTOR = 512, FILES_MOST = 4096, NAME_MOST = 256 };
 
@@ -32,16 +32,15 @@ struct file {
     unsigned char *bytes;
     size_t size;
     size_t *pending, count, room;
+    bool forgotten; /* nobody can open it any more */
 };
 
-/* A name, and the file that it means. */
-struct name {
-    char name[NAME_MOST];
-    int file;
-};
-
+/* Names, and the files that they mean. */
 struct names {
-    struct name list[64];
+    struct {
+        char name[NAME_MOST];
+        int file;
+    } list[64];
     int count;
 };
 
@@ -218,6 +217,23 @@ static void sync_file(struct builder *b, struct file *f)
     f->count = 0;
 }
 
+/* Nothing is under way with names: files that have none now will never have one. */
+static void forget_files(struct builder *b)
+{
+    for (int i = 0; i < b->file_count; i++) {
+        struct file *f = &b->files[i];
+        bool named = false;
+
+        for (int n = 0; n < b->names.count; n++)
+            named = named || b->names.list[n].file == i;
+        if (named || f->forgotten)
+            continue;
+        free(f->bytes);
+        free(f->pending);
+        *f = (struct file){.ino = f->ino, .forgotten = true};
+    }
+}
+
 /* Go on by one entry. */
 static void step(struct builder *b, size_t n)
 {
@@ -232,7 +248,7 @@ static void step(struct builder *b, size_t n)
     switch (x->e.op) {
     case DISK_WRITE:
     case DISK_RESIZE:
-        if (x->file >= 0) {
+        if (x->file >= 0 && !b->files[x->file].forgotten) {
             struct file *f = &b->files[x->file];
 
             if (f->count == f->room) {
@@ -250,6 +266,7 @@ static void step(struct builder *b, size_t n)
         for (size_t i = 0; i < b->pending_count; i++)
             apply_name(&b->names, &b->entries[b->pending_names[i]]);
         b->pending_count = 0;
+        forget_files(b);
         break;
     case DISK_NOTE:
         break;
@@ -286,17 +303,6 @@ static unsigned char *choose_bytes(struct builder *b, const struct file *f, unsi
     return bytes;
 }
 
-static void empty_folder(const char *folder)
-{
-    DIR *dir = must(opendir(folder));
-    struct dirent *d;
-
-    while ((d = readdir(dir)))
-        if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0)
-            unlinkat(dirfd(dir), d->d_name, 0);
-    closedir(dir);
-}
-
 static void write_file(struct builder *b, const char *path, const struct file *f, unsigned variant)
 {
     size_t size;
@@ -323,7 +329,7 @@ static void make_folder(struct builder *b, unsigned variant)
     for (size_t i = 0; variant > 0 && i < b->pending_count; i++)
         if (variant == 1 || (in_order ? i < upto : random_of(b, 2) == 0))
             apply_name(&names, &b->entries[b->pending_names[i]]);
-    empty_folder(b->plan->folder);
+    disk_empty(b->plan->folder);
     for (int i = 0; i < names.count; i++) {
         int same = 0;
 
@@ -340,13 +346,25 @@ static void make_folder(struct builder *b, unsigned variant)
     }
 }
 
-/* All states of the prefix of `n` entries. */
-static int check_prefix(struct builder *b, struct disk_state *s, size_t n)
+/* --- all of them --------------------------------------------------------------------------- */
+
+/* Of this prefix: one, if all is on the disk. */
+static unsigned states_of(const struct builder *b)
+{
+    bool pending = b->pending_count > 0;
+
+    for (int i = 0; i < b->file_count; i++)
+        pending = pending || b->files[i].count > 0;
+    return pending ? b->plan->variants : 1;
+}
+
+/* The first `count` states of the prefix of `n` entries. */
+static int check_prefix(struct builder *b, struct disk_state *s, size_t n, unsigned count)
 {
     int rc = 0;
 
     s->prefix = n;
-    for (unsigned v = 0; v < b->plan->variants && rc == 0; v++) {
+    for (unsigned v = 0; v < count && rc == 0; v++) {
         s->variant = v;
         s->seed = b->plan->seed;
         /* So that a state depends on nothing but its place. */
@@ -358,42 +376,73 @@ static int check_prefix(struct builder *b, struct disk_state *s, size_t n)
         rc = b->plan->check(s, b->plan->arg);
         s->number++;
     }
-    return rc;
+    return rc > 0 ? -rc : rc;
+}
+
+static void begin(struct builder *b)
+{
+    for (int i = 0; i < b->file_count; i++) {
+        free(b->files[i].bytes);
+        free(b->files[i].pending);
+    }
+    memset(b->files, 0, FILES_MOST * sizeof(*b->files));
+    b->pending_count = 0;
+    b->file_count = b->names.count = 0;
+}
+
+static uint64_t count_states(struct builder *b)
+{
+    uint64_t all = 0;
+
+    for (size_t n = 0; n <= b->count; n++) {
+        if (n > 0)
+            step(b, n - 1);
+        all += states_of(b);
+    }
+    begin(b);
+    return all;
+}
+
+/* Whether entry `n` is a note, which is heard. */
+static bool hear(struct builder *b, struct disk_state *s, size_t n)
+{
+    static char note[1024];
+    const struct entry *x = &b->entries[n];
+
+    if (x->e.op != DISK_NOTE)
+        return false;
+    snprintf(note, sizeof(note), "%.*s", (int)x->e.data_bytes, (const char *)x->data);
+    s->note = note;
+    s->notes++;
+    if (b->plan->note)
+        b->plan->note(note, b->plan->arg);
+    return true;
 }
 
 int64_t disk_states(const struct disk_plan *plan)
 {
     struct builder b = {.plan = plan};
     struct disk_state s = {.folder = plan->folder, .note = ""};
-    char note[1024] = "";
     int rc = read_log(&b);
-    double each = 1, due = 0;
 
     b.files = must(calloc(FILES_MOST, sizeof(*b.files)));
-    if (plan->most > 0 && (b.count + 1) * plan->variants > plan->most)
-        each = (double)(b.count + 1) * plan->variants / (double)plan->most;
+    uint64_t all = rc == 0 ? count_states(&b) : 0;
+    double part = plan->most > 0 && all > plan->most ? (double)plan->most / (double)all : 1,
+           due = 0;
     for (size_t n = 0; rc == 0 && n <= b.count; n++) {
-        if (n > 0) {
-            const struct entry *x = &b.entries[n - 1];
+        bool noted = n > 0 && hear(&b, &s, n - 1);
 
+        if (n > 0)
             step(&b, n - 1);
-            if (x->e.op == DISK_NOTE) {
-                snprintf(note, sizeof(note), "%.*s", (int)x->e.data_bytes, (const char *)x->data);
-                s.note = note;
-                s.notes++;
-            }
-        }
-        if ((double)n < due && n < b.count)
-            continue;
-        due += each;
-        rc = check_prefix(&b, &s, n);
-        rc = rc > 0 ? -rc : rc;
+        unsigned count = states_of(&b);
+        due += part * count;
+        if (due < count && n < b.count)
+            count = noted; /* what was promised just before is there at the least */
+        due -= count;
+        rc = check_prefix(&b, &s, n, count);
     }
-    empty_folder(plan->folder);
-    for (int i = 0; i < b.file_count; i++) {
-        free(b.files[i].bytes);
-        free(b.files[i].pending);
-    }
+    disk_empty(plan->folder);
+    begin(&b);
     free(b.files);
     free(b.pending_names);
     free(b.entries);

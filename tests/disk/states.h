@@ -6,6 +6,7 @@
  * resized since its last sync is there, or not, or, a write, in some of its sectors of 512
  * bytes.  Of what was done to names since the folder's last sync any part is there.  Two
  * states of each prefix are the extremes, all and nothing; others are chosen at random.
+ * Where all is synced there is but one.
  */
 #ifndef DISK_STATES_H
 #define DISK_STATES_H
@@ -28,9 +29,11 @@ struct disk_plan {
     const char *folder; /* an empty one, in which the states are made one by one */
     uint64_t seed;
     unsigned variants; /* of each prefix, at least 2 */
-    uint64_t most;     /* states, about: prefixes are left out evenly, but not the last; 0: all */
+    uint64_t most;     /* states, about: prefixes are left out evenly, but not the last, and of
+                          those that end with a note the state with nothing else; 0: all */
     /* Anything but 0 ends it. */
     int (*check)(const struct disk_state *state, void *arg);
+    void (*note)(const char *text, void *arg); /* each note, before states that have it; or NULL */
     void *arg;
 };
 
