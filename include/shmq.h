@@ -548,7 +548,8 @@ SHMQ_API int shmq_header_next(const struct shmq_msg *msg, size_t *place,
  * correlation id, and set msg->id.  Blocks, and fails, as shmq_put(); also:
  * -EEXIST the queue is unique and a message with this key is not finished:
  * msg->id is set to its id; -EINVAL a field makes no sense (the detail says
- * which), or the queue is unique and there is no key.
+ * which), or the queue is unique and there is no key; -ENOTSUP it is to be compressed,
+ * and the library built without liblz4.
  */
 SHMQ_API int shmq_send(shmq_t *q, struct shmq_msg *msg, int64_t timeout_ns);
 

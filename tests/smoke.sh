@@ -33,4 +33,8 @@ rc=0
 "$shmq" get "$name" --timeout 1s >"$1/smoke.out" 2>&1 || rc=$?
 [ $rc = 3 ]
 grep -q liblz4 "$1/smoke.out"
+rc=0
+"$shmq" peek "$name" >"$1/smoke.out" 2>&1 || rc=$?
+[ $rc = 3 ]
+grep -q liblz4 "$1/smoke.out"
 "$other" get "$name" | tr -d '\n' | cmp - "$1/smoke.long"

@@ -544,7 +544,7 @@ static void leased_by_the_dead(void **state)
 {
     shmq_t *q[WAYS];
     pid_t child[WAYS];
-    char name[8];
+    char name[16];
 
     (void)state;
     for (int i = 0; i < WAYS; i++) {

@@ -153,8 +153,11 @@ static int print_in_order(struct reader *r, uint32_t order)
     /* Without a group the handle is one that only reads. */
     if (!r->t.group && shmq_open(&g, r->t.name, 0, NULL) != 0)
         return -1;
-    if (list_waiting(r, g, order, &list) == 0)
+    int error = list_waiting(r, g, order, &list);
+    if (error == 0)
         status = print_list(r, g, &list);
+    else if (error == -ENOTSUP) /* what could be printed instead are no bytes of the message's */
+        status = reader_failure(r, error);
     free(list.items);
     if (g != r->t.g)
         shmq_close(g);
