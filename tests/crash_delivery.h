@@ -144,6 +144,7 @@ struct delivery_scene {
     bool is_there[DELIVERY_GROUPS]; /* the group */
     unsigned message_count;         /* that were put, as far as found */
     bool happened;
+    bool slow; /* one of the failures is that something was not in time */
     unsigned failures;
     unsigned recoveries;
 };

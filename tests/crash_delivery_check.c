@@ -24,7 +24,8 @@ bool delivery_in_time(struct delivery_scene *s, int64_t begun_ns, const char *wh
 {
     int64_t ms = (helper_now_ns() - begun_ns) / 1000000;
 
-    return ms <= DELIVERY_LIMIT_MS || delivery_fail(s, "%s took %lld ms", what, (long long)ms);
+    s->slow |= ms > DELIVERY_LIMIT_MS;
+    return !s->slow || delivery_fail(s, "%s took %lld ms", what, (long long)ms);
 }
 
 /* --- what is there ---------------------------------------------------------------- */
@@ -443,8 +444,7 @@ void delivery_check(struct delivery_scene *s)
 {
     bool due = s->page->done != 0 || s->victim.released;
 
-    if (s->page->done != 0 && !delivery_check_report(s))
-        return;
-    if (delivery_come(s) && delivery_judge(s, delivery_some_handles(s), due))
+    if ((s->page->done == 0 || delivery_check_report(s)) && delivery_come(s) &&
+        delivery_judge(s, delivery_some_handles(s), due))
         delivery_carry_on(s);
 }
