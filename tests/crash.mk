@@ -6,15 +6,19 @@ CRASH_OBJ   := $(addprefix $(BUILD)/tests/,$(addsuffix .o,$(CRASH_BASE) crash cr
                    crash_ops crash_check))
 DELIVERY_OBJ := $(addprefix $(BUILD)/tests/,$(addsuffix .o,$(CRASH_BASE))) \
     $(patsubst tests/%.c,$(BUILD)/tests/%.o,$(wildcard tests/crash_delivery*.c))
-CRASH_TESTS := $(addprefix $(BUILD)/tests/,crash crash_delivery waiters storm lease_storm)
+KEEP_OBJ     := $(filter-out $(BUILD)/tests/crash_delivery.o,$(DELIVERY_OBJ)) \
+    $(patsubst tests/%.c,$(BUILD)/tests/%.o,$(wildcard tests/crash_keep*.c))
+CRASH_TESTS := $(addprefix $(BUILD)/tests/,crash crash_delivery crash_keep waiters storm lease_storm)
 CRASH_SAMPLE ?= 1000
 DELIVERY_SAMPLE ?= 600
+KEEP_SAMPLE ?= 600
 SOAK_SECONDS ?= 600
 
 # Calls are bound at the start (-z now), or the first step into each would go
 # through the dynamic linker.
 $(BUILD)/tests/crash: $(CRASH_OBJ)
 $(BUILD)/tests/crash_delivery: $(DELIVERY_OBJ)
+$(BUILD)/tests/crash_keep: $(KEEP_OBJ)
 $(BUILD)/tests/waiters: $(BUILD)/tests/waiters.o
 $(BUILD)/tests/lease_storm: $(patsubst tests/%.c,$(BUILD)/tests/%.o,$(wildcard tests/lease_storm*.c))
 $(BUILD)/tests/storm: $(patsubst tests/%.c,$(BUILD)/tests/%.o,$(wildcard tests/storm*.c))
@@ -36,6 +40,7 @@ $(POWER_TESTS): $(addprefix $(BUILD)/tests/disk/,states.o place.o) $(BUILD)/libs
 check-crash-quick: $(CRASH_TESTS) $(POWER_TESTS)
 	$(BUILD)/tests/crash --sample $(CRASH_SAMPLE)
 	$(BUILD)/tests/crash_delivery --sample $(DELIVERY_SAMPLE)
+	$(BUILD)/tests/crash_keep --sample $(KEEP_SAMPLE)
 	$(BUILD)/tests/waiters 200
 	$(BUILD)/tests/storm 10
 	$(BUILD)/tests/lease_storm 10
@@ -48,6 +53,9 @@ check-crash: $(CRASH_TESTS) $(POWER_TESTS)
 	$(BUILD)/tests/crash --op other && $(BUILD)/tests/waiters 1000; other=$$?; \
 	wait $$waking && exit $$other
 	$(BUILD)/tests/crash_delivery
+	$(BUILD)/tests/crash_keep --op file & file=$$!; \
+	$(BUILD)/tests/crash_keep --op journal && $(BUILD)/tests/crash_keep --op always; other=$$?; \
+	wait $$file && exit $$other
 	$(BUILD)/tests/crash_files
 	$(BUILD)/tests/crash_journal
 

@@ -17,9 +17,12 @@
  *     U  the same, and was updated         X  returned, but its time to live is over
  *     L  leased by the victim              S  leased by the survivor
  *     P  parked                            Q  in the dead-letter queue, and not here
+ *     g  waited, and was removed           G  was returned, and then removed
  *     .  finished, or not yet put
  *
- * "-" in place of all that: there is no such group.  Letters F, d, u and x come last.
+ * "-" in place of all that: there is no such group.  Letters F, d, u, x and g come last.
+ *
+ * A scene may have a file under it (`crash_keep`).
  */
 #ifndef CRASH_DELIVERY_H
 #define CRASH_DELIVERY_H
@@ -44,6 +47,7 @@ enum {
 enum {
     FROM_SEED,
     FROM_VICTIM,
+    FROM_CORPSE,
     FROM_UPDATE,
     FROM_PROBE,
 };
@@ -109,6 +113,17 @@ struct delivery_found {
     char letter; /* '.': not there */
     unsigned times;
     uint32_t attempts;
+    uint32_t source; /* of its payload */
+};
+
+/* How the queue is kept. */
+struct delivery_file {
+    char path[96];      /* "": not at all */
+    bool other;         /* not its own: it is saved to it */
+    bool saved_at_once; /* there it is saved when it is made */
+    bool save_at_end;
+    unsigned journal;                        /* enum shmq_journal */
+    bool (*ready)(struct delivery_scene *s); /* when the scene is built; or NULL */
 };
 
 struct delivery_scene {
@@ -116,6 +131,7 @@ struct delivery_scene {
     struct delivery_page *page;
     struct crash_victim victim;
     char name[64], letters[64]; /* of the queue, and of the one for dead letters */
+    struct delivery_file file;
     char before[DELIVERY_GROUPS][DELIVERY_MESSAGES + 1];
     char after[DELIVERY_GROUPS][DELIVERY_MESSAGES + 1];
     unsigned group_count; /* in `before` or `after` */
@@ -128,6 +144,7 @@ struct delivery_scene {
     bool is_there[DELIVERY_GROUPS]; /* the group */
     unsigned message_count;         /* that were put, as far as found */
     bool happened;
+    bool slow; /* one of the failures is that something was not in time */
     unsigned failures;
     unsigned recoveries;
 };
@@ -137,12 +154,19 @@ extern const struct delivery_op delivery_ops[];
 extern const unsigned delivery_op_count;
 extern const char *const delivery_group_names[DELIVERY_GROUPS];
 
-/* Build what the victim is going to put. */
+/* Build what the victim is going to put, DELIVERY_BATCH of them; and they. */
 void delivery_prepare_messages(const struct delivery_scene *s);
+const struct shmq_msg *delivery_outgoing(void);
 
 /* --- crash_delivery_scene.c --- */
 bool delivery_begin(struct delivery_scene *s);
 void delivery_end(struct delivery_scene *s);
+
+/* The first part of delivery_begin(): names, letters, the victim; and no queue. */
+void delivery_init(struct delivery_scene *s);
+
+/* Open the queue with SHMQ_CREATE, as the operation wants it. */
+int delivery_create(const struct delivery_scene *s, int flags, shmq_t **q);
 
 /* Say what is wrong; counts.  Always false. */
 bool delivery_fail(struct delivery_scene *s, const char *format, ...)
@@ -163,6 +187,9 @@ const char *delivery_key(unsigned i);
 void delivery_message(const struct delivery_op *op, unsigned i, uint32_t source, void *bytes,
                       struct shmq_msg *msg);
 
+/* The survivor puts number `i`, which is the next, as this letter. */
+bool delivery_put(struct delivery_scene *s, unsigned i, char letter);
+
 /* In the victim: all that comes before its operation; and that.  Of the scene. */
 bool delivery_prepare(void *scene);
 void delivery_act(void *scene);
@@ -173,8 +200,31 @@ bool delivery_make_corpse(struct delivery_scene *s);
 /* --- crash_delivery_check.c --- */
 void delivery_check(struct delivery_scene *s);
 
-/* All that is in a group: fills found[group].  False: it failed. */
+/* Its parts.  What the victim reported; who comes first after the death, and opens
+ * s->fresh; what is in the queue, through one of the handles; and that it works on. */
+bool delivery_check_report(struct delivery_scene *s);
+bool delivery_come(struct delivery_scene *s);
+bool delivery_judge(struct delivery_scene *s, const struct delivery_handles *h, bool due);
+bool delivery_carry_on(struct delivery_scene *s);
+
+/* Handles that all of the groups have which are there. */
+const struct delivery_handles *delivery_some_handles(const struct delivery_scene *s);
+
+/* Which groups are there: fills is_there[]. */
+void delivery_see_groups(struct delivery_scene *s);
+
+/* Let time-outs, leases of the dead and dead letters be seen to. */
+bool delivery_settle(struct delivery_scene *s, const struct delivery_handles *h);
+
+/* All that is in a group: fills found[group].  And in all of them.  False: it failed. */
 bool delivery_inspect(struct delivery_scene *s, shmq_t *g, unsigned group);
+bool delivery_inspect_all(struct delivery_scene *s, const struct delivery_handles *h);
+
+/* As what message `i` of a group is found, once the operation has happened. */
+char delivery_letter_after(const struct delivery_scene *s, unsigned group, unsigned i);
+
+/* Whether something took at most DELIVERY_LIMIT_MS; else a failure. */
+bool delivery_in_time(struct delivery_scene *s, int64_t begun_ns, const char *what);
 
 /* --- crash_delivery_drain.c --- */
 bool delivery_drain(struct delivery_scene *s);

@@ -20,11 +20,12 @@
 
 #include "pending.h"
 
-static bool in_time(struct delivery_scene *s, int64_t begun_ns, const char *what)
+bool delivery_in_time(struct delivery_scene *s, int64_t begun_ns, const char *what)
 {
     int64_t ms = (helper_now_ns() - begun_ns) / 1000000;
 
-    return ms <= DELIVERY_LIMIT_MS || delivery_fail(s, "%s took %lld ms", what, (long long)ms);
+    s->slow |= ms > DELIVERY_LIMIT_MS;
+    return !s->slow || delivery_fail(s, "%s took %lld ms", what, (long long)ms);
 }
 
 /* --- what is there ---------------------------------------------------------------- */
@@ -82,13 +83,14 @@ bool delivery_inspect(struct delivery_scene *s, shmq_t *g, unsigned group)
                                  found[i].letter, letter_of(msg.state, false));
         found[i].letter = letter_of(msg.state, head.source == FROM_UPDATE);
         found[i].attempts = msg.attempts;
+        found[i].source = head.source;
         if (i >= s->message_count)
             s->message_count = i + 1;
     }
     if (n != -EAGAIN)
         return delivery_fail(s, "inspecting group %u: %s (%s)", group, shmq_strerror((int)n),
                              shmq_last_error_detail());
-    return in_time(s, begun_ns, "inspecting");
+    return delivery_in_time(s, begun_ns, "inspecting");
 }
 
 /* Enter the producer's side, and change nothing. */
@@ -101,7 +103,7 @@ static bool enter_producer(struct delivery_scene *s, shmq_t *q)
     if (rc != 0)
         return delivery_fail(s, "the producer's side: %s", shmq_strerror(rc));
     sq_leave(q, SQ_ROLE_PRODUCER);
-    return in_time(s, begun_ns, "entering the producer's side");
+    return delivery_in_time(s, begun_ns, "entering the producer's side");
 }
 
 /* Enter in found[0] what is in the dead-letter queue. */
@@ -147,6 +149,8 @@ static char settled(const struct delivery_scene *s, char letter, char after)
 {
     switch (letter) {
     case '\0':
+    case 'g':
+    case 'G':
         return '.';
     case 'R':
         return 'F';
@@ -169,6 +173,13 @@ static char settled(const struct delivery_scene *s, char letter, char after)
 static char letter_at(const char *letters, unsigned i)
 {
     return i < strlen(letters) ? letters[i] : '\0';
+}
+
+char delivery_letter_after(const struct delivery_scene *s, unsigned group, unsigned i)
+{
+    char a = letter_at(s->after[group], i);
+
+    return settled(s, a, a);
 }
 
 static bool check_attempts(struct delivery_scene *s, unsigned g, unsigned i, bool due)
@@ -232,8 +243,7 @@ static bool match(struct delivery_scene *s, bool due)
     return true;
 }
 
-/* What the victim reported is what it should be. */
-static bool check_report(struct delivery_scene *s)
+bool delivery_check_report(struct delivery_scene *s)
 {
     const struct delivery_page *page = s->page;
     struct message_head head;
@@ -254,8 +264,7 @@ static bool check_report(struct delivery_scene *s)
 
 /* --- carrying on ------------------------------------------------------------------------ */
 
-/* Which of the groups are there. */
-static void see_groups(struct delivery_scene *s)
+void delivery_see_groups(struct delivery_scene *s)
 {
     struct shmq_group_stats list[DELIVERY_GROUPS];
     int n = shmq_groups(s->survivor.queue, list, DELIVERY_GROUPS);
@@ -275,7 +284,7 @@ static bool open_fresh(struct delivery_scene *s)
     if (rc != 0)
         return delivery_fail(s, "cannot attach: %s (%s)", shmq_strerror(rc),
                              shmq_last_error_detail());
-    return in_time(s, begun_ns, "attaching");
+    return delivery_in_time(s, begun_ns, "attaching");
 }
 
 static unsigned count_handles(const struct delivery_handles *h)
@@ -317,8 +326,7 @@ static bool check_removed(struct delivery_scene *s, unsigned g)
     return true;
 }
 
-/* Let time-outs, leases of the dead and dead letters be seen to. */
-static bool settle(struct delivery_scene *s, const struct delivery_handles *h)
+bool delivery_settle(struct delivery_scene *s, const struct delivery_handles *h)
 {
     for (unsigned g = 0; g < DELIVERY_GROUPS; g++) {
         int64_t begun_ns = helper_now_ns();
@@ -328,7 +336,7 @@ static bool settle(struct delivery_scene *s, const struct delivery_handles *h)
         if (n != -EMSGSIZE && n != -EAGAIN)
             return delivery_fail(s, "a get without a buffer: %zd (%s)", n,
                                  n < 0 ? shmq_strerror((int)n) : "");
-        if (!in_time(s, begun_ns, "a get without a buffer"))
+        if (!delivery_in_time(s, begun_ns, "a get without a buffer"))
             return false;
     }
     return true;
@@ -349,7 +357,7 @@ static bool check_derived(struct delivery_scene *s)
     return true;
 }
 
-static bool inspect_all(struct delivery_scene *s, const struct delivery_handles *h)
+bool delivery_inspect_all(struct delivery_scene *s, const struct delivery_handles *h)
 {
     for (unsigned g = 0; g < DELIVERY_GROUPS; g++)
         if (s->is_there[g] && h->group[g] != NULL && !delivery_inspect(s, h->group[g], g))
@@ -372,9 +380,10 @@ static bool come_first(struct delivery_scene *s)
     if (manner == 0 && !sweep(s, SHMQ_SEC(2)))
         return false;
     /* Somebody from before comes before any newcomer. */
-    if (manner == 2 && !(enter_producer(s, s->survivor.queue) && inspect_all(s, &s->survivor)))
+    if (manner == 2 &&
+        !(enter_producer(s, s->survivor.queue) && delivery_inspect_all(s, &s->survivor)))
         return false;
-    if (!open_fresh(s) || !enter_producer(s, s->fresh.queue) || !inspect_all(s, &s->fresh))
+    if (!open_fresh(s) || !enter_producer(s, s->fresh.queue) || !delivery_inspect_all(s, &s->fresh))
         return false;
     return swept || sweep(s, SHMQ_SEC(2));
 }
@@ -401,23 +410,41 @@ static bool check_slots(struct delivery_scene *s)
     return true;
 }
 
-void delivery_check(struct delivery_scene *s)
+const struct delivery_handles *delivery_some_handles(const struct delivery_scene *s)
 {
-    bool due = s->page->done != 0 || s->victim.released;
     const struct delivery_handles *h = s->victim.point % 2 == 0 ? &s->survivor : &s->fresh;
 
-    if (s->page->done != 0 && !check_report(s))
-        return;
-    see_groups(s);
-    for (unsigned g = 0; g < DELIVERY_GROUPS; g++)
-        if (!check_removed(s, g))
-            return;
-    if (!come_first(s))
-        return;
     for (unsigned g = 0; g < DELIVERY_GROUPS; g++)
         if (s->is_there[g] && s->survivor.group[g] == NULL)
             h = &s->fresh;
-    if (verify(s, h, due) && settle(s, h) && inspect_all(s, h) && add_letters(s) && match(s, due) &&
-        check_derived(s) && delivery_drain(s) && delivery_work_on(s) && check_derived(s))
-        check_slots(s);
+    return h;
+}
+
+bool delivery_come(struct delivery_scene *s)
+{
+    delivery_see_groups(s);
+    for (unsigned g = 0; g < DELIVERY_GROUPS; g++)
+        if (!check_removed(s, g))
+            return false;
+    return come_first(s);
+}
+
+bool delivery_judge(struct delivery_scene *s, const struct delivery_handles *h, bool due)
+{
+    return verify(s, h, due) && delivery_settle(s, h) && delivery_inspect_all(s, h) &&
+           add_letters(s) && match(s, due) && check_derived(s);
+}
+
+bool delivery_carry_on(struct delivery_scene *s)
+{
+    return delivery_drain(s) && delivery_work_on(s) && check_derived(s) && check_slots(s);
+}
+
+void delivery_check(struct delivery_scene *s)
+{
+    bool due = s->page->done != 0 || s->victim.released;
+
+    if ((s->page->done == 0 || delivery_check_report(s)) && delivery_come(s) &&
+        delivery_judge(s, delivery_some_handles(s), due))
+        delivery_carry_on(s);
 }

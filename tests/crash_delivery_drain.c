@@ -102,7 +102,7 @@ static bool take_rest(struct delivery_scene *s, unsigned g)
         parked += f->letter == 'P';
         delayed += f->letter == 'D';
         if (f->letter == 'P')
-            *f = (struct delivery_found){'F', 1, 0};
+            *f = (struct delivery_found){.letter = 'F', .times = 1, .source = f->source};
     }
     int64_t n = shmq_redrive(q, 0);
     if (n != parked)

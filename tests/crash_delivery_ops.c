@@ -32,6 +32,11 @@ void delivery_prepare_messages(const struct delivery_scene *s)
     message_build(update_bytes, FROM_UPDATE, updated, update_length);
 }
 
+const struct shmq_msg *delivery_outgoing(void)
+{
+    return letters;
+}
+
 /* --- receiving ------------------------------------------------------------------- */
 
 static void note_got(struct delivery_scene *s, const struct shmq_msg *msgs, int64_t n)

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "pending.h"
+#include "saver.h"
 
 bool delivery_fail(struct delivery_scene *s, const char *format, ...)
 {
@@ -91,7 +92,7 @@ static void expire(const struct sq_ring *ring, uint64_t pos)
     memcpy(extension + offsetof(struct sq_extension_shm, expiry_ns), &over_ns, sizeof(over_ns));
 }
 
-static bool put_one(struct delivery_scene *s, unsigned i, char letter)
+bool delivery_put(struct delivery_scene *s, unsigned i, char letter)
 {
     const struct sq_ring *ring = &s->survivor.queue->segment.ring;
     uint64_t tail = sq_load(&ring->producer->tail_pos);
@@ -111,14 +112,19 @@ static bool put_one(struct delivery_scene *s, unsigned i, char letter)
     return msg.id == i + 1 || delivery_fail(s, "message %u has another id", i);
 }
 
-static bool update_one(struct delivery_scene *s, unsigned i)
+/* Change what was put. */
+static bool change_one(struct delivery_scene *s, unsigned i, char letter)
 {
     unsigned char bytes[DELIVERY_CAPACITY];
     size_t length = delivery_length(s->op, i) + 8;
 
+    int rc = 0;
     message_build(bytes, FROM_UPDATE, i, length);
-    int rc = shmq_update(s->survivor.queue, i + 1, bytes, length, SHMQ_NOWAIT);
-    return rc == 0 || delivery_fail(s, "update: %s", shmq_strerror(rc));
+    if (letter == 'u' || letter == 'U')
+        rc = shmq_update(s->survivor.queue, i + 1, bytes, length, SHMQ_NOWAIT);
+    if (letter == 'g' || letter == 'G')
+        rc = shmq_remove(s->survivor.queue, i + 1);
+    return rc == 0 || delivery_fail(s, "changing message %u: %s", i, shmq_strerror(rc));
 }
 
 /* --- handles ------------------------------------------------------------------- */
@@ -151,7 +157,7 @@ void delivery_close(struct delivery_handles *h)
 
 static bool is_fresh(char letter)
 {
-    return strchr("Fdxu", letter) != NULL;
+    return strchr("Fdxug", letter) != NULL;
 }
 
 /* How many messages of the group are not fresh. */
@@ -197,7 +203,7 @@ static bool build_prefix(struct delivery_scene *s)
     unsigned n = longest_prefix(s);
 
     for (unsigned i = 0; i < n; i++)
-        if (!put_one(s, i, letter_to_put(s, i)))
+        if (!delivery_put(s, i, letter_to_put(s, i)))
             return false;
     for (unsigned g = 0; g < s->group_count; g++) {
         shmq_t *from = s->survivor.group[g];
@@ -234,6 +240,7 @@ static bool resolve_one(struct delivery_scene *s, unsigned g, unsigned i)
         break;
     case 'R':
     case 'U':
+    case 'G':
     case 'X':
         rc = shmq_nack(q, msg, 0, 0);
         break;
@@ -257,10 +264,10 @@ static bool resolve(struct delivery_scene *s)
     if (s->before[0][0] == '-')
         total = s->before[1][0] == '-' ? 0 : total;
     for (unsigned i = longest_prefix(s); i < total; i++)
-        if (!put_one(s, i, letter_to_put(s, i)))
+        if (!delivery_put(s, i, letter_to_put(s, i)))
             return false;
     for (unsigned i = 0; i < total; i++)
-        if (strchr("uU", s->before[0][i]) != NULL && s->before[0][i] != '\0' && !update_one(s, i))
+        if (!change_one(s, i, s->before[0][i]))
             return false;
     for (unsigned g = 0; g < s->group_count; g++) {
         if (s->before[g][0] == '-' || (s->op->traits & SOLE) != 0)
@@ -293,6 +300,8 @@ static bool make_ready(shmq_t *q, enum sq_role role)
 {
     struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(1));
 
+    if (q != NULL && q->saver != NULL)
+        sq_saver_end(q); /* a thread beside the victim's (crash_step.c) */
     return q == NULL || sq_make_ready(q, role, &deadline) == 0;
 }
 
@@ -334,18 +343,15 @@ static bool begin(void *arg)
 {
     struct delivery_scene *s = arg;
 
-    return resolve(s) && delivery_make_corpse(s);
+    return resolve(s) && delivery_make_corpse(s) && (s->file.ready == NULL || s->file.ready(s));
 }
 
 /* --- the whole ----------------------------------------------------------------------- */
 
-static bool create(struct delivery_scene *s)
+int delivery_create(const struct delivery_scene *s, int flags, shmq_t **q)
 {
     const struct delivery_op *op = s->op;
     struct shmq_attr attr = SHMQ_ATTR_INIT;
-    int flags = SHMQ_CREATE | SHMQ_EXCL;
-    struct shmq_attr plain = helper_attr(DELIVERY_CAPACITY);
-    shmq_t *letters;
 
     attr.capacity_bytes = DELIVERY_CAPACITY;
     attr.pending_count = (op->traits & FILLS) != 0 ? DELIVERY_FILL + 2 : DELIVERY_ENTRIES;
@@ -359,11 +365,27 @@ static bool create(struct delivery_scene *s)
         if (attr.policy.dead_letter[0] != '\0')
             strcpy(attr.policy.dead_letter, s->letters);
     }
+    if (s->file.path[0] != '\0' && !s->file.other) {
+        attr.snapshot = s->file.path;
+        attr.journal = s->file.journal;
+        attr.save_at_end = s->file.save_at_end;
+    }
     if (delivery_is_topic(op))
         flags |= SHMQ_TOPIC;
     if ((op->traits & UNIQUE) != 0)
         flags |= SHMQ_UNIQUE;
-    int rc = shmq_open(&s->survivor.queue, s->name, flags, &attr);
+    return shmq_open(q, s->name, SHMQ_CREATE | flags, &attr);
+}
+
+static bool create(struct delivery_scene *s)
+{
+    const struct delivery_op *op = s->op;
+    struct shmq_attr plain = helper_attr(DELIVERY_CAPACITY);
+    shmq_t *letters;
+    int rc = delivery_create(s, SHMQ_EXCL, &s->survivor.queue);
+
+    if (rc == 0 && s->file.saved_at_once)
+        rc = shmq_save(s->survivor.queue, s->file.path);
     if (rc != 0)
         return delivery_fail(s, "create: %s (%s)", shmq_strerror(rc), shmq_last_error_detail());
     shmq_close(s->survivor.queue);
@@ -388,25 +410,31 @@ static void describe_victim(struct delivery_scene *s)
     v->done = &s->page->done;
 }
 
-bool delivery_begin(struct delivery_scene *s)
+void delivery_init(struct delivery_scene *s)
 {
-    bool there[DELIVERY_GROUPS] = {false};
-
     memset(s->page, 0, sizeof(*s->page));
     snprintf(s->name, sizeof(s->name), "%s", helper_name("delivery"));
     snprintf(s->letters, sizeof(s->letters), "%s", helper_name("letters"));
     for (unsigned g = 0; g < DELIVERY_GROUPS && s->op->before[g] != NULL; g++) {
         strcpy(s->before[g], s->op->before[g]);
         strcpy(s->after[g], s->op->after[g]);
-        there[g] = s->before[g][0] != '-';
         s->group_count++;
     }
+    describe_victim(s);
+}
+
+bool delivery_begin(struct delivery_scene *s)
+{
+    bool there[DELIVERY_GROUPS] = {false};
+
+    delivery_init(s);
+    for (unsigned g = 0; g < s->group_count; g++)
+        there[g] = s->before[g][0] != '-';
     if (!create(s))
         return false;
     int rc = delivery_open(s, &s->survivor, there);
     if (rc != 0 || !make_ready(s->survivor.queue, SQ_ROLE_PRODUCER))
         return delivery_fail(s, "the survivor cannot attach: %s", shmq_strerror(rc));
-    describe_victim(s);
     if (!build_prefix(s) || (s->victim.begin == NULL && !begin(s)))
         return false;
     delivery_prepare_messages(s);

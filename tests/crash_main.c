@@ -36,15 +36,30 @@ struct tally {
     unsigned points, failed, happened, recoveries, astray, late;
 };
 
-/* One scene, one death.  The steps taken, or -1. */
-static int64_t try_point(unsigned op, unsigned point, const struct choice *choice,
-                         struct tally *tally)
+/* One scene, one death. */
+static struct crash_result try_once(unsigned op, unsigned point, const struct choice *choice,
+                                    struct tally *tally)
 {
     struct crash_result r = choice->suite->attempt(op, point, choice->manner);
 
     for (int tries = 0; r.steps == CRASH_ASTRAY; tries++) {
         r = choice->suite->attempt(op, point, tries == 0 ? choice->manner : CRASH_STEPS);
         tally->astray += tries == 0;
+    }
+    return r;
+}
+
+/* The steps taken, or -1. */
+static int64_t try_point(unsigned op, unsigned point, const struct choice *choice,
+                         struct tally *tally)
+{
+    enum { SLOW_TRIES = 3 };
+    struct crash_result r = try_once(op, point, choice, tally);
+
+    /* A machine is slow now and then; who waits for what does not come does so each time. */
+    for (int tries = 0; r.slow && tries < SLOW_TRIES; tries++) {
+        r = try_once(op, point, choice, tally);
+        tally->late++;
     }
     tally->points++;
     tally->failed += r.failed;

@@ -77,7 +77,7 @@ static bool is_new_thread(struct crash_victim *v, int status)
 }
 
 /* Let it go on in this manner of ptrace() until it stops.  False: it has ended. */
-static bool go(struct crash_victim *v, int how, int *status)
+static bool go(struct crash_victim *v, enum __ptrace_request how, int *status)
 {
     do
         if (ptrace(how, v->pid, NULL, NULL) != 0 || waitpid(v->pid, status, 0) != v->pid)
