@@ -12,12 +12,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "../tools/salvage.h"
 #include "crc.h"
 #include "restore.h"
-
-enum { OUT_BYTES = 4 << 20 }; /* as many as file.c has in memory */
 
 enum fuzz_mode {
     FUZZ_RIGHT = 1,    /* put the header's and the frames' checks right */
@@ -25,6 +25,8 @@ enum fuzz_mode {
     FUZZ_SPOILED = 4,  /* spoil the frame whose number the second byte is */
     FUZZ_HEADLESS = 8, /* with FUZZ_RIGHT: spoil the header, its salt included */
 };
+
+enum { ENTRIES_MOST = 1 << 16 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -38,21 +40,33 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* --- making a file of the input ---------------------------------------------------- */
 
+/* As much memory as there are entries may be asked for; it need not be here. */
+static void limit_entries(struct sq_frame *frame)
+{
+    struct sq_frame_entries *e = (void *)(frame + 1);
+    struct sq_frame_item *items = (void *)(e + 1);
+
+    if (frame->kind % SQ_FRAME_KINDS != SQ_FRAME_ENTRIES || frame->bytes < sizeof(*e))
+        return;
+    for (size_t i = 0; i < (frame->bytes - sizeof(*e)) / sizeof(*items); i++)
+        items[i].entry %= ENTRIES_MOST;
+}
+
 static void put_right(unsigned char *bytes, uint64_t size, unsigned spoiled)
 {
     struct sq_file_header *header = (void *)bytes;
     uint64_t off = SQ_FILE_HEADER_BYTES;
 
     header->queue[sizeof(header->queue) - 1] = 0;
-    /* As much memory as that is may be asked for; it need not be here. */
-    if (header->entry_count > 1 << 16)
-        header->entry_count = 1 << 16;
+    if (header->entry_count > ENTRIES_MOST)
+        header->entry_count = ENTRIES_MOST;
     sq_file_header_seal(header);
     for (uint64_t number = 1; size - off >= sizeof(struct sq_frame); number++) {
         struct sq_frame *frame = (void *)(bytes + off);
         uint64_t left = size - off - sizeof(*frame);
         if (sq_frame_total(frame->bytes) - sizeof(*frame) > left)
             frame->bytes = (uint32_t)(left & ~(uint64_t)(SQ_FRAME_ALIGN - 1));
+        limit_entries(frame);
         struct sq_piece piece = {frame + 1, frame->bytes};
         sq_frame_make(frame, header->salt, frame->kind % SQ_FRAME_KINDS, number, frame->synced_off,
                       &piece, 1);
@@ -159,25 +173,28 @@ static bool is_needed(const struct sq_image *image, const struct sq_image_messag
  * not). */
 static void must_load(const struct salvage *s, const struct sq_image *whole)
 {
-    static unsigned char room[OUT_BYTES];
-    struct sq_file_out out = {.fd = -1, .buffer = room};
+    static unsigned char room[1 << 20]; /* as much as file.c has in memory, and more */
+    static int fd = -1;
+    struct sq_file_out out = {.buffer = room};
+    struct sq_file_bytes bytes;
     struct shmq_attr attr;
     struct sq_image image;
 
-    REQUIRE(salvage_write(s, &out) == 0 && out.used == out.off);
-    unsigned char *bytes = malloc(out.off);
-    REQUIRE(bytes != NULL);
-    memcpy(bytes, room, out.off);
-    REQUIRE(sq_image_read(&image, bytes, out.off) == 0 && !image.is_torn);
+    fd = fd < 0 ? memfd_create("saved", 0) : fd;
+    REQUIRE(fd >= 0 && ftruncate(fd, 0) == 0);
+    out.fd = fd;
+    REQUIRE(salvage_write(s, &out) == 0 && sq_file_flush(&out) == 0);
+    REQUIRE(sq_file_read(fd, &bytes) == 0 && bytes.size == out.off);
+    REQUIRE(sq_image_read(&image, bytes.bytes, bytes.size) == 0 && !image.is_torn);
     REQUIRE(sq_restore_attr(&image, &attr) == 0);
-    must_be_sound(&image, bytes, out.off);
+    must_be_sound(&image, bytes.bytes, bytes.size);
     for (size_t i = 0; whole != NULL && i < whole->message_count; i++)
         if (is_needed(whole, &whole->messages[i])) {
             const struct sq_image_message *m = sq_image_find(&image, whole->messages[i].id);
             REQUIRE(m != NULL && is_needed(&image, m));
         }
     sq_image_free(&image);
-    free(bytes);
+    sq_file_free(&bytes);
 }
 
 /* As who reads on after damage; it ends, and there is a queue in the end. */
