@@ -223,33 +223,27 @@ static bool file_is_damaged(const struct checking *c)
 static void show_file(struct checking *c)
 {
     static const char *const verdicts[] = {"whole", "torn at its end", "damaged", "foreign"};
-    static const char *const modes[] = {"saved as a whole", "journal, written to",
-                                        "journal, synced now and then", "journal, synced"};
+    static const char *const kinds[] = {"snapshot", "journal os", "journal interval",
+                                        "journal always"};
     const struct sq_file_shm *f = c->segment.file;
     const char *verdict = c->file_read ? verdicts[c->file.verdict] : "not read";
+    const char *kind = kinds[c->segment.attr.journal & 3];
     uint64_t generation = sq_load(&f->generation);
 
-    if (c->request->json) {
-        text_add(&c->out, ",\"file\":");
-        if (c->file.path[0] == '\0') {
-            text_add(&c->out, "null");
-            return;
-        }
-        text_add(&c->out, "{\"path\":");
+    if (c->file.path[0] == '\0') {
+        text_add(&c->out, c->request->json ? ",\"file\":null" : "");
+    } else if (c->request->json) {
+        text_add(&c->out, ",\"file\":{\"path\":");
         text_json_string(&c->out, c->file.path, strlen(c->file.path));
-        text_format(&c->out, ",\"journal\":%u,\"generation\":%llu,\"error\":%d,\"verdict\":\"%s\"}",
-                    c->segment.attr.journal, (unsigned long long)generation, sq_load(&f->error),
-                    verdict);
-        return;
+        text_format(&c->out,
+                    ",\"kind\":\"%s\",\"generation\":%llu,\"error\":%d,\"verdict\":\"%s\"}", kind,
+                    (unsigned long long)generation, sq_load(&f->error), verdict);
+    } else {
+        check_line(&c->out, "file", "%s (%s, generation %llu): %s", c->file.path, kind,
+                   (unsigned long long)generation, verdict);
+        if (file_is_damaged(c))
+            check_line(&c->out, "damage", "%s", c->file.why);
     }
-    if (c->file.path[0] == '\0')
-        return;
-    check_line(&c->out, "file", "%s (%s), generation %llu, saved %s ago: %s", c->file.path,
-               modes[c->segment.attr.journal & 3], (unsigned long long)generation,
-               figure_duration((double)sq_elapsed_ns(sq_clock_ns(), sq_load(&f->saved_ns))).s,
-               verdict);
-    if (file_is_damaged(c))
-        check_line(&c->out, "damage", "%s", c->file.why);
 }
 
 /* --- showing ---------------------------------------------------------------------------- */
