@@ -368,7 +368,8 @@ int exam_look(struct look *look, struct findings *found, struct check_counts *co
     count_needed(&x);
     free(x.ids);
     /* Where truth is damaged there is nothing to derive. */
-    if (look->is_still && found->count == 0) {
+    look->is_still = look->is_still && found->count == 0;
+    if (look->is_still) {
         exam_derived(&x);
         look->is_still = look_is_as_it_was(look); /* so the records are those of then */
         found->count = look->is_still ? found->count : 0;

@@ -22,8 +22,8 @@ struct findings {
     bool failed; /* no memory */
 };
 
-/* Examine a look, which is no longer still if the queue has moved meanwhile: what is wrong,
- * and the counts.  0 or -ENOMEM. */
+/* Examine a look: what is wrong, and the counts.  It is still after that if what is derived was
+ * compared, and nothing has moved meanwhile.  0 or -ENOMEM. */
 int exam_look(struct look *look, struct findings *found, struct check_counts *counts);
 
 /* Keep those of the kind that are in both.  All of the other kind stay. */

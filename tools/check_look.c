@@ -149,17 +149,18 @@ static uint64_t find_astray(const struct look *l, uint64_t suspects)
     return astray;
 }
 
-/* Whether one of them has gone on meanwhile, so that nothing can be said of it. */
-static bool has_gone_on(const struct look *l, uint64_t groups)
+/* Those of them that have gone on meanwhile, and so are not stuck at a wrong place. */
+static uint64_t find_gone_on(const struct look *l, uint64_t groups)
 {
     const struct sq_group_shm *theirs = l->segment->ring.groups;
+    uint64_t gone_on = 0;
 
     for (; groups != 0; groups &= groups - 1) {
         unsigned i = (unsigned)__builtin_ctzll(groups);
         if (sq_load_acquire(&theirs[i].cursor_pos) != sq_load(&l->groups[i].cursor_pos))
-            return true;
+            gone_on |= groups & -groups;
     }
-    return false;
+    return gone_on;
 }
 
 static void *aligned(size_t bytes)
@@ -169,9 +170,9 @@ static void *aligned(size_t bytes)
 
 int look_take(struct look *l, const struct sq_segment *segment)
 {
-    enum { TRIES = 100 };
+    enum { TRIES = 20 };
     const struct sq_ring *ring = &segment->ring;
-    uint64_t suspects;
+    uint64_t suspects, gone_on;
     int tries = 0;
 
     *l = (struct look){.segment = segment, .ring = *ring};
@@ -191,8 +192,9 @@ int look_take(struct look *l, const struct sq_segment *segment)
     do {
         each_part(l, copy_part);
         suspects = find_suspects(l);
-    } while (has_gone_on(l, suspects) && ++tries < TRIES);
-    l->astray = find_astray(l, suspects);
+        gone_on = find_gone_on(l, suspects);
+    } while (gone_on != 0 && ++tries < TRIES);
+    l->astray = find_astray(l, suspects & ~gone_on);
     judge_sides(l);
     return 0;
 }
@@ -269,7 +271,7 @@ bool look_follow(struct look *l)
     uint64_t tail = sq_load_acquire(&l->segment->ring.producer->tail_pos);
     uint64_t ahead = tail - sq_load(&l->producer->tail_pos);
 
-    if (ahead == 0 || ahead > l->ring.capacity_bytes || tail % SQ_RECORD_ALIGN != 0)
+    if (l->is_mended || ahead == 0 || ahead > l->ring.capacity_bytes || tail % SQ_RECORD_ALIGN != 0)
         return false;
     sq_store(&l->producer->tail_pos, tail);
     return true;
@@ -309,7 +311,9 @@ void look_mend_end(struct look *l)
         if (last_id + 1 != next_id || (look_spans(l, cursor) && tail - cursor >= end - cursor))
             continue;
         sq_store(&l->producer->tail_pos, end);
-        l->astray = find_astray(l, find_suspects(l));
+        l->is_mended = true;
+        uint64_t suspects = find_suspects(l);
+        l->astray = find_astray(l, suspects & ~find_gone_on(l, suspects));
         return;
     }
 }

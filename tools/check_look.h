@@ -19,6 +19,7 @@ struct look {
     unsigned char *tables;
     _Atomic uint64_t bits; /* which groups there are */
     uint64_t astray;       /* those whose place is wrong, a bit each */
+    bool is_mended;        /* the tail is not the queue's, which is wrong */
     bool is_still;         /* nothing moved meanwhile, and nobody was in a side */
     bool is_sole;          /* somebody has a side alone, and may be in it */
 };

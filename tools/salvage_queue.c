@@ -23,10 +23,12 @@ int salvage_copy(const struct sq_ring *ring, const struct sq_view *view,
 {
     const unsigned char *from = sq_record_payload(sq_record_at(ring, view->pos));
     uint64_t length = (uint64_t)(view->payload - from) + view->payload_bytes;
-    struct sq_record_shm *c = malloc(sizeof(*c) + sq_align_up(length, SQ_RECORD_ALIGN));
     struct sq_view again;
 
     *copy = NULL;
+    if (view->id >= SQ_ID_GREATEST - 1)
+        return -EBADMSG; /* no other could come after it */
+    struct sq_record_shm *c = malloc(sizeof(*c) + sq_align_up(length, SQ_RECORD_ALIGN));
     if (c == NULL)
         return sq_fail(-ENOMEM, "no memory for a record");
     *c = (struct sq_record_shm){.length = (uint32_t)length,
@@ -93,10 +95,11 @@ static int take_group(struct salvaging *v, uint32_t index)
     return 0;
 }
 
-/* The record of an entry as that is now.  0; 1 it is finished, or removed; -EBADMSG;
- * -ENOMEM. */
-static int copy_held(const struct sq_ring *ring, const struct sq_entry_shm *theirs,
-                     const struct sq_entry_shm *ours, struct sq_record_shm **copy)
+/* The record of an entry as that is now; `ring` is of `look` (or NULL).  0; 1 it is finished,
+ * or removed; -EBADMSG; -ENOMEM. */
+static int copy_held(struct look *look, const struct sq_ring *ring,
+                     const struct sq_entry_shm *theirs, const struct sq_entry_shm *ours,
+                     struct sq_record_shm **copy)
 {
     bool was_free = sq_word_state(sq_load(&ours->word)) == SQ_FREE;
     uint64_t id = ours->id;
@@ -106,6 +109,8 @@ static int copy_held(const struct sq_ring *ring, const struct sq_entry_shm *thei
         uint64_t pos = sq_load((_Atomic uint64_t *)(uintptr_t)&theirs->pos);
         int rc = id == 0 ? -EBADMSG : sq_record_view(ring, pos, id, &view);
         *copy = NULL;
+        if (rc == -EBADMSG && look != NULL && look_follow(look))
+            continue; /* it was updated since */
         rc = rc == 0 ? salvage_copy(ring, &view, copy) : rc == -ENOENT ? 1 : rc;
         /* It may have been slid to another place, or finished, and written over. */
         atomic_thread_fence(memory_order_acquire);
@@ -177,7 +182,7 @@ static int take_entry(struct salvaging *v, const struct sq_ring *ring, uint32_t 
     if (sq_word_state(word) == SQ_FREE || sq_word_state(word) >= SQ_ENTRY_STATES)
         word = sq_word(SQ_WAITING, 0, 0);
     sq_ring_read_as(&theirs, index);
-    int rc = copy_held(ring, &theirs.entries[e], entry, &copy);
+    int rc = copy_held(v->look, ring, &theirs.entries[e], entry, &copy);
     if (rc == 1 || rc == -ENOMEM)
         return rc < 0 ? rc : 0;
     *item = sq_frame_item_of(e, entry, word);
@@ -204,8 +209,9 @@ static int take_groups(struct salvaging *v)
 
 /* --- what is left ---------------------------------------------------------------------------- */
 
-/* What was passed meanwhile has an entry, if it is not finished.  It counts as not passed. */
-static int take_passed(struct salvaging *v, uint32_t index)
+/* What was passed meanwhile has an entry, if it is not finished.  It counts as not passed.
+ * What was put meanwhile is left alone. */
+static int take_passed(struct salvaging *v, uint32_t index, uint64_t last_id)
 {
     struct sq_ring theirs = v->look->segment->ring;
     uint64_t place = v->s->image.groups[index].attr.finished_id;
@@ -217,9 +223,10 @@ static int take_passed(struct salvaging *v, uint32_t index)
         struct sq_entry_shm entry = {
             .id = sq_load((_Atomic uint64_t *)(uintptr_t)&theirs.entries[e].id)};
         sq_store(&entry.word, sq_load_acquire(&theirs.entries[e].word));
-        if (sq_word_state(sq_load(&entry.word)) == SQ_FREE || entry.id <= place)
+        if (sq_word_state(sq_load(&entry.word)) == SQ_FREE || entry.id <= place ||
+            entry.id > last_id)
             continue;
-        rc = copy_held(&theirs, &theirs.entries[e], &entry, &copy);
+        rc = copy_held(NULL, &theirs, &theirs.entries[e], &entry, &copy);
         rc = rc == 0 ? salvage_add(v, copy) : rc == -EBADMSG ? 0 : rc;
     }
     return rc < 0 ? rc : 0;
@@ -265,9 +272,15 @@ static int place_others(struct salvaging *v)
         s->facts.last_id = next_id - 1;
     for (uint64_t bits = sq_ring_groups(&v->look->ring); rc == 0 && bits != 0; bits &= bits - 1) {
         uint32_t i = (uint32_t)__builtin_ctzll(bits);
+        const struct sq_group_shm *g = &v->look->groups[i];
+        uint64_t finished = sq_load(&g->finished_id), place = s->facts.last_id;
         if ((v->placed >> i & 1) != 0)
             continue;
-        s->image.groups[i].attr.finished_id = s->facts.last_id;
+        /* Or what it had not come to was all passed while it was to be read. */
+        if ((v->look->astray >> i & 1) == 0 && sq_load(&g->cursor_pos) != v->end &&
+            finished < place)
+            place = finished;
+        s->image.groups[i].attr.finished_id = place;
         if ((v->look->astray >> i & 1) != 0) {
             salvage_open(s, i, 0);
             rc = salvage_close(s, i, s->facts.last_id);
@@ -279,7 +292,7 @@ static int place_others(struct salvaging *v)
 static int take_all(struct salvaging *v)
 {
     struct sq_image *image = &v->s->image;
-    int64_t realtime_ns = sq_clock_read(CLOCK_REALTIME) - sq_clock_ns();
+    int64_t realtime_ns = sq_clock_offset_ns();
     int rc =
         salvage_room((void **)&image->sessions, &image->session_room, 0, sizeof(*image->sessions));
 
@@ -294,9 +307,10 @@ static int take_all(struct salvaging *v)
         rc = find_missing(v);
     if (rc == 0)
         rc = place_others(v);
+    uint64_t last_id = v->s->facts.last_id;
     for (uint32_t i = 0; rc == 0 && i < SQ_GROUPS_MOST; i++)
         if (image->groups[i].there)
-            rc = take_passed(v, i);
+            rc = take_passed(v, i, last_id);
     salvage_sort(image);
     image->queue.part_id = sq_load(&v->look->producer->part_id);
     image->queue.put_bytes = sq_load(&v->look->producer->put_bytes);
