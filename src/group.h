@@ -40,8 +40,9 @@ enum { SQ_PICK_DOOMED = 1 };
 int sq_group_pick(const struct sq_ring *ring, int64_t now_ns, uint32_t owner, bool to_lease,
                   struct sq_pick *pick);
 
-/* Whether sq_group_pick() would find something to lease, or doomed; it does all else. */
-int sq_group_look(const struct sq_ring *ring, int64_t now_ns);
+/* Whether sq_group_pick() would find something to lease, or doomed; it does all else.
+ * *gone_ns, which may be NULL: when that has expired, SQ_NEVER if it does not. */
+int sq_group_look(const struct sq_ring *ring, int64_t now_ns, int64_t *gone_ns);
 
 /* End what is over: leases, delays.  0 or -EBADMSG. */
 int sq_group_settle(const struct sq_ring *ring, int64_t now_ns);

@@ -298,8 +298,7 @@ struct sq_pending_shm {
     uint32_t lease_first, lease_last;                /* by the lease's end */
     uint32_t ready_count, timed_count;               /* of the heaps, out-of-date ones included */
     _Atomic int64_t next_due_ns;  /* when the next delay or lease ends; SQ_NEVER */
-    _Atomic int64_t watch_ns;     /* until when a sleeper sleeps at the most that takes
-                                     care of next_due_ns; past: nobody */
+    _Atomic int64_t watch_ns;     /* until when the sleeper that sees to that sleeps; past: none */
     _Atomic uint64_t stalled_pos; /* cursor where the table was full; UINT64_MAX */
     uint64_t departures_seen;
     uint64_t back_seq; /* last place given at the back */
@@ -312,6 +311,7 @@ struct sq_pending_shm {
     _Atomic uint32_t token;   /* enum sq_token: what the pipe for poll() holds (token.c) */
     _Atomic uint32_t watched; /* 1: somebody polls it.  Whoever does */
     _Atomic int64_t kept_ns;  /* until when its keepers of time sleep (notify.c).  They do */
+    _Atomic int64_t gone_ns;  /* when what was found for poll() has expired; SQ_NEVER */
     /* With a journal: what of the group is not in the file as it is (dirty.h). */
     uint32_t dirty_count, dirty_all; /* of the list of changed entries; 1: all are */
     uint32_t touched_ever, reserved; /* entries from here on were never in the file */

@@ -35,13 +35,13 @@ static void *keep_time(void *arg)
         uint32_t ticket = sq_cond_prepare(&g->keepers);
         sq_token_sync_watched(q, sq_ring_group_index(&q->segment.ring));
         int64_t now_ns = sq_clock_ns(), until_ns = now_ns + SQ_SLEEP_LONGEST_NS;
-        int64_t due_ns = sq_load(&g->pending.next_due_ns);
+        int64_t due_ns = sq_token_due_ns(&g->pending);
         /* What is due already and has made the descriptor readable is the readers' affair. */
         bool seen = due_ns <= now_ns && sq_load(&g->pending.token) == SQ_TOKEN_IN;
         if (due_ns < until_ns && !seen)
             until_ns = due_ns > now_ns ? due_ns : now_ns;
         sq_store(&g->pending.kept_ns, until_ns);
-        if (!sq_load(&n->stopping) && sq_load(&g->pending.next_due_ns) == due_ns)
+        if (!sq_load(&n->stopping) && sq_token_due_ns(&g->pending) == due_ns)
             sq_cond_sleep(&g->keepers, ticket, until_ns);
         now_ns = sq_clock_ns();
         sq_segment_is_gone(&q->segment);
@@ -210,7 +210,7 @@ static int is_ready(shmq_t *q)
     if (rc == 0)
         rc = sq_return_lost(q, &q->segment.ring, sq_clock_ns());
     if (rc >= 0)
-        rc = sq_group_look(&q->segment.ring, sq_clock_ns());
+        rc = sq_group_look(&q->segment.ring, sq_clock_ns(), NULL);
     sq_leave(q, SQ_ROLE_CONSUMER);
     if (rc == -EAGAIN && sq_segment_marked_gone(&q->segment))
         return sq_fail(-ESTALE, "the queue's name was removed");

@@ -68,7 +68,7 @@ static int pass_expired(struct shmq *q, struct sq_need need, struct sq_deadline 
         int rc = sq_enter_group(q, i, deadline);
         if (rc < 0)
             return rc == -EBUSY ? -EAGAIN : rc; /* a sole consumer sees to it itself */
-        sq_group_look(&other, now_ns);
+        sq_group_look(&other, now_ns, NULL);
         if (sq_journal_writes(q)) /* as when the oldest are dropped */
             rc = sq_journal_group(q, &other, &promise);
         sq_leave_group(q, i);

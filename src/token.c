@@ -109,9 +109,12 @@ static int64_t look(struct shmq *q, const struct sq_ring *ring, int fd)
     }
     if (sq_return_lost(q, ring, now_ns) < 0)
         sq_group_rebuild(ring);
-    bool in = sq_group_look(ring, now_ns) != -EAGAIN || sq_segment_marked_gone(&q->segment);
+    int64_t gone_ns;
+    bool in =
+        sq_group_look(ring, now_ns, &gone_ns) != -EAGAIN || sq_segment_marked_gone(&q->segment);
+    sq_store(&g->pending.gone_ns, gone_ns);
     set_token(&g->pending, fd, in);
-    return sq_load(&g->pending.next_due_ns);
+    return sq_token_due_ns(&g->pending);
 }
 
 void sq_token_sync_watched(struct shmq *q, uint32_t group)

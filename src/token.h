@@ -24,6 +24,14 @@ static inline void sq_token_sync(struct shmq *q, uint32_t group)
         sq_token_sync_watched(q, group);
 }
 
+/* When somebody is to see to it again: something is due, or has expired. */
+static inline int64_t sq_token_due_ns(const struct sq_pending_shm *p)
+{
+    int64_t due_ns = sq_load(&p->next_due_ns), gone_ns = sq_load(&p->gone_ns);
+
+    return gone_ns < due_ns ? gone_ns : due_ns;
+}
+
 /* Close what was opened. */
 void sq_token_close(struct shmq *q);
 

@@ -185,6 +185,36 @@ static void follows_the_time(void **state)
     assert_true(helper_in_time(follow_the_time, NULL));
 }
 
+/* It is to be gone when the message is, without anybody who receives; the next one is seen. */
+static bool gone_in_time(void *unused)
+{
+    shmq_t *q = create();
+    struct shmq_msg msg = SHMQ_MSG_INIT;
+    int fd = fd_of(q);
+    bool in_time = true;
+
+    (void)unused;
+    msg.ttl_ns = HELPER_SOON_NS;
+    assert_int_equal(shmq_send(q, &msg, SHMQ_NOWAIT), 0);
+    in_time &= readable(fd, 0);
+    helper_pass(HELPER_SOON_NS + SHMQ_MS(100));
+    in_time &= !readable(fd, 0);
+    assert_int_equal(shmq_send(q, &msg, SHMQ_NOWAIT), 0);
+    helper_send(q, "x");
+    in_time &= readable(fd, 0);
+    helper_pass(HELPER_SOON_NS + SHMQ_MS(100));
+    assert_true(readable(fd, 0));
+    assert_true(helper_takes(q, "x"));
+    helper_finish(q);
+    return in_time;
+}
+
+static void follows_what_expires(void **state)
+{
+    (void)state;
+    assert_true(helper_in_time(gone_in_time, NULL));
+}
+
 static void with_epoll(void **state)
 {
     shmq_t *q = create();
@@ -749,6 +779,7 @@ int main(void)
         HELPER_TEST(there_before_it_was_asked_for),
         HELPER_TEST(follows_all_that_changes_it),
         HELPER_TEST(follows_the_time),
+        HELPER_TEST(follows_what_expires),
         HELPER_TEST(with_epoll),
         HELPER_TEST(says_no),
         HELPER_TEST(readable_at_the_end),
