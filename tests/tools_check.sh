@@ -139,6 +139,23 @@ test_torn() {
     check 'load' "$shmq" load "$dir/torn"
     expect 'what is before' 0 'one\n' '' "$shmq" get "$q"
     check 'rm' "$shmq" rm "$q"
+    rm "$dir/torn"
+    queue torn --snapshot "$dir/torn" --journal os
+    for word in one two three; do
+        "$shmq" put "$q" "$word"
+    done
+    check 'rm' "$shmq" rm "$q"
+    flip "$dir/torn" $(($("$check" "$dir/torn" --frames |
+        awk '$3 == "records" && ++n == 2 { print $1 }') + 60))
+    expect 'torn, with a whole frame behind' 0 '*' '' "$check" "$dir/torn" --repair
+    check 'it says so' grep -q 'with whole frames behind that, which --repair saves' "$dir/out"
+    check 'load' "$shmq" load "$dir/torn"
+    expect 'cuts it off' 0 'one\n' '' "$shmq" get "$q"
+    expect 'with all there is' 1 '' '' "$shmq" get "$q" --timeout 0
+    check 'rm' "$shmq" rm "$q"
+    check 'load what is saved' "$shmq" load "$dir/torn.repaired"
+    expect 'which has it' 0 'one\nthree\n' '' "$shmq" get "$q" -n 2
+    check 'rm' "$shmq" rm "$q"
     truncate -s 5000 "$dir/torn"
     expect 'but the base is damaged' 1 '*' 'a frame is cut' "$check" "$dir/torn"
     : >"$dir/empty"

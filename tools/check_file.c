@@ -137,11 +137,11 @@ static void show_losses(struct checking *c)
 /* Whether there is more behind the place where shmq_load() would cut. */
 static bool has_more(const struct checking *c)
 {
-    const struct salvage *s = &c->salvage;
+    uint64_t whole = 0;
 
-    return c->file.verdict == CHECK_TORN && s->loss_count > 0 &&
-           s->losses[0].off + s->losses[0].bytes < c->file.bytes.size && s->loss_count > 0 &&
-           c->file.image.frame_count < s->image.frame_count;
+    for (uint32_t kind = 1; kind < SQ_FRAME_KINDS; kind++)
+        whole += c->salvage.kinds[kind];
+    return whole > c->file.image.frame_count;
 }
 
 static void show_verdict(struct checking *c)

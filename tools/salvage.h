@@ -37,7 +37,6 @@ struct salvage_doubt {
 };
 
 struct salvage_group {
-    bool made_up;
     uint64_t since; /* after how many groups' beginnings it began */
     bool open;      /* in doubt from `from` on until the file says more */
     uint64_t from;

@@ -95,7 +95,6 @@ static void begin_group(struct salvage *s, uint32_t index)
 {
     s->groups[index].since = ++s->begun;
     s->groups[index].open = false;
-    s->groups[index].made_up = false;
     s->groups[index].count = 0;
 }
 
@@ -111,7 +110,6 @@ void salvage_make_group(struct salvage *s, uint32_t index, uint64_t finished_id)
     g->attr.policy = s->header.policy;
     if (topic)
         snprintf(g->attr.name, sizeof(g->attr.name), "salvaged-%u", index);
-    s->groups[index].made_up = true;
     s->groups[index].since = ++s->begun;
     salvage_open(s, index, 0);
 }
