@@ -8,7 +8,8 @@ DELIVERY_OBJ := $(addprefix $(BUILD)/tests/,$(addsuffix .o,$(CRASH_BASE))) \
     $(patsubst tests/%.c,$(BUILD)/tests/%.o,$(wildcard tests/crash_delivery*.c))
 KEEP_OBJ     := $(filter-out $(BUILD)/tests/crash_delivery.o,$(DELIVERY_OBJ)) \
     $(patsubst tests/%.c,$(BUILD)/tests/%.o,$(wildcard tests/crash_keep*.c))
-CRASH_TESTS := $(addprefix $(BUILD)/tests/,crash crash_delivery crash_keep waiters storm lease_storm)
+CRASH_TESTS := $(addprefix $(BUILD)/tests/,crash crash_delivery crash_keep waiters storm lease_storm \
+                   journal_storm)
 CRASH_SAMPLE ?= 1000
 DELIVERY_SAMPLE ?= 600
 KEEP_SAMPLE ?= 600
@@ -21,6 +22,8 @@ $(BUILD)/tests/crash_delivery: $(DELIVERY_OBJ)
 $(BUILD)/tests/crash_keep: $(KEEP_OBJ)
 $(BUILD)/tests/waiters: $(BUILD)/tests/waiters.o
 $(BUILD)/tests/lease_storm: $(patsubst tests/%.c,$(BUILD)/tests/%.o,$(wildcard tests/lease_storm*.c))
+$(BUILD)/tests/journal_storm: $(patsubst tests/%.c,$(BUILD)/tests/%.o,$(wildcard tests/journal_storm*.c))
+$(BUILD)/tests/journal_storm: $(BUILD)/tests/disk/place.o
 $(BUILD)/tests/storm: $(patsubst tests/%.c,$(BUILD)/tests/%.o,$(wildcard tests/storm*.c))
 $(CRASH_TESTS): $(addprefix $(BUILD)/tests/,helper.o message.o) $(BUILD)/libshmq.a
 	$(CC) $(CFLAGS) $(LDFLAGS) -Wl,-z,now $(filter %.o,$^) $(filter %.a,$^) -lcmocka $(LDLIBS) -o $@
@@ -44,6 +47,7 @@ check-crash-quick: $(CRASH_TESTS) $(POWER_TESTS)
 	$(BUILD)/tests/waiters 200
 	$(BUILD)/tests/storm 10
 	$(BUILD)/tests/lease_storm 10
+	$(BUILD)/tests/journal_storm 10
 	$(BUILD)/tests/crash_files --states $(FILE_STATES) --saves 20
 	$(BUILD)/tests/crash_journal --states $(JOURNAL_STATES) --deeds 150
 
@@ -62,4 +66,5 @@ check-crash: $(CRASH_TESTS) $(POWER_TESTS)
 soak: check-crash
 	$(BUILD)/tests/storm $(SOAK_SECONDS)
 	$(BUILD)/tests/lease_storm $(SOAK_SECONDS)
+	$(BUILD)/tests/journal_storm $(SOAK_SECONDS)
 	$(MAKE) fuzz-file
