@@ -234,24 +234,22 @@ static int append_row(struct restoring *r)
 {
     const struct sq_image *image = r->image;
     uint64_t most = r->segment->ring.capacity_bytes / SQ_RECORD_HEADER_BYTES;
-    const struct sq_image_message *end = image->messages + image->message_count;
-    const struct sq_image_message *m = image->messages;
+    size_t at = 0, end = image->message_count;
     int rc = 0;
 
     if (image->queue.next_id - r->first_id > most)
         return no_room(r);
-    while (m < end && m->id < r->first_id)
-        m++;
+    while (at < end && image->messages[at].id < r->first_id)
+        at++;
     for (uint64_t id = r->first_id; rc == 0 && id < image->queue.next_id; id++) {
-        bool there = m < end && m->id == id;
+        bool there = at < end && image->messages[at].id == id;
         note_cursors(r, id);
-        if (there && is_held(r, index_of(image, m)))
-            r->positions[index_of(image, m)] = r->tail;
-        const struct sq_record_shm *record = there ? m->record : NULL;
+        if (there && is_held(r, at))
+            r->positions[at] = r->tail;
+        const struct sq_record_shm *record = there ? image->messages[at].record : NULL;
         rc = append(r, id, record);
         r->gone += record == NULL;
-        if (there)
-            m++;
+        at += there;
     }
     note_cursors(r, image->queue.next_id);
     return rc < 0 ? rc : flush(r);
