@@ -6,13 +6,14 @@ FUZZ_SECONDS      ?= 20
 SOAK_FUZZ_SECONDS ?= 300
 FUZZ_CC           ?= clang
 FUZZ_FLAGS        := -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
-FUZZ_SRC          := tests/fuzz_file.c src/frame.c src/image.c src/crc.c src/error.c \
-                     $(patsubst %,tools/%.c,$(OBJ_salvage)) src/frames.c
+FUZZ_SRC          := tests/fuzz_file.c tests/fuzz_queue.c $(patsubst %,tools/%.c,$(OBJ_salvage)) \
+                     $(patsubst %,src/%.c,frame frames image crc error restore segment ring record \
+                     heap pending rebuild keys group groupall lease)
 # What is asked for at once may be more than there is memory: that is an error, no crash.
 FUZZ_RUN          := -max_len=16384 -timeout=10 -malloc_limit_mb=0 -print_final_stats=1 \
                      -verbosity=1 -artifact_prefix=$(BUILD)/fuzz/
 
-$(BUILD)/fuzz/fuzz_file: $(FUZZ_SRC) $(wildcard src/*.h tools/salvage.h) $(BUILD)/libshmq.a
+$(BUILD)/fuzz/fuzz_file: $(FUZZ_SRC) $(wildcard src/*.h tools/salvage.h) tests/fuzz_queue.h $(BUILD)/libshmq.a
 	@mkdir -p $(@D)/found
 	$(FUZZ_CC) $(filter-out -MMD -MP,$(BASE)) -Isrc $(FUZZ_FLAGS) $(FUZZ_SRC) $(BUILD)/libshmq.a \
 	    $(LDLIBS) -o $@

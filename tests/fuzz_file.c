@@ -1,7 +1,7 @@
 /*
  * fuzz_file.c - a libFuzzer target: any bytes as a file, read as the library reads it and
  * as who salvages does.  Whatever they are nothing may crash, and what is read must be
- * sound (`make check-fuzz`).
+ * sound, and a queue that is made of it, too (`make check-fuzz`).
  *
  * The first two bytes say how the others are taken (enum fuzz_mode, and a frame's number).
  * Without a right check at each frame a fuzzer would never get beyond the first one, so
@@ -17,6 +17,7 @@
 
 #include "../tools/salvage.h"
 #include "crc.h"
+#include "fuzz_queue.h"
 #include "restore.h"
 
 enum fuzz_mode {
@@ -29,14 +30,6 @@ enum fuzz_mode {
 enum { ENTRIES_MOST = 1 << 16 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define REQUIRE(what)                                                                              \
-    do {                                                                                           \
-        if (!(what)) {                                                                             \
-            fprintf(stderr, "not %s (%s)\n", #what, shmq_last_error_detail());                     \
-            abort();                                                                               \
-        }                                                                                          \
-    } while (0)
 
 /* --- making a file of the input ---------------------------------------------------- */
 
@@ -221,8 +214,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length)
         return 0;
     unsigned char *bytes = make_file(data + 2, length - 2, data[0], data[1], &size);
     int rc = sq_image_read(&image, bytes, size);
-    if (rc == 0)
+    if (rc == 0) {
         must_be_sound(&image, bytes, size);
+        fuzz_queue(&image);
+    }
     salvage(bytes, size, rc == 0 && !image.is_torn ? &image : NULL);
     sq_image_free(&image);
     free(bytes);
