@@ -21,7 +21,7 @@
 
 static int file_of(const struct shmq *q)
 {
-    return sq_load(&q->file_fd) - 1;
+    return sq_load_acquire(&q->file_fd) - 1; /* another thread may just have opened it */
 }
 
 /* Have `fd` (or -1) in the place of what there was. */

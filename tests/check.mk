@@ -5,7 +5,7 @@ ASAN_FLAGS := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all \
               -fno-omit-frame-pointer
 TSAN_FLAGS := -O1 -g -fsanitize=thread -Wno-error=tsan
 # Those that threads race in; the others use processes, which TSan cannot see into.
-TSAN_TESTS := many wait worker call compact
+TSAN_TESTS := many wait worker call
 # Those that sleep and wake, for the other body of the condition variable.
 SYNC_TESTS := cond wait plain many lease topic fd space roles worker call
 VALGRIND_TESTS := plain many attr ring stats send byid
