@@ -71,6 +71,14 @@ static void drain(const struct sq_ring *ring)
     REQUIRE(sq_group_backlog(ring) == 0);
 }
 
+static void must_be_valid(const char *wrong)
+{
+    if (wrong == NULL)
+        return;
+    fprintf(stderr, "the queue is not valid: %s\n", wrong);
+    abort();
+}
+
 static int fill(struct sq_segment *segment, void *arg)
 {
     const struct sq_image *image = arg;
@@ -78,22 +86,20 @@ static int fill(struct sq_segment *segment, void *arg)
 
     if (rc < 0)
         return rc;
-    REQUIRE(sq_ring_valid(&segment->ring) == NULL);
     for (uint64_t bits = sq_ring_groups(&segment->ring); bits != 0; bits &= bits - 1) {
         uint32_t i = (uint32_t)__builtin_ctzll(bits);
         struct sq_ring one = segment->ring;
         uint64_t unfinished, parked;
         sq_ring_read_as(&one, i);
         REQUIRE(image->groups[i].there);
-        const char *wrong = sq_pending_valid(&one);
-        REQUIRE(wrong == NULL);
+        must_be_valid(sq_ring_valid(&one));
+        must_be_valid(sq_pending_valid(&one));
         count(image, &image->groups[i], &unfinished, &parked);
         uint64_t dead = sq_load(&one.group->pending.dead);
         /* What had no tries left when it was leased is parked now. */
         REQUIRE(sq_group_backlog(&one) + dead == unfinished + parked && dead >= parked);
         drain(&one);
-        wrong = sq_pending_valid(&one);
-        REQUIRE(wrong == NULL);
+        must_be_valid(sq_pending_valid(&one));
     }
     return -ECANCELED;
 }
