@@ -132,6 +132,8 @@ $(BUILD)/tests/disk/record.so: $(addprefix tests/disk/,record.c faults.c faults.
 
 $(BUILD)/tests/test_disk: $(addprefix $(BUILD)/tests/disk/,states.o place.o) | $(BUILD)/tests/disk/record.so
 
+$(BUILD)/tests/test_damaged_file: $(BUILD)/tests/contents.o
+
 # Those that make its calls fail.
 $(BUILD)/tests/test_faults $(BUILD)/tests/test_faults_file: $(addprefix $(BUILD)/tests/,faulty.o contents.o disk/place.o)
 $(BUILD)/tests/test_faults $(BUILD)/tests/test_faults_file: | $(BUILD)/tests/disk/record.so

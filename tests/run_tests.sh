@@ -8,7 +8,7 @@
 set -u
 build=$1
 shift
-computing=" group damage damage_delivery "
+computing=" group damage damage_delivery damaged_file faults faults_file "
 
 # Those of the names that compute, or those that do not.
 lane()
