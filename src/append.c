@@ -137,7 +137,7 @@ static int open_file(struct shmq *q, bool after_death)
     if (n < 0)
         rc = sq_fail(-errno, "cannot read the journal %s", path.text);
     else if (n != (ssize_t)sizeof(h) || memcmp(h.magic, SQ_FILE_MAGIC, sizeof(h.magic)) != 0 ||
-        h.created_ns != q->segment.created_ns)
+             h.created_ns != q->segment.created_ns)
         rc = sq_fail(-EBADMSG, "%s is no longer the queue's journal", path.text);
     else if (h.generation == sq_load(&f->generation) + 1)
         rc = adopt(f, fd, &h);

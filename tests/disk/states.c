@@ -392,11 +392,10 @@ static void begin(struct builder *b)
 
 static uint64_t count_states(struct builder *b)
 {
-    uint64_t all = 0;
+    uint64_t all = states_of(b);
 
-    for (size_t n = 0; n <= b->count; n++) {
-        if (n > 0)
-            step(b, n - 1);
+    for (size_t n = 0; n < b->count; n++) {
+        step(b, n);
         all += states_of(b);
     }
     begin(b);
@@ -426,9 +425,8 @@ int64_t disk_states(const struct disk_plan *plan)
     int rc = read_log(&b);
 
     b.files = must(calloc(FILES_MOST, sizeof(*b.files)));
-    uint64_t all = rc == 0 ? count_states(&b) : 0;
-    double part = plan->most > 0 && all > plan->most ? (double)plan->most / (double)all : 1,
-           due = 0;
+    double all = rc == 0 ? (double)count_states(&b) : 0, most = (double)plan->most, due = 0;
+    double part = most > 0 && all > most ? most / all : 1;
     for (size_t n = 0; rc == 0 && n <= b.count; n++) {
         bool noted = n > 0 && hear(&b, &s, n - 1);
 
