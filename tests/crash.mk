@@ -1,5 +1,6 @@
-# Deaths: `make check-crash-quick` (a minute), `make check-crash` (every kill
-# point of every operation), `make soak` (that, a storm of ten minutes, and fuzzing).
+# Deaths and power cuts: `make check-crash-quick` (a minute or two), `make check-crash` (every
+# kill point of every operation, more states of the disk), `make soak` (that, storms of ten
+# minutes each, and fuzzing).
 
 CRASH_BASE  := crash_main crash_step
 CRASH_OBJ   := $(addprefix $(BUILD)/tests/,$(addsuffix .o,$(CRASH_BASE) crash crash_scene \
