@@ -159,17 +159,48 @@ static size_t index_of(const struct sq_image *image, const struct sq_image_messa
     return (size_t)(message - image->messages);
 }
 
-/* The first message of those in a row: a group's next, or where a topic's history begins. */
-static uint64_t find_first(const struct sq_image *image)
+static uint64_t bytes_of(const struct sq_image_message *message)
 {
+    return sq_record_bytes(message->record == NULL ? 0 : message->record->length);
+}
+
+/* What the ring must have room for, or more: the row from `first` on, and what groups hold of
+ * the messages before. */
+static uint64_t needed_bytes(const struct sq_image *image, uint64_t first)
+{
+    uint64_t bytes = (image->queue.next_id - first) * SQ_RECORD_HEADER_BYTES;
+
+    for (size_t i = image->message_count; i-- > 0 && image->messages[i].id >= first;)
+        bytes += bytes_of(&image->messages[i]) - SQ_RECORD_HEADER_BYTES;
+    for (uint32_t i = 0; i < SQ_GROUPS_MOST; i++)
+        for (uint32_t k = 0; k < image->groups[i].item_count; k++) {
+            const struct sq_frame_item *item = &image->groups[i].items[k];
+            const struct sq_image_message *message =
+                (item->word & 0xff) == SQ_FREE ? NULL : sq_image_find(image, item->id);
+            if (message != NULL && message->id < first)
+                bytes += bytes_of(message);
+        }
+    return bytes;
+}
+
+/* The first message of those in a row: a group's next; or where a topic's history begins,
+ * which a journal has more of than there was room for. */
+static uint64_t find_first(const struct sq_image *image, uint64_t capacity_bytes)
+{
+    const struct sq_image_message *before;
     uint64_t first = image->queue.next_id;
 
     for (uint32_t i = 0; i < SQ_GROUPS_MOST; i++)
         if (image->groups[i].there && image->groups[i].attr.finished_id + 1 < first)
             first = image->groups[i].attr.finished_id + 1;
-    while ((image->header->kind & SHMQ_TOPIC) != 0 && first > 1 &&
-           sq_image_find(image, first - 1) != NULL)
-        first--;
+    if ((image->header->kind & SHMQ_TOPIC) == 0)
+        return first;
+    for (uint64_t bytes = needed_bytes(image, first);
+         first > 1 && (before = sq_image_find(image, first - 1)) != NULL; first--) {
+        bytes += bytes_of(before);
+        if (bytes > capacity_bytes)
+            break;
+    }
     return first;
 }
 
@@ -396,7 +427,7 @@ int sq_restore_fill(struct sq_segment *segment, const struct sq_image *image)
     struct restoring r = {
         .image = image,
         .segment = segment,
-        .first_id = find_first(image),
+        .first_id = find_first(image, segment->ring.capacity_bytes),
         .realtime_ns = sq_clock_offset_ns(),
     };
 

@@ -388,6 +388,41 @@ static void killed_savers(void **state)
     munmap((void *)saves, 4096);
 }
 
+/* A topic's journal has all that was ever put since its base; the queue made of it is as
+ * large as it was, and has as much history as there is room for. */
+static void history_that_has_room(void **state)
+{
+    enum { COUNT = 300 };
+    struct shmq_attr attr = file_attr(), said = SHMQ_ATTR_INIT;
+    struct shmq_group_attr from = SHMQ_GROUP_INIT;
+    char text[1000] = "text";
+    shmq_t *g;
+
+    (void)state;
+    attr.journal = SHMQ_JOURNAL_OS;
+    shmq_t *q = helper_open(name, SHMQ_CREATE | SHMQ_TOPIC, &attr);
+    assert_int_equal(shmq_subscribe(q, "g", NULL, &g), 0);
+    for (int i = 0; i < COUNT; i++) {
+        assert_int_equal(shmq_put(q, text, sizeof(text), SHMQ_NOWAIT), 0);
+        if (i < COUNT - 2)
+            assert_int_equal(shmq_get(g, text, sizeof(text), NULL, SHMQ_NOWAIT), sizeof(text));
+    }
+    shmq_close(g);
+    go_down(q);
+
+    q = helper_open(name, SHMQ_CREATE | SHMQ_TOPIC, &attr);
+    assert_int_equal(shmq_attr_of(q, &said), 0);
+    assert_int_equal(said.capacity_bytes, attr.capacity_bytes);
+    assert_int_equal(shmq_subscribe(q, "g", NULL, &g), 0);
+    assert_int_equal(shmq_depth(g), 2);
+    shmq_close(g);
+    from.start = SHMQ_EARLIEST;
+    assert_int_equal(shmq_subscribe(q, "new", &from, &g), 0);
+    assert_in_range(shmq_depth(g), 60, 64);
+    shmq_close(g);
+    go_down(q);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -399,6 +434,7 @@ int main(void)
         RESTORE_TEST(trouble_later),
         RESTORE_TEST(all_at_once),
         RESTORE_TEST(all_at_once_with_a_journal),
+        RESTORE_TEST(history_that_has_room),
         RESTORE_TEST(killed_savers),
     };
 
