@@ -317,22 +317,29 @@ static int64_t do_other(struct journal_worker *w, struct deed *d, shmq_t *g)
     }
 }
 
+static int64_t try_deed(struct journal_worker *w, struct deed *d, uint32_t life)
+{
+    if (d->kind <= DEED_SEND_MANY)
+        return do_put(w, d);
+    if (d->kind == DEED_SUBSCRIBE)
+        return do_subscribe(w, d, life);
+    if (d->kind >= DEED_PART)
+        return do_other(w, d, NULL);
+    shmq_t *g = reader(w, d->group, life);
+    return d->kind <= DEED_GET_MANY  ? do_get(w, d, g)
+           : d->kind == DEED_RECEIVE ? do_receive(w, d, g, life)
+           : d->kind <= DEED_TOUCH   ? do_end(w, d, g, life)
+                                     : do_other(w, d, g);
+}
+
 void journal_do(struct journal_worker *w, struct deed *d, uint32_t life)
 {
+    const struct deed asked = *d;
     int64_t rc;
 
-    if (d->kind <= DEED_SEND_MANY) {
-        rc = do_put(w, d);
-    } else if (d->kind == DEED_SUBSCRIBE) {
-        rc = do_subscribe(w, d, life);
-    } else if (d->kind >= DEED_PART) {
-        rc = do_other(w, d, NULL);
-    } else {
-        shmq_t *g = reader(w, d->group, life);
-        rc = d->kind <= DEED_GET_MANY  ? do_get(w, d, g)
-             : d->kind == DEED_RECEIVE ? do_receive(w, d, g, life)
-             : d->kind <= DEED_TOUCH   ? do_end(w, d, g, life)
-                                       : do_other(w, d, g);
-    }
+    do { /* who saves may be kept from going on, with a lock; then nothing has happened */
+        *d = asked;
+        rc = try_deed(w, d, life);
+    } while (rc == -ETIMEDOUT);
     d->rc = rc < 0 ? (int32_t)rc : 0;
 }

@@ -235,7 +235,9 @@ static int be_saver(struct run *r)
         int rc = q == NULL ? shmq_open(&q, r->queue, 0, NULL) : 0;
         journal_must(rc == 0, "a saver cannot attach", rc);
         unsigned returned = s->returned;
-        rc = shmq_save(q, NULL);
+        do /* a worker may be kept from going on, with a lock */
+            rc = shmq_save(q, NULL);
+        while (rc == -ETIMEDOUT);
         journal_must(rc == 0, "save", rc);
         say('L', returned);
         s->saves++;

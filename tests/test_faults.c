@@ -329,7 +329,7 @@ static bool goes_on(struct scene *s, const struct trial *t)
     helper_send(s->q, "for the group");
     if ((t->traits & (DONE | GOT)) == 0 || (t->traits & OTHER) != 0)
         return true;
-    if (shmq_get(s->g, buffer, sizeof(buffer), NULL, SHMQ_NOWAIT) < 0)
+    if (shmq_get(s->g, buffer, sizeof(buffer), NULL, SHMQ_SEC(10)) < 0)
         return false;
     char *text = contents_of(s->q);
     bool is = faulty_is_in(faulty_file, text, NULL);
@@ -343,11 +343,11 @@ static bool recovers(struct scene *s, const struct trial *t, bool rewrite)
 {
     if (rewrite && !faulty_is_good(shmq_save(s->q, NULL), "then a save"))
         return false;
-    int rc = shmq_put(s->q, "more", 4, SHMQ_NOWAIT);
+    int rc = shmq_put(s->q, "more", 4, SHMQ_SEC(10));
     if (rc == -EIO && strstr(shmq_last_error_detail(), "must be rewritten") != NULL) {
         if (!faulty_is_good(shmq_save(s->q, NULL), "then a save"))
             return false;
-        rc = shmq_put(s->q, "more", 4, SHMQ_NOWAIT);
+        rc = shmq_put(s->q, "more", 4, SHMQ_SEC(10));
     }
     if (!faulty_is_good(rc, "then a put") || !goes_on(s, t))
         return false;

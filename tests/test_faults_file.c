@@ -271,9 +271,10 @@ static void *put_on(void *arg)
 
     while (p->rc == 0 && !p->ending) {
         p->rc = shmq_put(p->q, "it goes on", 10, SHMQ_NOWAIT);
-        p->put++;
+        p->put += p->rc == 0;
+        if (p->rc == -EAGAIN || p->rc == -ETIMEDOUT) /* full; or who saves has the side */
+            p->rc = 0;
     }
-    p->rc = p->rc == -EAGAIN ? 0 : p->rc; /* full */
     return NULL;
 }
 
