@@ -173,7 +173,7 @@ static uint64_t needed_bytes(const struct sq_image *image, uint64_t first)
     for (size_t i = image->message_count; i-- > 0 && image->messages[i].id >= first;)
         bytes += bytes_of(&image->messages[i]) - SQ_RECORD_HEADER_BYTES;
     for (uint32_t i = 0; i < SQ_GROUPS_MOST; i++)
-        for (uint32_t k = 0; k < image->groups[i].item_count; k++) {
+        for (uint32_t k = 0; image->groups[i].there && k < image->groups[i].item_count; k++) {
             const struct sq_frame_item *item = &image->groups[i].items[k];
             const struct sq_image_message *message =
                 (item->word & 0xff) == SQ_FREE ? NULL : sq_image_find(image, item->id);

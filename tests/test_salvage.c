@@ -623,6 +623,35 @@ static void a_namesake(void **state)
     made_free(&f);
 }
 
+/* Somebody died removing a group, which goes on: it has what it had, unless the frame that
+ * says so is what is lost.  Then what is between is in doubt. */
+static void a_group_that_goes_on(void **state)
+{
+    struct sq_frame_group about = {.mode = SQ_GROUP_NAMED,
+                                   .finished_id = 3,
+                                   .start_id = 1,
+                                   .keeps_entries = 1,
+                                   .name = "first"};
+    struct made_file f;
+    struct got got;
+
+    (void)state;
+    for (int lose = 0; lose < 2; lose++) {
+        make_journal(&f, SHMQ_TOPIC);
+        about.policy = f.header->policy;
+        made_ungroup(&f, 0);
+        uint64_t on = made_frame(&f, SQ_FRAME_GROUP, &about, sizeof(about));
+        made_entry(&f, 0, 7, 2, SQ_LEASED, 4); /* 6 and 7 are finished */
+        if (lose)
+            spoil_at(&f, on, false);
+        agree(&f);
+        salvage_and_drain(&f, "first", &got);
+        assert_int_equal(in_order(&got), ONE | FOUR | EIGHT | (lose ? SIX | SEVEN : 0));
+        assert_int_equal(got.parked, TWO);
+        made_free(&f);
+    }
+}
+
 /* What the group never wanted is not in doubt. */
 static void a_filter(void **state)
 {
@@ -807,15 +836,25 @@ static void no_times(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        SALVAGE_TEST(a_whole_file),       SALVAGE_TEST(times),
-        SALVAGE_TEST(each_byte_flipped),  SALVAGE_TEST(cut_anywhere),
-        SALVAGE_TEST(two_in_a_row),       SALVAGE_TEST(cut_out),
-        SALVAGE_TEST(between_two_places), SALVAGE_TEST(entries_in_two_frames),
-        SALVAGE_TEST(ids_given_twice),    SALVAGE_TEST(said_again),
-        SALVAGE_TEST(a_topics_group),     SALVAGE_TEST(a_namesake),
-        SALVAGE_TEST(a_filter),           SALVAGE_TEST(far_apart),
-        SALVAGE_TEST(more_than_entries),  SALVAGE_TEST(no_header),
-        SALVAGE_TEST(no_file_of_ours),    SALVAGE_TEST(no_times),
+        SALVAGE_TEST(a_whole_file),
+        SALVAGE_TEST(times),
+        SALVAGE_TEST(each_byte_flipped),
+        SALVAGE_TEST(cut_anywhere),
+        SALVAGE_TEST(two_in_a_row),
+        SALVAGE_TEST(cut_out),
+        SALVAGE_TEST(between_two_places),
+        SALVAGE_TEST(entries_in_two_frames),
+        SALVAGE_TEST(ids_given_twice),
+        SALVAGE_TEST(said_again),
+        SALVAGE_TEST(a_topics_group),
+        SALVAGE_TEST(a_namesake),
+        SALVAGE_TEST(a_group_that_goes_on),
+        SALVAGE_TEST(a_filter),
+        SALVAGE_TEST(far_apart),
+        SALVAGE_TEST(more_than_entries),
+        SALVAGE_TEST(no_header),
+        SALVAGE_TEST(no_file_of_ours),
+        SALVAGE_TEST(no_times),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

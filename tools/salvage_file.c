@@ -103,6 +103,7 @@ void salvage_make_group(struct salvage *s, uint32_t index, uint64_t finished_id)
     struct sq_image_group *g = &s->image.groups[index];
     bool topic = (s->header.kind & SHMQ_TOPIC) != 0;
 
+    free(g->items);
     *g = (struct sq_image_group){.there = true};
     g->attr.group = index;
     g->attr.mode = topic ? SQ_GROUP_NAMED : 0;
@@ -286,6 +287,13 @@ static int take_queue(struct salvage *s, const struct sq_frame_queue *queue)
     return 0;
 }
 
+/* Whether there was this group, which the file says is removed: so its entries are known, if
+ * it was not. */
+static bool was_there(const struct salvage *s, uint32_t index)
+{
+    return !s->image.groups[index].there && s->groups[index].since > 0;
+}
+
 static int take_group(struct salvage *s, const struct sq_frame *frame)
 {
     const struct sq_frame_group *attr = sq_frame_content(frame);
@@ -293,7 +301,7 @@ static int take_group(struct salvage *s, const struct sq_frame *frame)
 
     if (is_new)
         begin_group(s, attr->group);
-    else if (!s->image.groups[attr->group].there)
+    else if (!s->image.groups[attr->group].there && !was_there(s, attr->group))
         salvage_open(s, attr->group, 0);
     int rc = sq_image_add(&s->image, frame);
     return rc == 0 && !is_new ? salvage_close(s, attr->group, attr->finished_id) : rc;
@@ -303,8 +311,12 @@ static int take_entries(struct salvage *s, const struct sq_frame *frame)
 {
     const struct sq_frame_entries *e = sq_frame_content(frame);
 
-    if (!s->image.groups[e->group].there)
+    if (was_there(s, e->group)) {
+        s->image.groups[e->group].there = true; /* that it is, after all, is lost */
+        salvage_open(s, e->group, s->image.groups[e->group].attr.finished_id);
+    } else if (!s->image.groups[e->group].there) {
         salvage_make_group(s, e->group, e->finished_id);
+    }
     int rc = sq_image_add(&s->image, frame);
     return rc == 0 ? salvage_close(s, e->group, e->finished_id) : rc;
 }
@@ -332,9 +344,6 @@ static int take(struct salvage *s, const struct sq_frame *frame)
         return take_group(s, frame);
     case SQ_FRAME_ENTRIES:
         return take_entries(s, frame);
-    case SQ_FRAME_UNGROUP:
-        begin_group(s, ((const struct sq_frame_entries *)sq_frame_content(frame))->group);
-        return sq_image_add(&s->image, frame);
     case SQ_FRAME_BASE:
         return take_base(s, frame);
     default:
