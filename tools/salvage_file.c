@@ -259,9 +259,10 @@ static int look_through(struct salvage *s)
 
 /* --- the second time: what is said --------------------------------------------------- */
 
-static void take_records(struct salvage *s, const struct sq_frame *frame)
+static int take_records(struct salvage *s, const struct sq_frame *frame)
 {
     const unsigned char *at = sq_frame_content(frame), *end = at + frame->bytes;
+    size_t count = s->image.message_count;
 
     while (at < end) {
         const struct sq_record_shm *record = (const void *)at;
@@ -273,6 +274,9 @@ static void take_records(struct salvage *s, const struct sq_frame *frame)
         size_t index = (size_t)(m - s->image.messages);
         s->message_end = index >= s->message_end ? index + 1 : s->message_end;
     }
+    int rc = sq_image_add(&s->image, frame); /* the updates among them */
+    s->image.message_count = count;          /* but no messages that were not to be */
+    return rc;
 }
 
 static int take_queue(struct salvage *s, const struct sq_frame_queue *queue)
@@ -338,8 +342,7 @@ static int take(struct salvage *s, const struct sq_frame *frame)
     case SQ_FRAME_QUEUE:
         return take_queue(s, sq_frame_content(frame));
     case SQ_FRAME_RECORDS:
-        take_records(s, frame);
-        return sq_image_add(&s->image, frame); /* the updates among them */
+        return take_records(s, frame);
     case SQ_FRAME_GROUP:
         return take_group(s, frame);
     case SQ_FRAME_ENTRIES:
