@@ -17,11 +17,13 @@ static _Thread_local char detail[256];
 
 int sq_fail(int error, const char *format, ...)
 {
+    char text[sizeof(detail)];
     va_list args;
 
     va_start(args, format);
-    vsnprintf(detail, sizeof(detail), format, args);
+    vsnprintf(text, sizeof(text), format, args); /* the detail may be an argument */
     va_end(args);
+    strcpy(detail, text);
     return error;
 }
 

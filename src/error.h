@@ -6,7 +6,8 @@
 
 /*
  * Remember a sentence for shmq_last_error_detail() and return `error` (a
- * negative errno), so that a failing function can end with it.
+ * negative errno), so that a failing function can end with it.  The
+ * sentence that is there may be among the arguments.
  */
 int sq_fail(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

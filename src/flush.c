@@ -16,7 +16,6 @@
 
 #include <fcntl.h>
 #include <sched.h>
-#include <stdio.h>
 #include <unistd.h>
 
 #include "error.h"
@@ -204,10 +203,8 @@ struct sq_promise sq_flush_end(const struct shmq *q)
 /* What was promised is done, and in the file.  There is one error for that alone. */
 static int unsure(void)
 {
-    char why[160];
-
-    snprintf(why, sizeof(why), "%s", shmq_last_error_detail());
-    return sq_fail(-EIO, "it is done, but perhaps not on the disk: %s", why);
+    return sq_fail(-EIO, "it is done, but perhaps not on the disk: %.160s",
+                   shmq_last_error_detail());
 }
 
 int sq_flush_promise(struct shmq *q, const struct sq_promise *promise)

@@ -12,7 +12,6 @@
  */
 #include "image.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -269,11 +268,8 @@ int sq_image_add(struct sq_image *image, const struct sq_frame *frame)
 /* The detail that is there, and where. */
 static int fail_at(uint64_t off)
 {
-    char why[160];
-
-    snprintf(why, sizeof(why), "%s", shmq_last_error_detail());
-    return sq_fail(-EBADMSG, "the file is damaged at offset %llu: %s", (unsigned long long)off,
-                   why);
+    return sq_fail(-EBADMSG, "the file is damaged at offset %llu: %.160s", (unsigned long long)off,
+                   shmq_last_error_detail());
 }
 
 /*
@@ -376,12 +372,10 @@ int sq_image_read(struct sq_image *image, const void *bytes, uint64_t size)
 
 int sq_image_advise(int rc)
 {
-    char why[180];
-
     if (rc != -EBADMSG)
         return rc;
-    snprintf(why, sizeof(why), "%s", shmq_last_error_detail());
-    return sq_fail(rc, "%s; 'shmq-check --repair' saves what can be read", why);
+    return sq_fail(rc, "%.180s; 'shmq-check --repair' saves what can be read",
+                   shmq_last_error_detail());
 }
 
 void sq_image_free(struct sq_image *image)
