@@ -200,6 +200,14 @@ struct sq_promise sq_flush_end(const struct shmq *q)
     return end;
 }
 
+int sq_flush_all(struct shmq *q, struct sq_deadline *deadline)
+{
+    int rc = sq_make_ready_attached(q, deadline);
+    struct sq_promise end = sq_flush_end(q);
+
+    return rc < 0 ? rc : sq_flush_wait(q, &end, deadline);
+}
+
 /* What was promised is done, and in the file.  There is one error for that alone. */
 static int unsure(void)
 {

@@ -16,6 +16,9 @@ void sq_flush_done(struct shmq *q);
 /* All that has been appended so far. */
 struct sq_promise sq_flush_end(const struct shmq *q);
 
+/* Attach if need be, and wait until that is on the disk.  As sq_flush_wait(). */
+int sq_flush_all(struct shmq *q, struct sq_deadline *deadline);
+
 /* Wait until the promise is kept.  No side is had.  0; -ETIMEDOUT; -EIO: the sync failed. */
 int sq_flush_wait(struct shmq *q, const struct sq_promise *promise, struct sq_deadline *deadline);
 

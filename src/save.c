@@ -79,10 +79,5 @@ int shmq_sync(shmq_t *q, uint64_t id, int64_t timeout_ns)
         rc = sq_fail(-EINVAL, "the queue has no journal");
     if (rc == 0 && id >= sq_load(&q->segment.ring.producer->next_id))
         rc = sq_fail(-EINVAL, "message %llu has not been put", (unsigned long long)id);
-    if (rc == 0)
-        rc = sq_make_ready_attached(q, &deadline);
-    if (rc < 0)
-        return rc;
-    struct sq_promise promise = sq_flush_end(q);
-    return sq_flush_wait(q, &promise, &deadline);
+    return rc < 0 ? rc : sq_flush_all(q, &deadline);
 }

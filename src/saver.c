@@ -112,22 +112,13 @@ static int64_t next_look(const struct shmq *q, int64_t now_ns)
     return due < until_ns ? due : until_ns;
 }
 
-/* Wait, as the others do who wait for the disk. */
-static void sync_now(struct shmq *q, int64_t timeout_ns)
-{
-    struct sq_deadline deadline = sq_deadline_in(timeout_ns);
-    struct sq_promise end = sq_flush_end(q);
-
-    if (sq_make_ready_attached(q, &deadline) == 0)
-        sq_flush_wait(q, &end, &deadline);
-}
-
 static void look(struct shmq *q)
 {
     struct sq_deadline deadline = sq_deadline_in(SHMQ_NOWAIT);
+    struct sq_deadline sync_deadline = sq_deadline_in(LOOK_LONGEST_NS);
 
     if (sync_is_due(q))
-        sync_now(q, LOOK_LONGEST_NS);
+        sq_flush_all(q, &sync_deadline);
     if (is_due(q))
         sq_keep_save(q, &deadline, is_due);
     else
@@ -237,6 +228,7 @@ static bool is_last(struct shmq *q)
 
 void sq_saver_end(struct shmq *q)
 {
+    struct sq_deadline sync_deadline = sq_deadline_in(SHMQ_SEC(10));
     struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(10));
     struct sq_saver *s = q->saver;
 
@@ -253,7 +245,7 @@ void sq_saver_end(struct shmq *q)
     q->saver = NULL;
     q->grown = NULL;
     if (syncs_by_time(q) && q->attachment.slot >= 0 && !is_synced(q))
-        sync_now(q, SHMQ_SEC(10));
+        sq_flush_all(q, &sync_deadline);
     if (q->segment.attr.save_at_end && q->segment.file_path.text[0] != '\0' &&
         q->attachment.slot >= 0 && is_last(q))
         sq_keep_save(q, &deadline, sq_keep_is_stale);

@@ -9,9 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "compress.h"
 #include "error.h"
 #include "keys.h"
+#include "unpack.h"
 
 enum { FINDINGS_MOST = 100 };
 
@@ -129,8 +129,8 @@ static int by_number(const void *a, const void *b)
 static void exam_message(struct exam *x, const struct sq_view *view)
 {
     const char *name, *value;
+    struct sq_unpacked *plain;
     size_t place = 0;
-    void *plain;
     int rc;
 
     do
@@ -141,10 +141,7 @@ static void exam_message(struct exam *x, const struct sq_view *view)
              (unsigned long long)view->id);
     if ((view->flags & SQ_EXTENSION_COMPRESSED) == 0)
         return;
-    plain = malloc(view->plain_bytes > 0 ? view->plain_bytes : 1);
-    if (plain == NULL)
-        return; /* it says that it is longer than there is memory */
-    if (sq_decompress_to(view, plain) == -EBADMSG)
+    if (sq_unpack(view, &plain) == -EBADMSG)
         find(x->found, false, "message %llu: its compressed payload is damaged",
              (unsigned long long)view->id);
     free(plain);
