@@ -33,17 +33,22 @@ WARN     := -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wstrict-prototypes \
             -Wmissing-prototypes -Wvla -Werror
 BASE     := -std=c11 -D_GNU_SOURCE -Iinclude -fno-strict-aliasing -MMD -MP $(WARN) \
             $(if $(filter posix,$(SYNC)),-DSQ_SYNC_POSIX)
-LIBFLAGS := $(BASE) -fPIC -fvisibility=hidden $(LZ4_CFLAGS)
+LIBFLAGS := $(BASE) -Isrc -fPIC -fvisibility=hidden $(LZ4_CFLAGS)
 LDLIBS   := -lpthread $(LZ4_LIBS)
 
-# The condition variable has two bodies; exactly one is built in.
+# sources FOLDER: its C files.  A folder without any is a mistake, not an empty list.
+sources = $(or $(wildcard $(1)/*.c),$(error no C file in $(1)/))
+
+# The rooms of the library, lowest first (src/README.md).  The condition variable has two
+# bodies; exactly one is built in.
+ROOMS    := base sync ring file group segment message handle persist api service
 SYNC_OTHER := $(if $(filter posix,$(SYNC)),futex,posix)
-LIB_SRC  := $(filter-out src/cond_$(SYNC_OTHER).c,$(wildcard src/*.c))
+LIB_SRC  := $(filter-out src/sync/cond_$(SYNC_OTHER).c,$(foreach room,$(ROOMS),$(call sources,src/$(room))))
 LIB_OBJ  := $(LIB_SRC:%.c=$(BUILD)/%.o)
 TOOLS    := $(addprefix $(BUILD)/,shmq shmq-stat shmq-check)
-TESTS    := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
+TESTS    := $(patsubst %.c,$(BUILD)/%,$(filter tests/unit/test_%,$(call sources,tests/unit)))
 # shmq-bench is for this tree, and not installed.
-MANPAGES := $(filter-out tools/shmq-bench.1,$(wildcard tools/*.1))
+MANPAGES := $(addprefix tools/man/,$(addsuffix .1,$(notdir $(TOOLS))))
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
@@ -72,30 +77,24 @@ $(BUILD)/shmq.pc: src/shmq.pc.in Makefile
 	    $< > $@
 
 # --- tools ---------------------------------------------------------------
+# A tool is the files of its folder and those that all share.
+
+# objects FOLDER...: those of its C files
+objects = $(patsubst %.c,$(BUILD)/%.o,$(foreach folder,$(1),$(call sources,$(folder))))
 
 $(BUILD)/tools/%.o: tools/%.c
 	@mkdir -p $(@D)
-	$(CC) $(BASE) $(TOOL_CFLAGS) $(CFLAGS) -c $< -o $@
+	$(CC) $(BASE) -Itools $(TOOL_CFLAGS) $(CFLAGS) -c $< -o $@
 
-$(BUILD)/tools/json_line.o: TOOL_CFLAGS = $(JANSSON_CFLAGS)
-
+$(BUILD)/tools/shmq/json_import.o: TOOL_CFLAGS = $(JANSSON_CFLAGS)
 # This one knows the library from inside.
-$(BUILD)/tools/shmq-check.o $(BUILD)/tools/check_%.o $(BUILD)/tools/salvage_%.o: TOOL_CFLAGS = -Isrc
+$(BUILD)/tools/shmq-check/%.o: TOOL_CFLAGS = -Isrc
 
-# A tool is linked of its own file, those named here, and what all share.
-OBJ_shmq      := cmd_admin cmd_export cmd_file cmd_get cmd_group cmd_import cmd_look cmd_ls cmd_message \
-                 cmd_peek cmd_policy cmd_put cmd_work group input json_line message policy reader target \
-                 work_child
-OBJ_shmq-stat := group stat_dead stat_file stat_group stat_look stat_priority stat_report stat_watch
-OBJ_salvage   := salvage_file salvage_head salvage_mend salvage_write
-OBJ_shmq-check := check_bytes check_exam check_file check_look check_queue check_repair check_report \
-                  salvage_queue salvage_row $(OBJ_salvage)
-OBJ_common    := cli cli_number text
-
-.SECONDEXPANSION:
-$(TOOLS): $(BUILD)/%: $(BUILD)/tools/%.o $$(addprefix $(BUILD)/tools/,$$(addsuffix .o,$$(OBJ_$$*))) \
-    $(OBJ_common:%=$(BUILD)/tools/%.o) $(BUILD)/libshmq.a
-	$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) $(LIBS_$*) -o $@
+$(BUILD)/shmq: $(call objects,tools/shmq)
+$(BUILD)/shmq-stat: $(call objects,tools/shmq-stat)
+$(BUILD)/shmq-check: $(call objects,tools/shmq-check)
+$(TOOLS): $(BUILD)/%: $(call objects,tools/common) $(BUILD)/libshmq.a
+	$(CC) $(CFLAGS) $(LDFLAGS) $(filter %.o,$^) $(BUILD)/libshmq.a $(LDLIBS) $(LIBS_$*) -o $@
 
 LIBS_shmq := $(JANSSON_LIBS)
 
@@ -103,49 +102,37 @@ LIBS_shmq := $(JANSSON_LIBS)
 demo: all $(BUILD)/demo
 	$(BUILD)/demo $(BUILD)/shmq-stat include src tools tests Makefile /usr/share
 
-$(BUILD)/demo: $(BUILD)/tools/demo.o $(BUILD)/libshmq.a
+$(BUILD)/demo: $(BUILD)/tools/demo/demo.o $(BUILD)/libshmq.a
 	$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
 # --- tests ---------------------------------------------------------------
-# Tests see the internal headers, and link the static library and cmocka.
+# Tests see the internal headers, and link the static library, cmocka, what tests share
+# (libtest.a), and those of shmq-check its insides (libcheck.a).
 
 $(BUILD)/tests/%.o: tests/%.c
 	@mkdir -p $(@D)
-	$(CC) $(BASE) -Isrc $(CFLAGS) -c $< -o $@
+	$(CC) $(BASE) -Isrc -Itools -Itests $(CFLAGS) -c $< -o $@
 
-# Those that compare with plain lists (tests/reference.h).
-$(BUILD)/tests/test_group: $(patsubst %,$(BUILD)/tests/%.o,group_scene group_check group_steps group_moves)
-$(BUILD)/tests/test_group: $(patsubst %,$(BUILD)/tests/%.o,reference shrink)
+$(BUILD)/tests/libtest.a: $(call objects,tests/support tests/reference) $(addprefix $(BUILD)/tests/disk/,states.o place.o)
+$(BUILD)/tests/libcheck.a: $(filter-out %/main.o,$(call objects,tools/shmq-check)) $(call objects,tools/common)
+$(BUILD)/tests/libtest.a $(BUILD)/tests/libcheck.a:
+	rm -f $@
+	$(AR) rcs $@ $^
 
-# Those that make files of their own.
-$(BUILD)/tests/test_frame $(BUILD)/tests/test_image $(BUILD)/tests/test_salvage: $(BUILD)/tests/made_file.o
-
-# What shmq-check knows.
-$(BUILD)/tests/test_salvage $(BUILD)/tests/test_check: $(patsubst %,$(BUILD)/tools/%.o,$(OBJ_salvage) check_bytes \
-    $(OBJ_common))
-$(BUILD)/tests/test_check: $(patsubst %,$(BUILD)/tools/%.o,check_exam check_look salvage_queue salvage_row)
-
-# What is left on a disk (tests/disk/).
+# What records or breaks the calls on a folder's files, preloaded.
 $(BUILD)/tests/disk/record.so: $(addprefix tests/disk/,record.c faults.c faults.h log.h)
 	@mkdir -p $(@D)
-	$(CC) $(filter-out -MMD -MP,$(BASE)) -fPIC -shared -O2 -g $(filter %.c,$^) -o $@
+	$(CC) $(filter-out -MMD -MP,$(BASE)) -Itests -fPIC -shared -O2 -g $(filter %.c,$^) -o $@
 
-$(BUILD)/tests/test_disk: $(addprefix $(BUILD)/tests/disk/,states.o place.o) | $(BUILD)/tests/disk/record.so
-
-$(BUILD)/tests/test_damaged_file: $(BUILD)/tests/contents.o
-
-# Those that make its calls fail.
-$(BUILD)/tests/test_faults $(BUILD)/tests/test_faults_file: $(addprefix $(BUILD)/tests/,faulty.o contents.o disk/place.o)
-$(BUILD)/tests/test_faults $(BUILD)/tests/test_faults_file: | $(BUILD)/tests/disk/record.so
-
-$(TESTS): %: %.o $(BUILD)/tests/helper.o $(BUILD)/libshmq.a
-	$(CC) $(CFLAGS) $(LDFLAGS) $(filter %.o,$^) $(filter %.a,$^) -lcmocka $(LDLIBS) -o $@
+$(addprefix $(BUILD)/tests/unit/test_,check salvage): $(BUILD)/tests/libcheck.a
+$(TESTS): %: %.o $(BUILD)/tests/libtest.a $(BUILD)/libshmq.a | $(BUILD)/tests/disk/record.so
+	$(CC) $(CFLAGS) $(LDFLAGS) $(filter %.o,$^) $(filter %.a,$^) $(BUILD)/libshmq.a -lcmocka $(LDLIBS) -o $@
 
 # --- models: the protocols, and why there is no pthread_cond_t ---------------
 
 .PHONY: check-models show-condhang
 check-models:
-	tests/models/run.sh
+	tests/spin/run.sh
 
 $(BUILD)/condhang: tests/evidence/condhang.c
 	@mkdir -p $(@D)
@@ -154,8 +141,8 @@ $(BUILD)/condhang: tests/evidence/condhang.c
 show-condhang: $(BUILD)/condhang
 	$<
 
--include tests/crash.mk
--include tests/fuzz.mk
+include tests/crash/crash.mk
+include tests/fuzz/fuzz.mk
 
 # --- install -------------------------------------------------------------
 
@@ -181,7 +168,7 @@ uninstall:
 clean:
 	rm -rf $(BUILD)
 
-include tests/check.mk
+include tests/run/check.mk
 include tools/bench/bench.mk
 
--include $(wildcard $(BUILD)/*/*.d $(BUILD)/*/*/*.d)
+-include $(wildcard $(BUILD)/*/*/*.d $(BUILD)/*/*.d)

@@ -334,7 +334,7 @@ struct shmq_file_stats {
                              the disk */
     uint64_t generation;  /* counts how often it was replaced */
     uint64_t file_bytes;
-    uint32_t journal;      /* enum shmq_journal; and of that, since the queue was made: */
+    uint32_t journal; /* enum shmq_journal; and of that, since the queue was made: */
     uint32_t reserved;
     uint64_t write_count;  /* frames appended */
     uint64_t sync_count;   /* calls of fdatasync() */

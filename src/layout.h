@@ -15,7 +15,7 @@
  *
  * Truth is `tail`, each group's `cursor`, the records between them, and the words of
  * the pending entries with the records they stand for.  All else is derived and can be
- * rebuilt from it (ring.c, group.c).
+ * rebuilt from it (ring/ring.c, group/group.c).
  *
  * Positions (_pos) run on for ever; the ring offset is the position modulo the
  * capacity.  cursor_pos <= tail_pos <= cursor_pos + capacity (modulo 2^64).
@@ -26,10 +26,10 @@
 #include <assert.h>
 #include <stdalign.h>
 
-#include "base.h"
-#include "cond.h"
-#include "lock.h"
+#include "base/base.h"
 #include "shmq.h"
+#include "sync/cond.h"
+#include "sync/lock.h"
 
 #define SQ_MAGIC  "shmq\r\n\032"
 #define SQ_FORMAT 4
@@ -83,7 +83,7 @@ struct sq_header_shm {
     uint64_t max_message_bytes;
     int64_t created_ns;        /* CLOCK_REALTIME */
     struct shmq_policy policy; /* of groups that bring none */
-    uint64_t check;            /* of the bytes before (segment.c) */
+    uint64_t check;            /* of the bytes before (segment/segment.c) */
 };
 
 struct sq_control_shm {
@@ -109,7 +109,7 @@ enum sq_notice {
     /* A process cannot issue membarrier(), so that sole producers and consumers
      * must fence for themselves.  Set by that process. */
     SQ_NOTICE_FENCE = 2,
-    /* Somebody polls the queue's descriptor (notify.c).  Set by that process. */
+    /* Somebody polls the queue's descriptor (api/message_fd.c).  Set by that process. */
     SQ_NOTICE_WATCHED = 4,
 };
 
@@ -121,26 +121,26 @@ struct sq_journal_end {
     uint64_t off, number;
 };
 
-/* The journal (append.c).  An append stores journal_pos, the other end, which one holds. */
+/* The journal (journal_file.c).  An append stores journal_pos, the other end, which one holds. */
 struct sq_journal_shm {
     struct sq_journal_end ends[2]; /* J; one holds */
-    _Atomic uint32_t end_at;      /* J; which */
-    _Atomic uint32_t broken;      /* a sync failed: nothing more goes into this file; J, sync */
-    _Atomic uint32_t retell;      /* P; its owner died: next_id, part and counts anew */
-    _Atomic uint32_t owing;       /* anybody: something was done that could not be written */
-    uint64_t zeroed_off;          /* J; zeros were written ahead up to there */
-    uint64_t sure_off;            /* J; of this file so much was on the disk when it began */
-    _Atomic uint64_t look_off;    /* anybody; who appends beyond has it rewritten, if need be */
+    _Atomic uint32_t end_at;       /* J; which */
+    _Atomic uint32_t broken;       /* a sync failed: nothing more goes into this file; J, sync */
+    _Atomic uint32_t retell;       /* P; its owner died: next_id, part and counts anew */
+    _Atomic uint32_t owing;        /* anybody: something was done that could not be written */
+    uint64_t zeroed_off;           /* J; zeros were written ahead up to there */
+    uint64_t sure_off;             /* J; of this file so much was on the disk when it began */
+    _Atomic uint64_t look_off;     /* anybody; who appends beyond has it rewritten, if need be */
     _Atomic uint64_t write_count, sync_count; /* J: frames; holder of `sync`: fdatasync()s */
-    _Atomic int64_t synced_ns;    /* likewise; when the last of them began */
-    struct sq_cond_shm synced;    /* those sleep here who wait for `synced` */
-    /* Holder of `sync` (flush.c).  Of the last one: write_count when it began, how many frames
-     * it was for and how many came meanwhile, how long it took; how many will not gather. */
+    _Atomic int64_t synced_ns;                /* likewise; when the last of them began */
+    struct sq_cond_shm synced;                /* those sleep here who wait for `synced` */
+    /* Holder of `sync` (journal_sync.c).  Of the last one: write_count when it began, how many
+     * frames it was for and how many came meanwhile, how long it took; how many will not gather. */
     uint64_t sync_began_count, sync_frames, sync_queued, sync_took_ns, gather_pause, gather_futile;
 };
 
 /*
- * The queue's file (snapshot.h).  There is one if `path` is not empty.  "S" stands for
+ * The queue's file (persist/snapshot.h).  There is one if `path` is not empty.  "S" stands for
  * whoever holds `saver`, "J" for whoever holds `lock`.  Both are leaves but for `saver`,
  * which is taken before the producer's and the groups' sides.  Times are CLOCK_MONOTONIC.
  */
@@ -156,24 +156,24 @@ struct sq_file_shm {
     int64_t save_ns;                              /* creator; 0: not by time */
     uint64_t save_changes;                        /* creator; 0: not by puts */
     uint32_t save_at_end;                         /* creator */
-    _Atomic int32_t error;          /* errno of the last save or write; 0: all is well */
-    _Atomic int64_t failed_ns;      /* since when there is that error */
-    _Atomic uint64_t generation;    /* of the file, as in its header; J and S */
-    _Atomic uint64_t end_off;       /* J: the file's frames are true up to there */
-    _Atomic uint64_t synced;        /* holder of `sync`; on the disk up to there (append.h) */
-    _Atomic uint64_t base_bytes;    /* S; what the base takes of the file */
-    _Atomic uint64_t journal_pos;   /* J; records up to there are in the file */
-    _Atomic uint64_t saved_id;      /* S; the last id in the file */
-    _Atomic int64_t saved_ns;       /* S; when it was last saved */
-    _Atomic uint64_t cut_bytes;     /* creator; the torn end of the file it was made of */
-    _Atomic uint64_t changes;       /* S; what sq_snapshot_changes() said then */
+    _Atomic int32_t error;        /* errno of the last save or write; 0: all is well */
+    _Atomic int64_t failed_ns;    /* since when there is that error */
+    _Atomic uint64_t generation;  /* of the file, as in its header; J and S */
+    _Atomic uint64_t end_off;     /* J: the file's frames are true up to there */
+    _Atomic uint64_t synced;      /* holder of `sync`; on the disk up to there (journal_file.h) */
+    _Atomic uint64_t base_bytes;  /* S; what the base takes of the file */
+    _Atomic uint64_t journal_pos; /* J; records up to there are in the file */
+    _Atomic uint64_t saved_id;    /* S; the last id in the file */
+    _Atomic int64_t saved_ns;     /* S; when it was last saved */
+    _Atomic uint64_t cut_bytes;   /* creator; the torn end of the file it was made of */
+    _Atomic uint64_t changes;     /* S; what sq_snapshot_changes() said then */
     struct sq_journal_shm journal;
-    _Atomic uint64_t reserved[16];  /* 0 */
-    char path[SQ_FILE_PATH_BYTES];  /* absolute, ends with a zero; creator */
+    _Atomic uint64_t reserved[16]; /* 0 */
+    char path[SQ_FILE_PATH_BYTES]; /* absolute, ends with a zero; creator */
 };
 
 /* A handle's place in the attach table.  Its owner holds an OFD lock on the
- * slot's byte (attach.c); whoever gets that lock may clean or take the slot. */
+ * slot's byte (segment/attach.c); whoever gets that lock may clean or take the slot. */
 struct sq_slot_shm {
     alignas(SQ_LINE) _Atomic uint32_t state; /* enum sq_slot_state */
     uint32_t generation;                     /* +1 each time it is taken; tells owners apart */
@@ -232,14 +232,14 @@ struct sq_producer_shm {
 };
 
 enum sq_group_mode {
-    SQ_GROUP_HOLDS = 1,    /* there are pending entries */
-    SQ_GROUP_ORDERED = 2,  /* another order than FIFO */
-    SQ_GROUP_FILTERED = 4, /* it passes over what does not match */
-    SQ_GROUP_PAUSED = 8,   /* it hands out nothing */
-    SQ_GROUP_JOINED = 16,  /* somebody waits for it to be done */
-    SQ_GROUP_KEYED = 32,   /* the queue is unique: finishing gives a key back */
-    SQ_GROUP_NAMED = 64,   /* a topic's: it may be removed */
-    SQ_GROUP_JOURNALED = 128, /* changes of entries are noted for a journal (dirty.h) */
+    SQ_GROUP_HOLDS = 1,       /* there are pending entries */
+    SQ_GROUP_ORDERED = 2,     /* another order than FIFO */
+    SQ_GROUP_FILTERED = 4,    /* it passes over what does not match */
+    SQ_GROUP_PAUSED = 8,      /* it hands out nothing */
+    SQ_GROUP_JOINED = 16,     /* somebody waits for it to be done */
+    SQ_GROUP_KEYED = 32,      /* the queue is unique: finishing gives a key back */
+    SQ_GROUP_NAMED = 64,      /* a topic's: it may be removed */
+    SQ_GROUP_JOURNALED = 128, /* changes of entries are noted for a journal (group/dirty.h) */
 };
 
 /*
@@ -275,7 +275,7 @@ enum sq_entry_state {
 
 #define SQ_NONE UINT32_MAX
 
-/* An element of a heap: the least (major, minor) first (heap.h). */
+/* An element of a heap: the least (major, minor) first (group/heap.h). */
 struct sq_heap_item_shm {
     uint32_t major;
     uint32_t entry;
@@ -307,15 +307,15 @@ struct sq_pending_shm {
      * and what had been loosened in all, and when it was. */
     uint64_t compacted_pos, compacted_count, compacted_loosened;
     int64_t compacted_ns;
-    uint64_t random;          /* for the jitter */
-    _Atomic uint32_t token;   /* enum sq_token: what the pipe for poll() holds (token.c) */
+    uint64_t random;        /* for the jitter */
+    _Atomic uint32_t token; /* enum sq_token: what the pipe for poll() holds (handle/poll_pipe.c) */
     _Atomic uint32_t watched; /* 1: somebody polls it.  Whoever does */
-    _Atomic int64_t kept_ns;  /* until when its keepers of time sleep (notify.c).  They do */
-    _Atomic int64_t gone_ns;  /* when what was found for poll() has expired; SQ_NEVER */
-    /* With a journal: what of the group is not in the file as it is (dirty.h). */
+    _Atomic int64_t kept_ns; /* until when its keepers of time sleep (api/message_fd.c).  They do */
+    _Atomic int64_t gone_ns; /* when what was found for poll() has expired; SQ_NEVER */
+    /* With a journal: what of the group is not in the file as it is (group/dirty.h). */
     uint32_t dirty_count, dirty_all; /* of the list of changed entries; 1: all are */
     uint32_t touched_ever, reserved; /* entries from here on were never in the file */
-    uint64_t noted_id;      /* finished_id as it is in the file */
+    uint64_t noted_id;               /* finished_id as it is in the file */
 };
 
 /* What a group is, and what it has done.  Written by C unless said otherwise. */
@@ -331,7 +331,7 @@ struct sq_delivery_shm {
     _Atomic uint64_t lost_lease_count, dead_count, expired_count, filtered_count;
     _Atomic uint64_t removed_count; /* by id */
     _Atomic uint64_t sent_count;    /* to the dead-letter queue */
-    uint64_t start_id;              /* first one that is the group's (groupstats.c) */
+    uint64_t start_id;              /* first one that is the group's (api/group_stats.c) */
     _Atomic uint64_t dead_by_reason[8];
 };
 
@@ -368,7 +368,7 @@ struct sq_group_shm {
     alignas(SQ_SEPARATE) struct sq_pending_shm pending;
 
     alignas(SQ_SEPARATE) struct sq_cond_shm done; /* shmq_join() sleeps here */
-    struct sq_cond_shm keepers;                   /* the threads of shmq_fd() (notify.c) */
+    struct sq_cond_shm keepers;                   /* the threads of shmq_fd() (api/message_fd.c) */
     alignas(SQ_LINE) struct sq_delivery_shm delivery;
 
     alignas(SQ_SEPARATE) _Atomic uint64_t waited[SHMQ_HISTOGRAM_BUCKETS]; /* C */
@@ -377,7 +377,7 @@ struct sq_group_shm {
 /*
  * A record of the ring: this header, `length` bytes, and padding to a multiple of
  * 8.  Written by P beyond the tail, constant until every group has finished with it,
- * but for `id`: storing that anew makes an update or a removal true (record.h).
+ * but for `id`: storing that anew makes an update or a removal true (ring/record.h).
  * The bytes are the payload, or with SQ_RECORD_EXTENDED an extension and the payload.
  */
 struct sq_record_shm {
@@ -421,7 +421,7 @@ enum sq_extension_flag {
     SQ_EXTENSION_FLAGS_KNOWN = 1,
 };
 
-/* A place of the key index of a unique queue (keys.c). */
+/* A place of the key index of a unique queue (group/key_index.c). */
 struct sq_key_shm {
     uint64_t hash;
     uint64_t id; /* 0: free */

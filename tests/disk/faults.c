@@ -2,7 +2,7 @@
  * faults.c - see faults.h: calls that fail, and among them those that change nothing and so
  * are not recorded.
  */
-#include "faults.h"
+#include "disk/faults.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -1,7 +1,7 @@
 /*
  * place.c - see place.h.
  */
-#include "place.h"
+#include "disk/place.h"
 
 #include <dirent.h>
 #include <dlfcn.h>
@@ -70,7 +70,7 @@ static void preload(void)
 
     if (readlink("/proc/self/exe", self, sizeof(self) - 1) < 0)
         _exit(30);
-    snprintf(path, sizeof(path), "%.4000s/disk/record.so", dirname(self));
+    snprintf(path, sizeof(path), "%.4000s/../disk/record.so", dirname(self));
     setenv("LD_PRELOAD", path, 1);
     setenv("ASAN_OPTIONS", "verify_asan_link_order=0:use_sigaltstack=0", 1);
 }

@@ -3,7 +3,7 @@
  * next what is known of files and names is carried on, and what a state has of that is
  * decided file by file.
  */
-#include "states.h"
+#include "disk/states.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,8 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "log.h"
-#include "place.h"
+#include "disk/log.h"
+#include "disk/place.h"
 
 enum { SECTOR = 512, FILES_MOST = 4096, NAME_MOST = 256 };
 

@@ -125,8 +125,8 @@ int main(void)
 {
     int hung_count = 0;
     int missed_count = 0;
-    struct shared *s = mmap(NULL, sizeof *s, PROT_READ | PROT_WRITE,
-                            MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct shared *s =
+        mmap(NULL, sizeof *s, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
     if (s == MAP_FAILED)
         fail("mmap", errno);
@@ -150,8 +150,8 @@ int main(void)
 
         hung_count += !returned;
         missed_count += !woke;
-        printf("round %d: signaller %s, live waiter %s\n", round,
-               returned ? "returned" : "HUNG", woke ? "woke" : "NOT WOKEN");
+        printf("round %d: signaller %s, live waiter %s\n", round, returned ? "returned" : "HUNG",
+               woke ? "woke" : "NOT WOKEN");
         fflush(stdout);
     }
     printf("%d of %d signallers hung, %d of %d live waiters were not woken\n", hung_count,

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench.h"
-#include "crew.h"
+#include "bench/bench.h"
+#include "bench/crew.h"
 
 enum { PAIRS = 1024, PUTS = 4096 };
 

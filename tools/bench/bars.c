@@ -7,7 +7,7 @@
  */
 #include <string.h>
 
-#include "bench.h"
+#include "bench/bench.h"
 
 /* Kinds of peers, by name. */
 static const char *const kernel_and_brokers[] = {

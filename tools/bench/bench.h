@@ -15,7 +15,7 @@
 #include <stdio.h>
 #include <sys/types.h>
 
-#include "channel.h"
+#include "bench/channel.h"
 
 enum {
     MAX_REPEAT = 99,

@@ -4,7 +4,7 @@
 
 BENCH_DIR  := tools/bench
 BENCH_BIN  := $(BUILD)/shmq-bench
-BENCH_SRC  := $(filter-out $(BENCH_DIR)/peer_%,$(wildcard $(BENCH_DIR)/*.c)) \
+BENCH_SRC  := $(filter-out $(BENCH_DIR)/peer_%,$(call sources,$(BENCH_DIR))) \
               $(addprefix $(BENCH_DIR)/peer_,pipe.c socket.c mq.c sysv.c beanstalkd.c redis.c)
 BENCH_DEFS :=
 BENCH_LIBS := -lrt
@@ -65,11 +65,11 @@ $(BUILD)/$(BENCH_DIR)/transports.o: BENCH_PEER := $(BENCH_DEFS)
 
 $(BUILD)/$(BENCH_DIR)/%.o: $(BENCH_DIR)/%.c
 	@mkdir -p $(@D)
-	$(CC) $(BASE) $(CFLAGS) $(BENCH_PEER) -c $< -o $@
+	$(CC) $(BASE) -Itools $(CFLAGS) $(BENCH_PEER) -c $< -o $@
 
 $(BUILD)/$(BENCH_DIR)/%.o: $(BENCH_DIR)/%.cc
 	@mkdir -p $(@D)
-	$(CXX) -std=c++17 -D_GNU_SOURCE -MMD -MP -Wall -Wextra -Werror $(CFLAGS) -c $< -o $@
+	$(CXX) -std=c++17 -D_GNU_SOURCE -Itools -MMD -MP -Wall -Wextra -Werror $(CFLAGS) -c $< -o $@
 
 $(BENCH_BIN): $(BENCH_OBJ) $(BUILD)/libshmq.a
 	$(BENCH_LINK) $(CFLAGS) $(LDFLAGS) $^ $(BENCH_LIBS) $(LDLIBS) -o $@

@@ -5,7 +5,7 @@
  * their own pid.  Nothing here is shared with the transports' own memory, so
  * that a transport's lines are the only ones that travel during a round.
  */
-#include "crew.h"
+#include "bench/crew.h"
 
 #include <errno.h>
 #include <sched.h>

@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "channel.h"
+#include "bench/channel.h"
 
 enum { MAX_CREW = 1100, MAX_SIDE = 64, ANY_CPU = -1 };
 

@@ -7,8 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "bench.h"
-#include "crew.h"
+#include "bench/bench.h"
+#include "bench/crew.h"
 
 enum { SLEEPERS = 1000, IDLERS = 64, PUTS = 4096 };
 

@@ -1,7 +1,7 @@
 /*
  * disk.c - see disk.h.
  */
-#include "disk.h"
+#include "bench/disk.h"
 
 #include <dirent.h>
 #include <errno.h>

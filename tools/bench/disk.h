@@ -5,7 +5,7 @@
 #ifndef DISK_H
 #define DISK_H
 
-#include "channel.h"
+#include "bench/channel.h"
 
 /* "FOLDER, ext4 on /dev/vda"; what is no disk says so.  0 or a negative errno. */
 int disk_describe(const char *folder, char *text, size_t size);

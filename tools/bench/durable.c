@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench.h"
-#include "crew.h"
+#include "bench/bench.h"
+#include "bench/crew.h"
 
 enum { CROWD = 8, PUTS = 4096, MOST_A_SECOND = 200000 };
 

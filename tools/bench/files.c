@@ -10,8 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "bench.h"
-#include "crew.h"
+#include "bench/bench.h"
+#include "bench/crew.h"
 
 enum {
     FILE_BYTES = 256 << 20,

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench.h"
+#include "bench/bench.h"
 
 /* Pauses when full or empty: of 0, 40 and 100, those with none move a third fewer messages. */
 enum { RING_PAUSES = 40 };

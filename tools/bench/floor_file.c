@@ -12,8 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "bench.h"
-#include "disk.h"
+#include "bench/bench.h"
+#include "bench/disk.h"
 
 enum { BLOCK_BYTES = 1 << 20, AHEAD_BLOCKS = 16 };
 

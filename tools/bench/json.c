@@ -3,7 +3,7 @@
  */
 #include <string.h>
 
-#include "bench.h"
+#include "bench/bench.h"
 
 static void string_print(FILE *out, const char *text)
 {

@@ -7,7 +7,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#include "bench.h"
+#include "bench/bench.h"
 
 /* Jiffies of all processors so far: all of them, and those in which one ran. */
 static bool jiffies(unsigned long long *all, unsigned long long *ran)

@@ -11,9 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench.h"
-#include "crew.h"
-#include "options.h"
+#include "bench/bench.h"
+#include "bench/crew.h"
+#include "bench/options.h"
 
 const struct workload *const workloads[] = {
     &work_one_to_one, &work_batch,   &work_many,     &work_pingpong,

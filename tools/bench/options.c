@@ -1,14 +1,14 @@
 /*
  * options.c - see options.h.
  */
-#include "options.h"
+#include "bench/options.h"
 
 #include <errno.h>
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "disk.h"
+#include "bench/disk.h"
 #include "shmq.h"
 
 static void help(FILE *out)

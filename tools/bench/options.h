@@ -4,7 +4,7 @@
 #ifndef OPTIONS_H
 #define OPTIONS_H
 
-#include "bench.h"
+#include "bench/bench.h"
 
 /* Returns -1 to go on, else the exit code to end with. */
 int options_parse(struct options *options, int argc, char **argv);

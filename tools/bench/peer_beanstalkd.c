@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench.h"
-#include "disk.h"
-#include "server.h"
+#include "bench/bench.h"
+#include "bench/disk.h"
+#include "bench/server.h"
 
 struct beanstalkd {
     struct server server; /* the parent's */

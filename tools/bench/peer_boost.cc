@@ -6,7 +6,7 @@
 #include <boost/version.hpp>
 #include <cerrno>
 
-#include "channel.h"
+#include "bench/channel.h"
 
 namespace
 {

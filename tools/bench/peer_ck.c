@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <ck_ring.h>
 
-#include "bench.h"
+#include "bench/bench.h"
 
 enum { RING_PAUSES = 40 };
 

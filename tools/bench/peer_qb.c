@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <qb/qbrb.h>
 
-#include "bench.h"
+#include "bench/bench.h"
 
 enum { RING_PAUSES = 40 };
 

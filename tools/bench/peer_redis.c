@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench.h"
-#include "server.h"
+#include "bench/bench.h"
+#include "bench/server.h"
 
 struct redis {
     struct server server; /* the parent's */

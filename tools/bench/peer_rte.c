@@ -11,7 +11,7 @@
 #include <rte_ring.h>
 #include <rte_version.h>
 
-#include "bench.h"
+#include "bench/bench.h"
 
 enum { RING_PAUSES = 40 };
 

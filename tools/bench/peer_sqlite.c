@@ -7,8 +7,8 @@
 #include <sqlite3.h>
 #include <stdlib.h>
 
-#include "bench.h"
-#include "disk.h"
+#include "bench/bench.h"
+#include "bench/disk.h"
 
 enum { BUSY_MS = 20000 };
 

@@ -8,7 +8,7 @@
 #include <sys/ipc.h>
 #include <sys/msg.h>
 
-#include "bench.h"
+#include "bench/bench.h"
 
 struct sysv_message {
     long type;

@@ -8,7 +8,7 @@
 #include <unistd.h>
 #include <zmq.h>
 
-#include "bench.h"
+#include "bench/bench.h"
 
 struct zmq_side {
     void *context;

@@ -12,8 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench.h"
-#include "crew.h"
+#include "bench/bench.h"
+#include "bench/crew.h"
 
 enum { WARM_UP = 200, MAX_SAMPLES = 1 << 20 };
 

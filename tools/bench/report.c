@@ -4,7 +4,7 @@
  */
 #include <string.h>
 
-#include "bench.h"
+#include "bench/bench.h"
 
 void report_machine(FILE *out, const struct options *options)
 {

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench.h"
+#include "bench/bench.h"
 
 struct result *result_add(struct results *all, const struct round *round,
                           const struct workload *workload)

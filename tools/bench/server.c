@@ -5,7 +5,7 @@
  * killed and waited for at the end of its round.  It has a process group of its
  * own, so that Ctrl-C reaches shmq-bench alone, which ends it in order.
  */
-#include "server.h"
+#include "bench/server.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,7 +21,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "disk.h"
+#include "bench/disk.h"
 
 bool server_there(const char *program)
 {

@@ -5,8 +5,8 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "disk.h"
-#include "transport_shmq.h"
+#include "bench/disk.h"
+#include "bench/transport_shmq.h"
 
 static int journal_open(struct channel *channel, uint32_t journal)
 {

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "transport_shmq.h"
+#include "bench/transport_shmq.h"
 
 struct lease {
     shmq_t *queue;

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "transport_shmq.h"
+#include "bench/transport_shmq.h"
 
 enum { HIGHEST = 1000, DELAYED = 1000 };
 

@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "transport_shmq.h"
+#include "bench/transport_shmq.h"
 
 int queue_create_as(struct channel *channel, int flags, struct shmq_attr *attr)
 {

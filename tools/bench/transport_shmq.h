@@ -5,7 +5,7 @@
 #ifndef TRANSPORT_SHMQ_H
 #define TRANSPORT_SHMQ_H
 
-#include "bench.h"
+#include "bench/bench.h"
 #include "shmq.h"
 
 int queue_create(struct channel *channel);

@@ -2,7 +2,7 @@
  * transports.c - the list of transports, those that are not built included, so
  * that a report says what it does not compare with.
  */
-#include "bench.h"
+#include "bench/bench.h"
 
 extern const struct transport transport_shmq, transport_shmq_sole;
 extern const struct transport transport_lease, transport_lease_sole, transport_lease_many,

@@ -1,0 +1,20 @@
+/*
+ * dead_letter.h - making dead letters.
+ */
+#ifndef SQ_DEAD_LETTER_H
+#define SQ_DEAD_LETTER_H
+
+#include "handle/handle.h"
+
+/*
+ * Without a side: the message is DYING, and its lease ours: send it to the group's
+ * dead-letter queue and finish it, or park it where that cannot be.  `text`: what went
+ * wrong, or NULL.  0, or why the end of it could not be noted (the message stays
+ * DYING, and is buried by another when we are gone).
+ */
+int sq_bury(struct shmq *q, struct sq_lease *lease, uint32_t last_owner, const char *text);
+
+/* Close what sq_bury() has opened. */
+void sq_bury_close(struct shmq *q);
+
+#endif

@@ -1,0 +1,270 @@
+/*
+ * message_fd.c - waiting in event loops: a descriptor for poll(), and several queues at once.
+ *
+ * What puts and gets do to the descriptor's pipe is in handle/poll_pipe.c.  What comes with time
+ * (the end of a delay or a lease, the death of a consumer) is seen to by a thread for each handle
+ * that has called shmq_fd().  It sleeps until the next such moment.
+ */
+#include "api/message_fd.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "handle/poll_pipe.h"
+#include "sync/futex.h"
+
+struct sq_notifier {
+    struct shmq *q;
+    pthread_t thread;
+    pid_t pid; /* a forked child has no such thread */
+    _Atomic bool stopping;
+};
+
+/* --- the thread that keeps time ------------------------------------------------- */
+
+static void *keep_time(void *arg)
+{
+    struct sq_notifier *n = arg;
+    struct shmq *q = n->q;
+    struct sq_group_shm *g = q->segment.ring.group;
+
+    /* Once the group is removed, its place and its pipe are another's. */
+    while (!sq_load(&n->stopping) && !sq_consumer_is_stale(q)) {
+        uint32_t ticket = sq_cond_prepare(&g->keepers);
+        sq_token_sync_watched(q, sq_ring_group_index(&q->segment.ring));
+        int64_t now_ns = sq_clock_ns(), until_ns = now_ns + SQ_SLEEP_LONGEST_NS;
+        int64_t due_ns = sq_token_due_ns(&g->pending);
+        /* What is due already and has made the descriptor readable is the readers' affair. */
+        bool seen = due_ns <= now_ns && sq_load(&g->pending.token) == SQ_TOKEN_IN;
+        if (due_ns < until_ns && !seen)
+            until_ns = due_ns > now_ns ? due_ns : now_ns;
+        sq_store(&g->pending.kept_ns, until_ns);
+        if (!sq_load(&n->stopping) && sq_token_due_ns(&g->pending) == due_ns)
+            sq_cond_sleep(&g->keepers, ticket, until_ns);
+        now_ns = sq_clock_ns();
+        sq_segment_is_gone(&q->segment);
+        sq_attach_sweep(&q->segment, &q->attachment, now_ns, SQ_SWEEP_ASLEEP_NS);
+    }
+    return NULL;
+}
+
+/* A thread that gets none of the application's signals. */
+static int start_thread(struct sq_notifier *n)
+{
+    sigset_t all, old;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    int rc = pthread_create(&n->thread, NULL, keep_time, n);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return rc == 0 ? 0 : sq_fail(-rc, "no thread to keep the time for the descriptor");
+}
+
+static int start(struct shmq *q)
+{
+    struct sq_group_shm *g = q->segment.ring.group;
+    struct sq_notifier *n = calloc(1, sizeof(*n));
+
+    if (n == NULL)
+        return sq_fail(-ENOMEM, "no memory for a descriptor's state");
+    n->q = q;
+    n->pid = getpid();
+    sq_store(&g->pending.watched, 1);
+    atomic_fetch_or(&q->segment.control->notices, SQ_NOTICE_WATCHED);
+    int rc = start_thread(n);
+    if (rc < 0) {
+        free(n);
+        return rc;
+    }
+    q->notifier = n;
+    return 0;
+}
+
+int shmq_fd(shmq_t *q)
+{
+    struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(1));
+
+    if ((q->flags & SHMQ_SOLE_CONSUMER) != 0)
+        return sq_fail(-EINVAL, "a sole consumer's side is entered by nobody else, who could see "
+                                "to the descriptor");
+    int rc = sq_make_ready(q, SQ_ROLE_CONSUMER, &deadline);
+    if (rc < 0)
+        return rc;
+    if (sq_consumer_is_stale(q))
+        return sq_fail(-ESTALE, "the group was removed");
+    int cancel = sq_cancel_hold();
+    int fd = sq_token_open(q, sq_ring_group_index(&q->segment.ring), true);
+    pthread_mutex_lock(&q->claim_lock);
+    if (q->notifier != NULL && q->notifier->pid != getpid()) {
+        free(q->notifier); /* the parent's */
+        q->notifier = NULL;
+    }
+    if (fd >= 0 && q->notifier == NULL)
+        rc = start(q);
+    pthread_mutex_unlock(&q->claim_lock);
+    if (fd >= 0 && rc == 0)
+        sq_token_sync_watched(q, sq_ring_group_index(&q->segment.ring));
+    sq_cancel_release(cancel);
+    return fd < 0 || rc == 0 ? fd : rc;
+}
+
+void sq_notify_close(struct shmq *q)
+{
+    struct sq_notifier *n = q->notifier;
+
+    if (n != NULL && n->pid == getpid()) {
+        sq_store(&n->stopping, true);
+        sq_cond_wake(&q->segment.ring.group->keepers, UINT32_MAX);
+        pthread_join(n->thread, NULL);
+    }
+    free(n);
+    q->notifier = NULL;
+    sq_token_close(q);
+}
+
+/* --- several queues ----------------------------------------------------------------- */
+
+enum { QUEUES_MOST = 128 };
+
+/* The first that seems to have something, or is no more; count: none. */
+static unsigned look_at_all(shmq_t *const *qs, unsigned count)
+{
+    int64_t now_ns = sq_clock_ns();
+
+    for (unsigned i = 0; i < count; i++)
+        if (sq_seems_ready(qs[i], now_ns) || sq_segment_marked_gone(&qs[i]->segment))
+            return i;
+    return count;
+}
+
+static void count_sleeper(shmq_t *const *qs, unsigned count, uint32_t change)
+{
+    for (unsigned i = 0; i < count; i++) {
+        struct sq_slot_shm *slot = sq_attach_slot(&qs[i]->segment, &qs[i]->attachment);
+        if (slot != NULL)
+            atomic_fetch_add(&slot->sleeping_consumers, change);
+    }
+}
+
+/* Until when to sleep at the most: a look around, or something due. */
+static int64_t sleep_end(shmq_t *const *qs, unsigned count, int64_t now_ns, int64_t end_ns)
+{
+    int64_t until_ns = now_ns + SQ_SLEEP_LONGEST_NS;
+
+    if (end_ns < until_ns)
+        until_ns = end_ns;
+    for (unsigned i = 0; i < count; i++) {
+        int64_t due_ns = sq_load(&qs[i]->segment.ring.group->pending.next_due_ns);
+        uint32_t mode = sq_load(&qs[i]->segment.ring.group->mode);
+        if (mode != 0 && (mode & SQ_GROUP_PAUSED) == 0 && due_ns < until_ns)
+            until_ns = due_ns;
+    }
+    return until_ns > now_ns ? until_ns : now_ns;
+}
+
+static int sleep_on_all(shmq_t *const *qs, unsigned count, int64_t end_ns)
+{
+    struct sq_cond_shm *conds[QUEUES_MOST];
+    uint32_t tickets[QUEUES_MOST];
+    bool unfenced = false;
+
+    for (unsigned i = 0; i < count; i++) {
+        conds[i] = sq_side_cond(qs[i], SQ_ROLE_CONSUMER);
+        tickets[i] = sq_cond_prepare(conds[i]);
+        unfenced |= sq_load_acquire(&qs[i]->segment.ring.producer->sole) != 0;
+    }
+    if (unfenced && !sq_membarrier())
+        for (unsigned i = 0; i < count; i++)
+            atomic_fetch_or(&qs[i]->segment.control->notices, SQ_NOTICE_FENCE);
+    if (look_at_all(qs, count) < count) {
+        for (unsigned i = 0; i < count; i++)
+            sq_cond_cancel(conds[i]);
+        return 0;
+    }
+    count_sleeper(qs, count, 1);
+    int rc = sq_cond_sleep_any(conds, tickets, count, sleep_end(qs, count, sq_clock_ns(), end_ns));
+    count_sleeper(qs, count, (uint32_t)-1);
+    return rc == -ETIMEDOUT ? 0 : rc;
+}
+
+/* What nobody may have told us. */
+static void look_around(shmq_t *const *qs, unsigned count, int64_t now_ns)
+{
+    for (unsigned i = 0; i < count; i++) {
+        sq_segment_is_gone(&qs[i]->segment);
+        sq_attach_sweep(&qs[i]->segment, &qs[i]->attachment, now_ns, SQ_SWEEP_ASLEEP_NS);
+    }
+}
+
+/* Whether queue `i` really has something: what seems so may be delayed or filtered. */
+static int is_ready(shmq_t *q)
+{
+    struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(1));
+    int rc = sq_enter(q, SQ_ROLE_CONSUMER, &deadline);
+
+    if (rc < 0)
+        return rc;
+    rc = sq_consumer_is_stale(q) ? sq_fail(-ESTALE, "the group was removed") : 0;
+    if (rc == 0)
+        rc = sq_return_lost(q, &q->segment.ring, sq_clock_ns());
+    if (rc >= 0)
+        rc = sq_group_look(&q->segment.ring, sq_clock_ns(), NULL);
+    sq_leave(q, SQ_ROLE_CONSUMER);
+    if (rc == -EAGAIN && sq_segment_marked_gone(&q->segment))
+        return sq_fail(-ESTALE, "the queue's name was removed");
+    return rc == -EAGAIN ? 0 : rc < 0 ? rc : 1;
+}
+
+static int check(shmq_t *const *qs, unsigned count, int64_t timeout_ns)
+{
+    struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(1));
+    int rc = sq_check_timeout(timeout_ns);
+
+    if (rc == 0 && (count == 0 || count > QUEUES_MOST))
+        rc = sq_fail(-EINVAL, "%u queues; it can be 1 to %d", count, QUEUES_MOST);
+    for (unsigned i = 0; rc == 0 && i < count; i++)
+        rc = sq_make_ready(qs[i], SQ_ROLE_CONSUMER, &deadline);
+    return rc;
+}
+
+/* Which one has something; -EAGAIN none. */
+static int find_ready(shmq_t *const *qs, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        if (!sq_seems_ready(qs[i], sq_clock_ns()) && !sq_segment_marked_gone(&qs[i]->segment))
+            continue;
+        int rc = is_ready(qs[i]);
+        if (rc != 0)
+            return rc == 1 ? (int)i : rc;
+    }
+    return -EAGAIN;
+}
+
+int shmq_wait_any(shmq_t *const *qs, unsigned count, int64_t timeout_ns)
+{
+    struct sq_deadline deadline = sq_deadline_in(timeout_ns);
+    int rc = check(qs, count, timeout_ns);
+
+    if (rc < 0)
+        return rc;
+    while (rc == 0) {
+        rc = find_ready(qs, count);
+        if (rc != -EAGAIN)
+            break;
+        int64_t now_ns = sq_clock_ns(), end_ns = sq_deadline_at(&deadline, now_ns);
+        if (now_ns >= end_ns)
+            return timeout_ns == SHMQ_NOWAIT ? sq_fail_plainly(-EAGAIN)
+                                             : sq_fail_plainly(-ETIMEDOUT);
+        rc = sleep_on_all(qs, count, end_ns);
+        look_around(qs, count, sq_clock_ns());
+        if (rc < 0)
+            return sq_fail_plainly(rc);
+    }
+    /* A wake for another of them may have been ours: pass it on. */
+    for (unsigned i = 0; i < count; i++)
+        if ((int)i != rc)
+            sq_wake_consumer(qs[i]);
+    return rc;
+}

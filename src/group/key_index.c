@@ -1,0 +1,147 @@
+/*
+ * key_index.c - see key_index.h.
+ *
+ * Open addressing with linear probing, at most half full; a removal closes the gap by
+ * moving back what follows (D. Knuth, TAOCP 3, 6.4, algorithm R), so that there are no
+ * tombstones.  A place has the key's hash; the key itself is compared in the ring.
+ */
+#include "group/key_index.h"
+
+/* FNV-1a, and a last mix. */
+static uint64_t hash_of(const unsigned char *key, uint32_t bytes)
+{
+    uint64_t h = 0xcbf29ce484222325u;
+
+    for (uint32_t i = 0; i < bytes; i++)
+        h = (h ^ key[i]) * 0x100000001b3u;
+    h ^= h >> 32;
+    h *= 0x9e3779b97f4a7c15u;
+    return h ^ h >> 29;
+}
+
+static struct sq_key_shm *place(const struct sq_ring *ring, uint64_t i)
+{
+    return &ring->keys[i & (ring->key_count - 1)];
+}
+
+static bool is_key(const struct sq_ring *ring, const struct sq_key_shm *k, const void *key,
+                   uint32_t bytes)
+{
+    struct sq_view view;
+
+    return sq_record_view(ring, k->pos, k->id, &view) == 0 && view.key_bytes == bytes &&
+           memcmp(view.key, key, bytes) == 0;
+}
+
+/* Where the key is, or the free place where it would be; key_count: neither. */
+static uint64_t find(const struct sq_ring *ring, const void *key, uint32_t bytes, uint64_t hash)
+{
+    for (uint64_t i = 0; i < ring->key_count; i++) {
+        const struct sq_key_shm *k = place(ring, hash + i);
+        if (k->id == 0 || (k->hash == hash && is_key(ring, k, key, bytes)))
+            return (hash + i) & (ring->key_count - 1);
+    }
+    return ring->key_count;
+}
+
+uint64_t sq_keys_find(const struct sq_ring *ring, const void *key, uint32_t bytes)
+{
+    uint64_t i = find(ring, key, bytes, hash_of(key, bytes));
+
+    return i < ring->key_count ? ring->keys[i].id : 0;
+}
+
+int sq_keys_add(const struct sq_ring *ring, const void *key, uint32_t bytes, uint64_t id,
+                uint64_t pos)
+{
+    uint64_t hash = hash_of(key, bytes), i = find(ring, key, bytes, hash);
+
+    if (i == ring->key_count)
+        return -EBADMSG;
+    ring->keys[i] = (struct sq_key_shm){hash, id, pos};
+    return 0;
+}
+
+/* The place of this very message, by its id; key_count: none. */
+static uint64_t find_id(const struct sq_ring *ring, const struct sq_view *view)
+{
+    uint64_t hash = hash_of(view->key, view->key_bytes);
+
+    for (uint64_t i = 0; i < ring->key_count; i++) {
+        const struct sq_key_shm *k = place(ring, hash + i);
+        if (k->id == 0)
+            break;
+        if (k->hash == hash && k->id == view->id)
+            return (hash + i) & (ring->key_count - 1);
+    }
+    return ring->key_count;
+}
+
+void sq_keys_remove(const struct sq_ring *ring, const struct sq_view *view)
+{
+    uint64_t mask = (uint64_t)ring->key_count - 1, gap = find_id(ring, view), i = gap;
+
+    if (gap == ring->key_count)
+        return;
+    for (uint32_t n = 0; n < ring->key_count; n++) {
+        i = (i + 1) & mask;
+        const struct sq_key_shm *k = &ring->keys[i];
+        if (k->id == 0)
+            break;
+        /* It may go to the gap if that does not come before its own place. */
+        if (((i - k->hash) & mask) >= ((i - gap) & mask)) {
+            ring->keys[gap] = *k;
+            gap = i;
+        }
+    }
+    ring->keys[gap].id = 0;
+}
+
+void sq_keys_move(const struct sq_ring *ring, const struct sq_view *view, uint64_t pos)
+{
+    uint64_t i = find_id(ring, view);
+
+    if (i != ring->key_count)
+        ring->keys[i].pos = pos;
+}
+
+static int add_view(const struct sq_ring *ring, const struct sq_view *view)
+{
+    return sq_keys_add(ring, view->key, view->key_bytes, view->id, view->pos);
+}
+
+int sq_keys_rebuild(const struct sq_ring *ring)
+{
+    const struct sq_pending_shm *p = &ring->group->pending;
+    struct sq_walk walk = {sq_load(&ring->group->cursor_pos),
+                           sq_load_acquire(&ring->producer->tail_pos), 0};
+    struct sq_view view;
+    int rc = 0;
+
+    memset(ring->keys, 0, ring->key_count * sizeof(ring->keys[0]));
+    if (!sq_ring_spans(ring, walk.pos, walk.end))
+        return -EBADMSG;
+    while (rc == 0 && walk.pos != walk.end) {
+        rc = sq_record_next(ring, &walk, &view);
+        if (rc >= 0)
+            rc = rc == SQ_MET_MESSAGE ? add_view(ring, &view) : 0;
+    }
+    for (uint32_t e = 0; rc == 0 && e < p->touched && e < ring->entry_count; e++) {
+        const struct sq_entry_shm *entry = &ring->entries[e];
+        enum sq_entry_state state = sq_word_state(sq_load(&entry->word));
+        if (state == SQ_FREE || state == SQ_DEAD)
+            continue;
+        rc = sq_record_view(ring, entry->pos, entry->id, &view);
+        rc = rc == -ENOENT ? 0 : rc < 0 ? rc : add_view(ring, &view);
+    }
+    return rc;
+}
+
+uint32_t sq_keys_count(uint64_t messages)
+{
+    uint32_t count = 64;
+
+    while (count < 2 * messages && count < (uint32_t)1 << 31)
+        count *= 2;
+    return count;
+}

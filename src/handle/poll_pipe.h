@@ -1,0 +1,41 @@
+/*
+ * poll_pipe.h - the pipes that say to poll() whether a group has something.
+ *
+ * A named pipe beside the queue, "/dev/shm/shmq.NAME%INODE.GROUP", holds a byte exactly
+ * while a receive from the group would succeed.  It is there once somebody has called
+ * shmq_fd(); from then on every process that puts or gets keeps it so, as part of
+ * waking (poll_pipe.c).
+ */
+#ifndef SQ_POLL_PIPE_H
+#define SQ_POLL_PIPE_H
+
+#include "handle/handle.h"
+
+/* Open the group's pipe, which is made with `make` (-ESTALE: the queue was removed).  Its
+ * descriptor or a negative errno. */
+int sq_token_open(struct shmq *q, uint32_t group, bool make);
+
+/* Without a side: see to the pipe of group number `group`, if anybody polls it. */
+void sq_token_sync_watched(struct shmq *q, uint32_t group);
+
+static inline void sq_token_sync(struct shmq *q, uint32_t group)
+{
+    if (sq_unlikely((sq_load(&q->segment.control->notices) & SQ_NOTICE_WATCHED) != 0))
+        sq_token_sync_watched(q, group);
+}
+
+/* When somebody is to see to it again: something is due, or has expired. */
+static inline int64_t sq_token_due_ns(const struct sq_pending_shm *p)
+{
+    int64_t due_ns = sq_load(&p->next_due_ns), gone_ns = sq_load(&p->gone_ns);
+
+    return gone_ns < due_ns ? gone_ns : due_ns;
+}
+
+/* Close what was opened. */
+void sq_token_close(struct shmq *q);
+
+/* Remove the pipes of a queue whose path this was. */
+void sq_token_unlink(const struct sq_path *path, const struct sq_segment *segment);
+
+#endif

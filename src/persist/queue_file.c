@@ -1,0 +1,441 @@
+/*
+ * queue_file.c - see queue_file.h.
+ *
+ * Who creates a queue has its file alone from before it looks into it until the queue has
+ * its name; whoever comes meanwhile waits, and then finds the queue.  So a file is restored
+ * once.  Then all who are attached share the lock, and nobody can create another queue
+ * from the file.  A saver shares the new file's lock before that has its name; others who
+ * are attached lock it when they come to know (save_thread.c).
+ */
+#include "persist/queue_file.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "group/table.h"
+#include "message/compress.h"
+#include "persist/journal_rewrite.h"
+#include "persist/restore.h"
+
+static int file_of(const struct shmq *q)
+{
+    return sq_load_acquire(&q->file_fd) - 1; /* another thread may just have opened it */
+}
+
+/* Have `fd` (or -1) in the place of what there was. */
+static void set_file(struct shmq *q, int fd)
+{
+    int old = atomic_exchange(&q->file_fd, fd + 1) - 1;
+
+    if (old >= 0)
+        close(old);
+}
+
+void sq_keep_close(struct shmq *q)
+{
+    set_file(q, -1);
+}
+
+int sq_keep_note(struct shmq *q, int rc)
+{
+    sq_append_note(q->segment.file, rc);
+    return rc;
+}
+
+bool sq_keep_is_stale(const struct shmq *q)
+{
+    return sq_capture_changes(&q->segment.ring) != sq_load(&q->segment.file->changes);
+}
+
+static void note_saved(struct sq_file_shm *f, const struct sq_saved *saved, int64_t when_ns)
+{
+    sq_store(&f->generation, saved->generation);
+    sq_store(&f->base_bytes, saved->base_bytes);
+    sq_store(&f->end_off, saved->base_bytes);
+    sq_store(&f->synced, sq_synced_word(saved->generation, saved->base_bytes));
+    sq_store(&f->journal_pos, saved->tail_pos);
+    sq_store(&f->saved_id, saved->next_id - 1);
+    sq_store(&f->saved_ns, when_ns);
+    sq_store(&f->changes, saved->changes);
+}
+
+/* --- creating --------------------------------------------------------------------- */
+
+/* What a new queue is made of. */
+struct source {
+    struct shmq *q;
+    const struct sq_image *image;
+    uint64_t bytes; /* of the file */
+    int fd;         /* of a new file */
+};
+
+/* The file has all that there is. */
+static void begin_journal(struct sq_segment *segment, const struct sq_saved *saved)
+{
+    sq_append_begin(segment, saved);
+    for (uint64_t bits = sq_ring_groups(&segment->ring); bits != 0; bits &= bits - 1) {
+        struct sq_ring one = segment->ring;
+        sq_ring_read_as(&one, (uint32_t)__builtin_ctzll(bits));
+        sq_journal_noted(&one);
+    }
+}
+
+/* A journal goes on in a new file, which has no more than what lives. */
+static int fill_journal(struct sq_segment *segment, struct source *source, uint64_t generation)
+{
+    struct sq_saved saved;
+    int fd = sq_snapshot_still(source->q, &segment->file_path, generation, &saved);
+
+    if (fd < 0)
+        return fd;
+    source->fd = fd;
+    note_saved(segment->file, &saved, sq_clock_ns());
+    begin_journal(segment, &saved);
+    return 0;
+}
+
+static int fill_restored(struct sq_segment *segment, void *arg)
+{
+    struct source *source = arg;
+    const struct sq_file_header *header = source->image->header;
+    int rc = sq_restore_fill(segment, source->image);
+
+    if (rc < 0)
+        return rc;
+    const struct sq_producer_shm *p = segment->ring.producer;
+    struct sq_saved saved = {
+        .generation = header->generation,
+        .base_bytes = source->bytes,
+        .next_id = sq_load(&p->next_id),
+        .tail_pos = sq_load(&p->tail_pos),
+        .changes = sq_capture_changes(&segment->ring),
+    };
+    if (source->image->is_torn)
+        sq_store(&segment->file->cut_bytes, source->bytes - source->image->end_off);
+    int64_t age_ns = sq_clock_read(CLOCK_REALTIME) - header->written_ns;
+    note_saved(segment->file, &saved, sq_clock_ns() - (age_ns > 0 ? age_ns : 0));
+    return segment->attr.journal == SHMQ_JOURNAL_NONE
+               ? 0
+               : fill_journal(segment, source, header->generation + 1);
+}
+
+/* There is no file yet: write one, so that it is known now whether that can be, and that
+ * others find it. */
+static int fill_anew(struct sq_segment *segment, void *arg)
+{
+    struct source *source = arg;
+    struct sq_saved saved;
+
+    source->fd = sq_snapshot_first(source->q, &segment->file_path, &saved);
+    if (source->fd < 0)
+        return source->fd;
+    note_saved(segment->file, &saved, sq_clock_ns());
+    begin_journal(segment, &saved);
+    return 0;
+}
+
+/* The attributes of a restored queue: the file's, and how it is saved the caller's. */
+static int restored_attr(const struct sq_image *image, const struct shmq_attr *given,
+                         struct shmq_attr *attr)
+{
+    int rc = sq_restore_attr(image, attr);
+
+    if (rc < 0)
+        return rc;
+    if (given != NULL) {
+        attr->snapshot = given->snapshot;
+        attr->save_ns = given->save_ns;
+        attr->save_changes = given->save_changes;
+        attr->save_at_end = given->save_at_end;
+        attr->journal = given->journal;
+    }
+    return attr->compress_bytes != 0 ? sq_compress_supported() : 0;
+}
+
+/* Create the queue from what a file says. */
+static int create_image(struct sq_segment *segment, const struct sq_path *path,
+                        struct source *source, const struct shmq_attr *given)
+{
+    struct sq_origin origin = {fill_restored, source};
+    struct shmq_attr attr;
+    int rc = restored_attr(source->image, given, &attr);
+
+    if (rc == 0)
+        rc = sq_segment_create(segment, path, &attr, &origin);
+    /* Messages that were updated while the ring was being saved may take more than it has. */
+    while (rc == -ENOBUFS && attr.capacity_bytes <= SQ_CAPACITY_MOST / 2) {
+        attr.capacity_bytes *= 2;
+        rc = sq_segment_create(segment, path, &attr, &origin);
+    }
+    return rc == -ENOBUFS ? sq_fail(-EBADMSG, "no queue holds what the file holds") : rc;
+}
+
+/* Create the queue from the file `fd`.  `name`: what it must be of, or NULL. */
+static int create_from(struct sq_segment *segment, const struct sq_path *path, int fd,
+                       const char *name, const struct shmq_attr *given, struct source *source)
+{
+    struct sq_image *image = calloc(1, sizeof(*image));
+    struct sq_file_bytes bytes = {0};
+    struct sq_path own;
+    int rc =
+        image == NULL ? sq_fail(-ENOMEM, "no memory to read a file") : sq_file_read(fd, &bytes);
+
+    if (rc == 0) {
+        rc = sq_image_read(image, bytes.bytes, bytes.size);
+        if (rc == 0 && name != NULL && strcmp(name, image->header->queue) != 0)
+            rc = sq_fail(-EBUSY, "the file is that of queue %s", image->header->queue);
+        if (rc == 0 && path == NULL) {
+            rc = sq_segment_path(image->header->queue, &own);
+            path = &own;
+        }
+        source->image = image;
+        source->bytes = bytes.size;
+        if (rc == 0)
+            rc = create_image(segment, path, source, given);
+        sq_image_free(image);
+    }
+    sq_file_free(&bytes);
+    free(image);
+    return sq_image_advise(rc);
+}
+
+/* There is no such queue: create it.  -EEXIST: there is one now, or a file. */
+static int create(struct shmq *q, const struct shmq_attr *attr, const struct sq_file_path *file)
+{
+    struct source source = {.q = q, .fd = -1};
+    int fd = sq_file_open(file, SQ_FILE_ALONE), rc;
+
+    if (fd == -ENOENT) {
+        struct sq_origin origin = {fill_anew, &source};
+        rc = sq_segment_create(&q->segment, &q->forkable.path, attr, &origin);
+        fd = source.fd;
+        /* Nobody else has used the file: we had it alone. */
+        if (rc < 0 && fd >= 0)
+            unlink(file->text);
+    } else if (fd < 0) {
+        return fd;
+    } else {
+        rc = create_from(&q->segment, &q->forkable.path, fd, sq_segment_name(&q->forkable.path),
+                         attr, &source);
+        if (source.fd >= 0) { /* a new one is in its place */
+            close(fd);
+            fd = source.fd;
+        }
+    }
+    /* The queue is there: if that fails it is tried anew (sq_keep_attach()). */
+    if (rc == 0 && sq_file_share(fd) == 0)
+        set_file(q, fd);
+    else if (fd >= 0)
+        close(fd);
+    return rc;
+}
+
+/* One look for the queue, and one try to create it. */
+static int try_open(struct shmq *q, const struct shmq_attr *attr, const struct sq_file_path *file)
+{
+    bool only_new = (q->flags & SHMQ_EXCL) != 0;
+    const char *path = q->forkable.path.text;
+    int rc = sq_fork_hold();
+
+    if (rc < 0)
+        return rc;
+    if (only_new && faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
+        sq_fork_release();
+        return sq_fail(-EEXIST, "%s exists", path);
+    }
+    rc = only_new ? -ENOENT : sq_segment_attach(&q->segment, &q->forkable.path, (int)q->flags);
+    if (rc == -ENOENT) {
+        rc = create(q, attr, file);
+        rc = rc == -EEXIST ? -EAGAIN : rc;
+    }
+    if (rc == 0)
+        sq_fork_watch(&q->forkable);
+    sq_fork_release();
+    return rc;
+}
+
+int sq_keep_open(struct shmq *q, const struct shmq_attr *attr)
+{
+    enum { BUSY_MOST = 5 }; /* looks for a queue whose file others share by now */
+    struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(30));
+    struct sq_patience patience = {0};
+    struct shmq_attr absolute = *attr;
+    struct sq_file_path file;
+    int busy = 0, rc = sq_file_path(&file, attr->snapshot);
+
+    if (rc < 0)
+        return rc;
+    absolute.snapshot = file.text;
+    for (;;) {
+        rc = try_open(q, &absolute, &file);
+        if (rc != -EAGAIN && (rc != -EBUSY || ++busy > BUSY_MOST))
+            return rc;
+        rc = sq_patience_wait(&patience, &deadline);
+        if (rc == -ETIMEDOUT)
+            return sq_fail(-EBUSY, "somebody is creating a queue from %s, and does not end",
+                           file.text);
+        if (rc < 0)
+            return sq_fail_plainly(rc);
+    }
+}
+
+int sq_keep_load(const struct sq_path *path, const char *given)
+{
+    struct sq_segment segment = {.fd = -1};
+    struct sq_file_path file;
+    int rc = sq_file_path(&file, given);
+
+    if (rc < 0)
+        return rc;
+    int fd = sq_file_open(&file, SQ_FILE_SHARED);
+    if (fd < 0)
+        return fd == -EAGAIN ? -EBUSY : fd;
+    struct source source = {.fd = -1};
+    rc = create_from(&segment, path, fd, NULL, NULL, &source);
+    if (rc == 0)
+        sq_segment_close(&segment);
+    if (rc == -EEXIST)
+        sq_fail(rc, "there is a queue of that name");
+    close(fd);
+    return rc;
+}
+
+/* --- attaching ------------------------------------------------------------------------- */
+
+void sq_keep_attach(struct shmq *q)
+{
+    struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(1));
+    const struct sq_file_path *path = &q->segment.file_path;
+    struct sq_patience patience = {0};
+    int fd;
+
+    if (path->text[0] == '\0' || q->segment.readable_only)
+        return;
+    if (file_of(q) >= 0 && sq_file_is_at(file_of(q), path))
+        return;
+    do /* who has just created it is about to share the lock */
+        fd = sq_file_open(path, SQ_FILE_SHARED);
+    while (fd == -EAGAIN && sq_patience_wait(&patience, &deadline) == 0);
+    if (fd >= 0)
+        set_file(q, fd);
+    else if (sq_load(&q->segment.file->error) == 0)
+        sq_keep_note(q, fd);
+}
+
+/* --- saving ------------------------------------------------------------------------------ */
+
+/* Whether a snapshot of this queue may take the place of what is at `path`. */
+static int check_target(struct shmq *q, const struct sq_file_path *path, bool own)
+{
+    unsigned char page[SQ_FILE_HEADER_BYTES];
+    struct sq_reader reader;
+
+    if (own && file_of(q) >= 0 && sq_file_is_at(file_of(q), path))
+        return 0;
+    int fd = sq_file_open(path, SQ_FILE_SHARED);
+    if (fd < 0)
+        return fd == -ENOENT ? 0 : fd == -EAGAIN ? -EBUSY : fd;
+    ssize_t n = pread(fd, page, sizeof(page), 0);
+    close(fd);
+    if (n < 0)
+        return sq_fail(-errno, "cannot read %s", path->text);
+    /* Its own file, damaged by others: what the queue has is more than what that had. */
+    int rc = n == 0 && own ? -EBADMSG : sq_reader_begin(&reader, page, (uint64_t)n);
+    if (rc < 0)
+        return rc == -EBADMSG && own ? 0 : rc;
+    const char *name = sq_reader_header(&reader)->queue;
+    if (strncmp(name, sq_segment_name(&q->forkable.path), SHMQ_NAME_LONGEST + 1) != 0)
+        return sq_fail(-EBUSY, "%s is the file of queue %.200s", path->text, name);
+    return 0;
+}
+
+/* The same of a journal, which goes on meanwhile. */
+static int rewrite_journal(struct shmq *q)
+{
+    struct sq_file_shm *f = q->segment.file;
+    struct sq_saved saved;
+    int rc = sq_compact(q, &saved);
+
+    if (rc < 0)
+        return rc;
+    set_file(q, rc);
+    sq_store(&f->saved_id, saved.next_id - 1);
+    sq_store(&f->saved_ns, sq_clock_ns());
+    sq_store(&f->changes, saved.changes);
+    return 0;
+}
+
+/* The caller saves, to the queue's own file. */
+static int save_own(struct shmq *q)
+{
+    struct sq_file_shm *f = q->segment.file;
+    struct sq_saved saved;
+    int rc = 0;
+
+    /* The path is what the object's owner wrote. */
+    if (q->segment.owner != geteuid() && q->segment.owner != 0)
+        rc = sq_fail(-EACCES, "the queue belongs to user %u, who may save it",
+                     (unsigned)q->segment.owner);
+    if (rc == 0)
+        rc = check_target(q, &q->segment.file_path, true);
+    if (rc == 0 && q->segment.attr.journal != SHMQ_JOURNAL_NONE)
+        return sq_keep_note(q, rewrite_journal(q));
+    if (rc == 0)
+        rc = sq_snapshot_write(q, &q->segment.file_path, sq_load(&f->generation) + 1, &saved);
+    if (rc >= 0) {
+        set_file(q, rc);
+        note_saved(f, &saved, sq_clock_ns());
+        rc = 0;
+    }
+    return sq_keep_note(q, rc);
+}
+
+/* Attached, and the one who saves. */
+static int begin_saving(struct shmq *q, struct sq_deadline *deadline)
+{
+    int rc = sq_make_ready_attached(q, deadline);
+
+    if (rc == 0 && sq_segment_is_gone(&q->segment))
+        rc = sq_fail(-ESTALE, "the queue's name was removed");
+    return rc < 0 ? rc : sq_pin_enter(q, deadline);
+}
+
+int sq_keep_save(struct shmq *q, struct sq_deadline *deadline, bool (*due)(const struct shmq *))
+{
+    if (q->segment.file_path.text[0] == '\0')
+        return sq_fail(-EINVAL, "the queue has no file: say which");
+    int cancel = sq_cancel_hold();
+    int rc = begin_saving(q, deadline);
+    if (rc == 0) {
+        if (due == NULL || due(q))
+            rc = save_own(q);
+        sq_pin_leave(q);
+    }
+    sq_cancel_release(cancel);
+    return rc;
+}
+
+int sq_keep_save_as(struct shmq *q, const struct sq_file_path *path, struct sq_deadline *deadline)
+{
+    struct sq_saved saved;
+
+    if (strcmp(path->text, q->segment.file_path.text) == 0)
+        return sq_keep_save(q, deadline, NULL);
+    int cancel = sq_cancel_hold();
+    int rc = begin_saving(q, deadline);
+    if (rc == 0) {
+        rc = check_target(q, path, false);
+        if (rc == 0)
+            rc = sq_snapshot_write(q, path, 1, &saved);
+        if (rc >= 0) {
+            close(rc);
+            rc = 0;
+        }
+        sq_pin_leave(q);
+    }
+    sq_cancel_release(cancel);
+    return rc;
+}

@@ -1,0 +1,353 @@
+/*
+ * storm.c - producers and consumers in a storm: killed at any moment, stopped and
+ * continued, replaced; no message may be lost, doubled, torn or out of order.
+ *
+ *     storm [SECONDS] [--threads] [--seed N]
+ *
+ * The time is spent in epochs, each with a new queue and checked at its end:
+ * roomy, tight, with sole producers and consumers that succeed one another, and
+ * dropping.  --threads: no deaths, but threads that share two handles.
+ */
+#include "storm/storm.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "handle/handle.h"
+#include "support/message.h"
+
+#define EPOCH_NS       SHMQ_MS(2500)
+#define GAP_LONGEST_NS SHMQ_SEC(2)
+
+static const struct storm_variant variants[] = {
+    {"roomy", 1 << 20, SHMQ_FULL_BLOCK, 0, 0, STORM_SIDE},
+    {"tight", 64 << 10, SHMQ_FULL_BLOCK, 0, 0, STORM_SIDE},
+    {"sole", 64 << 10, SHMQ_FULL_BLOCK, SHMQ_SOLE_PRODUCER, SHMQ_SOLE_CONSUMER, 3},
+    {"drop", 64 << 10, SHMQ_FULL_DROP, 0, 0, STORM_SIDE},
+    {"sole producer", 64 << 10, SHMQ_FULL_BLOCK, SHMQ_SOLE_PRODUCER, 0, 4},
+    {"sole consumer", 64 << 10, SHMQ_FULL_BLOCK, 0, SHMQ_SOLE_CONSUMER, 4},
+};
+
+struct storm_board *storm_board;
+static uint64_t log_used; /* by the epoch before */
+
+/* --- workers ------------------------------------------------------------------ */
+
+/* Attach; where a side is for one alone, when it is free.  NULL: too late. */
+static shmq_t *attach(const struct storm_epoch *e, int flags)
+{
+    shmq_t *q;
+    int rc;
+
+    do {
+        rc = shmq_open(&q, e->name, flags, NULL);
+        sched_yield();
+    } while (rc == -EBUSY && storm_board->phase == STORM_RUN);
+    if (rc != 0 && rc != -EBUSY)
+        storm_wrong("a worker cannot attach: %s (%s)", shmq_strerror(rc), shmq_last_error_detail());
+    return rc == 0 ? q : NULL;
+}
+
+static void start(struct storm_epoch *e, enum sq_role role, int place)
+{
+    const struct storm_variant *v = e->variant;
+    int flags = role == SQ_ROLE_PRODUCER ? v->producer_flags : v->consumer_flags;
+    uint32_t generation = role == SQ_ROLE_PRODUCER ? e->generations++ : 0;
+    uint64_t seed = message_random(&e->seed);
+    bool inherit = flags == 0 && seed % 2 == 0;
+    pid_t child = fork();
+
+    if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        shmq_t *q = inherit ? e->monitor : attach(e, flags);
+        if (q != NULL && role == SQ_ROLE_PRODUCER)
+            storm_produce(q, generation, seed);
+        else if (q != NULL)
+            storm_consume(q, place, seed);
+        _exit(0);
+    }
+    e->worker[role][place] = (struct storm_worker){.pid = child};
+}
+
+static void kill_one(struct storm_epoch *e, enum sq_role role, int place)
+{
+    struct storm_worker *w = &e->worker[role][place];
+
+    helper_kill(w->pid);
+    e->totals->kills++;
+    if (role == SQ_ROLE_CONSUMER)
+        e->allowed += atomic_exchange(&storm_board->in_hand[place], 0);
+    start(e, role, place);
+}
+
+/* A death, or a stop for some milliseconds. */
+static void strike(struct storm_epoch *e, int64_t now_ns)
+{
+    enum sq_role role = message_random(&e->seed) % 2 == 0 ? SQ_ROLE_PRODUCER : SQ_ROLE_CONSUMER;
+    int place = (int)(message_random(&e->seed) % (uint32_t)e->variant->side);
+    struct storm_worker *w = &e->worker[role][place];
+
+    if (message_random(&e->seed) % 5 != 0) {
+        kill_one(e, role, place);
+    } else if (w->continue_at_ns == 0) {
+        kill(w->pid, SIGSTOP);
+        w->continue_at_ns = now_ns + SHMQ_MS(1 + message_random(&e->seed) % 30);
+        e->totals->stops++;
+    }
+}
+
+static void continue_due(struct storm_epoch *e, int64_t now_ns)
+{
+    for (int i = 0; i < 2 * STORM_SIDE; i++) {
+        struct storm_worker *w = &e->worker[i % 2][i / 2];
+        if (w->pid == 0 || w->continue_at_ns == 0 || w->continue_at_ns > now_ns)
+            continue;
+        kill(w->pid, SIGCONT);
+        w->continue_at_ns = 0;
+    }
+}
+
+/* --- an epoch -------------------------------------------------------------------- */
+
+void storm_watch(struct storm_epoch *e, int64_t now_ns)
+{
+    const struct sq_ring *ring = &e->monitor->segment.ring;
+    uint64_t progress = sq_load(&ring->producer->tail_pos) + sq_load(&ring->group->cursor_pos);
+
+    if (progress == e->last_progress) {
+        int64_t gap_ns = now_ns - e->progress_ns;
+        if (gap_ns > e->totals->longest_gap_ns)
+            e->totals->longest_gap_ns = gap_ns;
+        return;
+    }
+    e->last_progress = progress;
+    e->progress_ns = now_ns;
+}
+
+bool storm_log_near_full(const struct storm_epoch *e)
+{
+    return sq_load(&e->monitor->segment.ring.producer->next_id) > STORM_LOG - STORM_LOG_SPARE ||
+           e->generations >= STORM_GENERATIONS;
+}
+
+static void rage(struct storm_epoch *e, int64_t until_ns)
+{
+    int64_t now_ns = helper_now_ns(), strike_ns = now_ns;
+    struct timespec beat = {0, 500000};
+
+    e->progress_ns = now_ns;
+    while (now_ns < until_ns && storm_board->wrong == 0 && !storm_log_near_full(e)) {
+        nanosleep(&beat, NULL);
+        now_ns = helper_now_ns();
+        storm_watch(e, now_ns);
+        continue_due(e, now_ns);
+        if (now_ns < strike_ns)
+            continue;
+        strike(e, now_ns);
+        strike_ns = now_ns + SHMQ_MS(1) + message_random(&e->seed) % SHMQ_MS(4);
+    }
+}
+
+/* Whether all of a side have ended; reaps. */
+static bool ended(struct storm_epoch *e, enum sq_role role)
+{
+    bool all = true;
+
+    for (int i = 0; i < STORM_SIDE; i++) {
+        struct storm_worker *w = &e->worker[role][i];
+        int status;
+        if (w->pid == 0)
+            continue;
+        if (waitpid(w->pid, &status, WNOHANG) != w->pid) {
+            all = false;
+            continue;
+        }
+        w->pid = 0;
+        if (status != 0)
+            storm_wrong("a worker ended with status %#x", (unsigned)status);
+    }
+    return all;
+}
+
+static void take_rest(struct storm_epoch *e)
+{
+    unsigned char bytes[STORM_LENGTH];
+    struct shmq_info info;
+    ssize_t rc;
+
+    while ((rc = shmq_get(e->monitor, bytes, sizeof(bytes), &info, SHMQ_NOWAIT)) >= 0)
+        storm_log(bytes, &info);
+    if (rc != -EAGAIN)
+        storm_wrong("draining: %s (%s)", shmq_strerror((int)rc), shmq_last_error_detail());
+}
+
+/* Let all come to their end: the producers, then the consumers. */
+static void calm(struct storm_epoch *e)
+{
+    int64_t until_ns = helper_now_ns() + SHMQ_SEC(20);
+    struct timespec beat = {0, 500000};
+
+    storm_board->phase = STORM_PRODUCERS_END;
+    continue_due(e, INT64_MAX);
+    while (!ended(e, SQ_ROLE_PRODUCER) && helper_now_ns() < until_ns)
+        nanosleep(&beat, NULL);
+    storm_board->phase = STORM_CONSUMERS_END;
+    while (!ended(e, SQ_ROLE_CONSUMER) && helper_now_ns() < until_ns) {
+        /* For those who wait for ever. */
+        if (shmq_depth(e->monitor) == 0 && !storm_put_one(e->monitor))
+            storm_wrong("a put at the end: %s", shmq_last_error_detail());
+        nanosleep(&beat, NULL);
+    }
+    for (int i = 0; i < 2 * STORM_SIDE; i++)
+        if (e->worker[i % 2][i / 2].pid != 0) {
+            storm_wrong("a %s does not end", i % 2 == 0 ? "producer" : "consumer");
+            helper_kill(e->worker[i % 2][i / 2].pid);
+        }
+}
+
+void storm_settle(struct storm_epoch *e)
+{
+    struct shmq_stats stats = {.size = sizeof(stats)};
+
+    if (!storm_put_one(e->monitor))
+        storm_wrong("the last put: %s", shmq_last_error_detail());
+    take_rest(e);
+    const char *invalid = sq_ring_valid(&e->monitor->segment.ring);
+    if (invalid != NULL)
+        storm_wrong("%s", invalid);
+    shmq_stats(e->monitor, &stats);
+    e->totals->recoveries += stats.recoveries;
+    if (stats.put_count > STORM_LOG)
+        storm_wrong("the log is full");
+    else
+        storm_check(stats.put_count, e->generations, e->allowed, stats.dropped_count, e->totals);
+}
+
+void storm_open(struct storm_epoch *e)
+{
+    struct shmq_attr attr = SHMQ_ATTR_INIT;
+
+    attr.capacity_bytes = e->variant->capacity_bytes;
+    attr.full = e->variant->full;
+    snprintf(e->name, sizeof(e->name), "%s", helper_name("storm"));
+    e->monitor = helper_open(e->name, SHMQ_CREATE | SHMQ_EXCL, &attr);
+    e->generations = 1;
+    memset(storm_board, 0, offsetof(struct storm_board, log));
+    memset((void *)storm_board->log, 0, log_used * sizeof(storm_board->log[0]));
+}
+
+void storm_close(struct storm_epoch *e, int64_t begun_ns)
+{
+    uint64_t used = sq_load(&e->monitor->segment.ring.producer->next_id);
+
+    log_used = used < STORM_LOG ? used : STORM_LOG;
+    shmq_close(e->monitor);
+    shmq_unlink(e->name);
+    if (storm_board->wrong != 0)
+        printf("  %s: %s (%u in all)\n", e->variant->name, storm_board->what,
+               (unsigned)storm_board->wrong);
+    e->totals->failed += storm_board->wrong != 0;
+    e->totals->passed += storm_board->wrong == 0;
+    printf("%-14s %9llu messages %6u generations %5.1f s\n", e->variant->name,
+           (unsigned long long)used - 1, e->generations,
+           (double)(helper_now_ns() - begun_ns) / 1e9);
+    fflush(stdout);
+}
+
+static void run_epoch(const struct storm_variant *variant, int64_t length_ns, uint64_t seed,
+                      struct storm_totals *totals)
+{
+    struct storm_epoch e = {.variant = variant, .seed = seed, .totals = totals};
+    int64_t begun_ns = helper_now_ns();
+
+    storm_open(&e);
+    for (int i = 0; i < variant->side; i++) {
+        start(&e, SQ_ROLE_PRODUCER, i);
+        start(&e, SQ_ROLE_CONSUMER, i);
+    }
+    rage(&e, begun_ns + length_ns);
+    calm(&e);
+    storm_settle(&e);
+    storm_close(&e, begun_ns);
+}
+
+/* --- main --------------------------------------------------------------------------- */
+
+static void report(const struct storm_totals *t)
+{
+    printf("%llu puts, %llu gets, %llu kills, %llu stops, %llu recoveries, %llu dropped\n",
+           (unsigned long long)t->puts, (unsigned long long)t->gets, (unsigned long long)t->kills,
+           (unsigned long long)t->stops, (unsigned long long)t->recoveries,
+           (unsigned long long)t->dropped);
+    printf("in the hands of killed consumers: %llu seen, %llu possible; "
+           "longest time without progress %lld ms\n",
+           (unsigned long long)t->lost, (unsigned long long)t->allowed,
+           (long long)(t->longest_gap_ns / 1000000));
+    printf("%u passed, %u failed\n", t->passed, t->failed);
+}
+
+static void run_all(int64_t seconds, bool threads, uint64_t seed, struct storm_totals *totals)
+{
+    const unsigned count = sizeof(variants) / sizeof(variants[0]);
+    int64_t end_ns = helper_now_ns() + SHMQ_SEC(seconds);
+    /* Short runs see every variant, too. */
+    int64_t length_ns = SHMQ_SEC(seconds) / (threads ? 2 : count);
+
+    if (length_ns > EPOCH_NS)
+        length_ns = EPOCH_NS;
+    for (unsigned i = 0;
+         totals->failed == 0 && (i == 0 || helper_now_ns() + length_ns / 2 < end_ns); i++) {
+        const struct storm_variant *v = &variants[threads ? i % 2 : i % count];
+        helper_setup(NULL);
+        if (threads)
+            storm_run_threads(v, length_ns, seed + i, totals);
+        else
+            run_epoch(v, length_ns, seed + i, totals);
+        if (helper_teardown(NULL) != 0)
+            totals->failed++;
+    }
+    if (totals->longest_gap_ns >= GAP_LONGEST_NS) {
+        printf("  no progress for %lld ms\n", (long long)(totals->longest_gap_ns / 1000000));
+        totals->failed++;
+    }
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"threads", no_argument, NULL, 't'},
+        {"seed", required_argument, NULL, 'r'},
+        {NULL, 0, NULL, 0},
+    };
+    struct storm_totals totals = {0};
+    uint64_t seed = 1;
+    bool threads = false;
+    int c;
+
+    while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        if (c == 't')
+            threads = true;
+        else if (c == 'r')
+            seed = strtoull(optarg, NULL, 10);
+        else
+            return 2;
+    }
+    int64_t seconds = optind < argc ? strtol(argv[optind], NULL, 10) : threads ? 5 : 10;
+    storm_board = mmap(NULL, sizeof(*storm_board), PROT_READ | PROT_WRITE,
+                       MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (storm_board == MAP_FAILED || seconds <= 0)
+        return 3;
+    printf("seed %llu\n", (unsigned long long)seed);
+    run_all(seconds, threads, seed, &totals);
+    report(&totals);
+    return totals.failed == 0 ? 0 : 1;
+}

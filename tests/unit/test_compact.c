@@ -1,0 +1,418 @@
+/*
+ * test_compact.c - journals that are rewritten, and synced now and then, by themselves.
+ */
+#include "support/helper.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { MIB = 1 << 20, MESSAGE = 1000 };
+
+static char folder[64], file[96], name[64]; /* the name is the parent's */
+
+static int setup(void **state)
+{
+    strcpy(folder, "/tmp/shmq-compact-XXXXXX");
+    assert_non_null(mkdtemp(folder));
+    snprintf(file, sizeof(file), "%s/file", folder);
+    snprintf(name, sizeof(name), "%s", helper_name("a"));
+    return helper_setup(state);
+}
+
+static int teardown(void **state)
+{
+    int rc = helper_teardown(state);
+
+    unlink(file);
+    assert_int_equal(rmdir(folder), 0);
+    return rc;
+}
+
+#define COMPACT_TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
+
+static shmq_t *open_journal(unsigned journal, int64_t save_ns)
+{
+    struct shmq_attr attr = helper_attr(8 * MIB);
+
+    attr.snapshot = file;
+    attr.journal = journal;
+    attr.save_ns = save_ns;
+    return helper_open(name, SHMQ_CREATE, &attr);
+}
+
+/* The queue is gone, as after a crash of the machine; made anew from its file. */
+static shmq_t *revive(unsigned journal)
+{
+    assert_int_equal(shmq_unlink(name), 0);
+    return open_journal(journal, 0);
+}
+
+static void finish(shmq_t *q)
+{
+    assert_int_equal(shmq_close(q), 0);
+    assert_int_equal(shmq_unlink(name), 0);
+}
+
+static struct shmq_file_stats file_stats(shmq_t *q)
+{
+    struct shmq_file_stats stats = {.size = sizeof(stats)};
+
+    assert_int_equal(shmq_file_stats(q, &stats), 0);
+    return stats;
+}
+
+static off_t size_on_disk(void)
+{
+    struct stat st;
+
+    return stat(file, &st) == 0 ? st.st_size : -1;
+}
+
+static void put_number(shmq_t *q, unsigned n)
+{
+    unsigned char bytes[MESSAGE] = {0};
+
+    memcpy(bytes, &n, sizeof(n));
+    assert_int_equal(shmq_put(q, bytes, sizeof(bytes), SHMQ_SEC(30)), 0);
+}
+
+static void expect_number(shmq_t *q, unsigned n)
+{
+    unsigned char bytes[MESSAGE];
+    unsigned got = 0;
+
+    assert_int_equal(shmq_get(q, bytes, sizeof(bytes), NULL, SHMQ_SEC(10)), MESSAGE);
+    memcpy(&got, bytes, sizeof(got));
+    assert_int_equal(got, n);
+}
+
+static bool is_short(void *arg)
+{
+    (void)arg;
+    return size_on_disk() < 2 * MIB;
+}
+
+/* --- rewritten by itself -------------------------------------------------------- */
+
+static bool has_one_more(void *arg)
+{
+    return file_stats(arg).generation > 1;
+}
+
+/* Much passes, little is there at a time: the file stays short all along. */
+static void stream(void **state)
+{
+    const unsigned modes[] = {SHMQ_JOURNAL_OS, SHMQ_JOURNAL_INTERVAL, SHMQ_JOURNAL_ALWAYS};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+        shmq_t *q = open_journal(modes[i], 0);
+        unsigned count = modes[i] == SHMQ_JOURNAL_ALWAYS ? 1200 : 20000;
+        off_t longest = 0;
+        put_number(q, 0);
+        for (unsigned n = 1; n <= count; n++) {
+            put_number(q, n);
+            expect_number(q, n - 1);
+            if (size_on_disk() > longest)
+                longest = size_on_disk();
+        }
+        assert_in_range(longest, MIB, 8 * MIB);
+        assert_true(helper_await(has_one_more, q));
+        assert_true(helper_await(is_short, NULL));
+        put_number(q, count + 1);
+        assert_int_equal(shmq_close(q), 0);
+        q = revive(modes[i]);
+        expect_number(q, count);
+        expect_number(q, count + 1);
+        assert_int_equal(shmq_depth(q), 0);
+        finish(q);
+        assert_int_equal(unlink(file), 0);
+    }
+}
+
+/* Much is there, and then no more. */
+static void drained(void **state)
+{
+    enum { COUNT = 7000 };
+    shmq_t *q = open_journal(SHMQ_JOURNAL_OS, 0);
+
+    (void)state;
+    for (unsigned n = 0; n < COUNT; n++)
+        put_number(q, n);
+    assert_true(size_on_disk() >= COUNT * MESSAGE);
+    for (unsigned n = 0; n < COUNT; n++)
+        expect_number(q, n);
+    assert_true(helper_await(is_short, NULL));
+    assert_int_equal(file_stats(q).error, 0);
+    finish(q);
+}
+
+/* Messages of which some are longer than what is read of a journal at once. */
+enum { LENGTH_MOST = 150000, KEPT = 8 };
+
+static size_t length_of(unsigned n)
+{
+    return sizeof(n) + (n % 16 == 0 ? n * 7919 % LENGTH_MOST : n * 31 % 500);
+}
+
+static void put_length(shmq_t *q, unsigned n)
+{
+    static unsigned char bytes[LENGTH_MOST + sizeof(n)];
+
+    memset(bytes, (int)(n % 251), length_of(n));
+    memcpy(bytes, &n, sizeof(n));
+    assert_int_equal(shmq_put(q, bytes, length_of(n), SHMQ_SEC(30)), 0);
+}
+
+static void expect_length(shmq_t *q, unsigned n)
+{
+    static unsigned char bytes[LENGTH_MOST + sizeof(n)];
+    unsigned got = 0;
+
+    assert_int_equal(shmq_get(q, bytes, sizeof(bytes), NULL, SHMQ_SEC(10)), length_of(n));
+    memcpy(&got, bytes, sizeof(got));
+    assert_int_equal(got, n);
+    for (size_t i = sizeof(n); i < length_of(n); i++)
+        assert_int_equal(bytes[i], n % 251);
+}
+
+struct lengths {
+    _Atomic bool stop;
+    _Atomic unsigned last; /* that was put; KEPT before it are there */
+};
+
+static int put_lengths(void *arg)
+{
+    struct lengths *l = arg;
+    shmq_t *q = open_journal(SHMQ_JOURNAL_OS, 0);
+
+    for (unsigned n = 1; !atomic_load(&l->stop); n++) {
+        put_length(q, n);
+        if (n > KEPT)
+            expect_length(q, n - KEPT);
+        atomic_store(&l->last, n);
+    }
+    shmq_close(q);
+    return 0;
+}
+
+static bool has_many(void *arg)
+{
+    return atomic_load(&((struct lengths *)arg)->last) > 500;
+}
+
+/* It is rewritten again and again while messages of all lengths are appended. */
+static void of_all_lengths(void **state)
+{
+    struct lengths *l = helper_shared(sizeof(*l));
+    shmq_t *q = open_journal(SHMQ_JOURNAL_OS, 0);
+
+    (void)state;
+    pid_t child = helper_fork(put_lengths, l);
+    assert_true(helper_await(has_many, l));
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(shmq_save(q, NULL), 0);
+    atomic_store(&l->stop, true);
+    assert_int_equal(helper_wait(child), 0);
+    unsigned last = atomic_load(&l->last);
+    assert_int_equal(shmq_close(q), 0);
+    q = revive(SHMQ_JOURNAL_OS);
+    assert_int_equal(shmq_depth(q), KEPT);
+    for (unsigned n = last - KEPT + 1; n <= last; n++)
+        expect_length(q, n);
+    finish(q);
+}
+
+struct family {
+    shmq_t *q;
+    _Atomic int begin;
+    _Atomic int done; /* 1 well, 2 not */
+    _Atomic int end;
+};
+
+static bool may_begin(void *arg)
+{
+    return atomic_load(&((struct family *)arg)->begin) != 0;
+}
+
+static bool may_end(void *arg)
+{
+    return atomic_load(&((struct family *)arg)->end) != 0;
+}
+
+static bool is_done(void *arg)
+{
+    return atomic_load(&((struct family *)arg)->done) != 0;
+}
+
+/* Has a handle of its parent's, who is no more. */
+static int orphan(void *arg)
+{
+    struct family *f = arg;
+
+    if (!helper_await(may_begin, f))
+        return 1;
+    for (unsigned n = 0; n < 20000; n++) {
+        put_number(f->q, n);
+        expect_number(f->q, n);
+    }
+    atomic_store(&f->done, is_short(NULL) && file_stats(f->q).generation > 1 ? 1 : 2);
+    return helper_await(may_end, f) ? 0 : 1;
+}
+
+static int parent_of_orphan(void *arg)
+{
+    struct family *f = arg;
+
+    f->q = open_journal(SHMQ_JOURNAL_OS, 0);
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(orphan(f));
+    return pid > 0 ? 0 : 1;
+}
+
+/* A forked child has no thread for it, and does it itself. */
+static void by_a_forked_child(void **state)
+{
+    struct family *f = helper_shared(sizeof(*f));
+
+    (void)state;
+    assert_int_equal(helper_wait(helper_fork(parent_of_orphan, f)), 0);
+    atomic_store(&f->begin, 1);
+    assert_true(helper_await(is_done, f));
+    assert_int_equal(atomic_load(&f->done), 1);
+    atomic_store(&f->end, 1);
+    shmq_t *q = open_journal(SHMQ_JOURNAL_OS, 0);
+    assert_int_equal(shmq_depth(q), 0);
+    finish(q);
+}
+
+static bool is_refused(void *arg)
+{
+    unsigned char bytes[MESSAGE] = {0};
+    unsigned n = 2;
+
+    memcpy(bytes, &n, sizeof(n));
+    return shmq_put(arg, bytes, sizeof(bytes), SHMQ_NOWAIT) == -ENOENT;
+}
+
+static bool has_no_error(void *arg)
+{
+    return file_stats(arg).error == 0;
+}
+
+/* A file that was removed is there again, and whole, within a second or so. */
+static void healed(void **state)
+{
+    shmq_t *q = open_journal(SHMQ_JOURNAL_OS, 0);
+
+    (void)state;
+    put_number(q, 1);
+    assert_int_equal(unlink(file), 0);
+    assert_true(helper_await(is_refused, q));
+    int64_t depth = shmq_depth(q);
+    assert_true(helper_await(has_no_error, q));
+    put_number(q, 2);
+    assert_int_equal(shmq_close(q), 0);
+    q = revive(SHMQ_JOURNAL_OS);
+    assert_int_equal(shmq_depth(q), depth + 1);
+    expect_number(q, 1);
+    for (; depth > 0; depth--)
+        expect_number(q, 2);
+    finish(q);
+}
+
+/* --- now and then on the disk ----------------------------------------------------- */
+
+static bool is_synced(void *arg)
+{
+    struct shmq_file_stats stats = file_stats(arg);
+
+    return stats.synced_bytes == stats.file_bytes && stats.stale == 0;
+}
+
+static void synced_by_time(void **state)
+{
+    shmq_t *q = open_journal(SHMQ_JOURNAL_INTERVAL, SHMQ_MS(20));
+
+    (void)state;
+    for (unsigned n = 0; n < 5; n++) {
+        put_number(q, n);
+        assert_true(helper_await(is_synced, q));
+        assert_in_range(file_stats(q).sync_count, n + 1, 1000000);
+    }
+    assert_int_equal(file_stats(q).lag, 0);
+    assert_int_equal(file_stats(q).generation, 1);
+    finish(q);
+}
+
+/* Of more handles the first that finds it due does it. */
+static void synced_once(void **state)
+{
+    shmq_t *qs[8];
+
+    (void)state;
+    for (int i = 0; i < 8; i++)
+        qs[i] = open_journal(SHMQ_JOURNAL_INTERVAL, SHMQ_SEC(1));
+    struct shmq_attr attr = SHMQ_ATTR_INIT;
+    assert_int_equal(shmq_attr_of(qs[0], &attr), 0);
+    assert_int_equal(attr.journal, SHMQ_JOURNAL_INTERVAL);
+    put_number(qs[0], 1);
+    assert_true(helper_await(is_synced, qs[7]));
+    assert_int_equal(file_stats(qs[7]).sync_count, 1);
+    for (int i = 1; i < 8; i++)
+        assert_int_equal(shmq_close(qs[i]), 0);
+    finish(qs[0]);
+}
+
+static int64_t default_interval(void)
+{
+    shmq_t *q = open_journal(SHMQ_JOURNAL_INTERVAL, 0);
+    struct shmq_attr attr = SHMQ_ATTR_INIT;
+
+    assert_int_equal(shmq_attr_of(q, &attr), 0);
+    finish(q);
+    assert_int_equal(unlink(file), 0);
+    return attr.save_ns;
+}
+
+/* Who closes has put on the disk what was not; and what was not is there after a kill. */
+static void synced_at_the_end(void **state)
+{
+    (void)state;
+    assert_int_equal(default_interval(), SHMQ_SEC(1));
+    shmq_t *q = open_journal(SHMQ_JOURNAL_INTERVAL, SHMQ_SEC(1000));
+    put_number(q, 1);
+    assert_int_equal(shmq_sync(q, 1, SHMQ_SEC(10)), 0);
+    put_number(q, 2);
+    assert_false(is_synced(q));
+    assert_int_equal(shmq_close(q), 0);
+    q = open_journal(SHMQ_JOURNAL_INTERVAL, 0);
+    assert_true(is_synced(q));
+    put_number(q, 3);
+    assert_int_equal(shmq_sync(q, 0, SHMQ_SEC(10)), 0);
+    assert_true(is_synced(q));
+    put_number(q, 4);
+    assert_int_equal(shmq_close(q), 0);
+    q = revive(SHMQ_JOURNAL_OS);
+    for (unsigned n = 1; n <= 4; n++)
+        expect_number(q, n);
+    finish(q);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        COMPACT_TEST(stream),         COMPACT_TEST(drained),
+        COMPACT_TEST(of_all_lengths), COMPACT_TEST(by_a_forked_child),
+        COMPACT_TEST(healed),         COMPACT_TEST(synced_by_time),
+        COMPACT_TEST(synced_once),    COMPACT_TEST(synced_at_the_end),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

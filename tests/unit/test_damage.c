@@ -1,0 +1,457 @@
+/*
+ * test_damage.c - a segment that somebody has written into.
+ *
+ * Each 4-byte word of every part is overwritten in turn, with 0, with all ones, the
+ * sign bit and random values, before a handle is opened and under one that is open; then
+ * all calls are made.  Each must return, in its time, a result or an error that
+ * is documented; after shmq_purge() the queue must work again, unless what was
+ * hit is a lock (nobody can tell whether it is held) or the mark that the name
+ * is gone.  A child makes the calls, so that a crash or a hang is seen.
+ */
+#include "support/helper.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "layout.h"
+
+enum {
+    CASES_PER_CHILD = 500,
+    VALUES = 6,
+    WORDS_MOST = 1200,
+    HITS_MOST = 8,
+    ROUNDS = 400,
+    LATE_MS = 2000, /* this machine may be busy; a hang takes longer */
+};
+#define SHORT_NS   SHMQ_MS(20)
+#define SHORTER_NS ((int64_t)300000)
+
+/* What is overwritten. */
+struct damage {
+    bool live; /* under an open handle */
+    unsigned count;
+    struct {
+        uint32_t off, value;
+    } hits[HITS_MOST];
+};
+
+/* The queue: its object mapped a second time, and what it was when in order. */
+static struct {
+    char name[64];
+    unsigned char *object, *image;
+    size_t bytes, mode_off; /* of the group */
+    uint32_t offs[WORDS_MOST];
+    unsigned word_count;
+    struct damage *now; /* shared with the child: what it is at */
+} target;
+
+/* --- the calls ---------------------------------------------------------------- */
+
+static int64_t call_begun_ns;
+
+static void begin(void)
+{
+    call_begun_ns = helper_now_ns();
+}
+
+/* Check the result of a call that was begun, and return it. */
+static int64_t is_fine(const char *call, int64_t rc, int64_t most_ns)
+{
+    static const int documented[] = {EAGAIN, ETIMEDOUT, EMSGSIZE, EBADMSG, ESTALE};
+    int64_t took_ns = helper_now_ns() - call_begun_ns;
+    bool known = rc >= 0 && rc < INT32_MAX;
+
+    for (size_t i = 0; i < sizeof(documented) / sizeof(documented[0]); i++)
+        known |= rc == -documented[i];
+    if (!known || took_ns > most_ns + SHMQ_MS(LATE_MS)) {
+        fprintf(stderr, "%s: %lld after %lld us\n", call, (long long)rc, (long long)took_ns / 1000);
+        _exit(2);
+    }
+    return rc;
+}
+
+static void look(shmq_t *q)
+{
+    struct shmq_stats stats = {.size = sizeof(stats)};
+    struct shmq_process list[4];
+    struct shmq_info info;
+    char *buffer = malloc(64);
+    uint64_t place = 0;
+    int64_t rc = 0;
+
+    begin();
+    is_fine("stats", shmq_stats(q, &stats), 0);
+    is_fine("attached", shmq_attached(q, list, 4), 0);
+    is_fine("depth", shmq_depth(q), 0);
+    is_fine("peek", shmq_peek(q, buffer, 64, &info), 0);
+    for (int i = 0; i < 20 && rc >= 0; i++)
+        rc = is_fine("browse", shmq_browse(q, &place, buffer, 64, &info), 0);
+    free(buffer);
+}
+
+static void put_some(shmq_t *q)
+{
+    struct shmq_buf batch[] = {{"one", 3}, {"and two", 7}};
+    void *data;
+
+    begin();
+    is_fine("put", shmq_put(q, "hello", 5, SHORT_NS), SHORT_NS);
+    begin();
+    is_fine("put at once", shmq_put(q, "hello", 5, SHMQ_NOWAIT), SHMQ_MS(10));
+    begin();
+    is_fine("put_many", shmq_put_many(q, batch, 2, SHORT_NS), SHORT_NS);
+    begin();
+    if (is_fine("reserve", shmq_reserve(q, 50, &data, SHORT_NS), SHORT_NS) == 0) {
+        memset(data, 'x', 50);
+        is_fine("commit", shmq_commit(q, 20), 0);
+    }
+    begin();
+    if (is_fine("reserve", shmq_reserve(q, 50, &data, SHORT_NS), SHORT_NS) == 0)
+        is_fine("abort", shmq_abort(q), 0);
+}
+
+static void get_some(shmq_t *q)
+{
+    struct shmq_info infos[3];
+    char *buffer = malloc(64);
+    int64_t rc = 0;
+
+    begin();
+    is_fine("get", shmq_get(q, buffer, 64, infos, SHORT_NS), SHORT_NS);
+    begin();
+    is_fine("get_many", shmq_get_many(q, buffer, 64, infos, 3, SHORTER_NS, SHORT_NS), SHORT_NS);
+    begin();
+    for (int i = 0; i < 200 && rc >= 0; i++)
+        rc = is_fine("get at once", shmq_get(q, buffer, 64, infos, SHMQ_NOWAIT), SHMQ_MS(10));
+    begin();
+    is_fine("get of nothing", shmq_get(q, buffer, 64, infos, SHORTER_NS), SHORTER_NS);
+    free(buffer);
+}
+
+static void fill(shmq_t *q)
+{
+    int64_t rc = 0;
+
+    begin();
+    for (int i = 0; i < 200 && rc >= 0; i++)
+        rc = is_fine("put at once", shmq_put(q, "fill", 4, SHMQ_NOWAIT), SHMQ_MS(10));
+    begin();
+    is_fine("put of too much", shmq_put(q, "fill", 4, SHORTER_NS), SHORTER_NS);
+}
+
+/* --- the way out ---------------------------------------------------------------- */
+
+static bool within(uint32_t off, size_t start, size_t bytes)
+{
+    return off >= start && off - start < bytes;
+}
+
+static bool can_recover(const struct damage *d)
+{
+    for (unsigned i = 0; i < d->count; i++) {
+        uint32_t off = d->hits[i].off;
+        if (within(off, SQ_CONTROL_OFF + offsetof(struct sq_control_shm, notices), 4))
+            return false;
+        /* That a group is paused can be no damage as far as anybody can tell. */
+        if (within(off, target.mode_off, 4) &&
+            (d->hits[i].value & ~(uint32_t)SQ_GROUP_HOLDS) != 0 &&
+            (d->hits[i].value & ~(uint32_t)(SQ_GROUP_PAUSED | SQ_GROUP_JOINED | SQ_GROUP_HOLDS)) ==
+                0)
+            return false;
+    }
+    return true;
+}
+
+static void must_work(shmq_t *q)
+{
+    char buffer[8];
+
+    for (int i = 0; i < 3; i++) {
+        struct shmq_info info;
+        int put = shmq_put(q, "again", 5, SHORT_NS);
+        ssize_t got = shmq_get(q, buffer, 8, &info, SHORT_NS);
+        if (put == 0 && got == 5 && memcmp(buffer, "again", 5) == 0)
+            continue;
+        fprintf(stderr, "after purge: put %d, get %zd (%s)\n", put, got, shmq_last_error_detail());
+        _exit(3);
+    }
+}
+
+static void purge(shmq_t *q, const struct damage *d)
+{
+    begin();
+    int64_t rc = is_fine("purge", shmq_purge(q), SHMQ_SEC(1));
+    if (!can_recover(d))
+        return;
+    if (rc < 0) {
+        fprintf(stderr, "purge: %lld (%s)\n", (long long)rc, shmq_last_error_detail());
+        _exit(4);
+    }
+    must_work(q);
+}
+
+/* --- one case ------------------------------------------------------------------- */
+
+static void hit(const struct damage *d)
+{
+    for (unsigned i = 0; i < d->count; i++)
+        memcpy(target.object + d->hits[i].off, &d->hits[i].value, 4);
+}
+
+static void one_case(const struct damage *d)
+{
+    shmq_t *q = NULL;
+    int rc = 0;
+
+    memcpy(target.object, target.image, target.bytes);
+    if (d->live)
+        rc = shmq_open(&q, target.name, 0, NULL);
+    hit(d);
+    if (!d->live)
+        rc = shmq_open(&q, target.name, 0, NULL);
+    if (rc == -EPROTO || (rc == -EBADMSG && !d->live))
+        return;
+    if (rc != 0) {
+        fprintf(stderr, "open: %d (%s)\n", rc, shmq_last_error_detail());
+        _exit(5);
+    }
+    look(q);
+    put_some(q);
+    look(q);
+    get_some(q);
+    fill(q);
+    look(q);
+    purge(q, d);
+    shmq_close(q);
+}
+
+/* --- many cases ------------------------------------------------------------------ */
+
+struct batch {
+    const struct damage *cases;
+    unsigned count;
+};
+
+static int run_batch(void *arg)
+{
+    const struct batch *b = arg;
+
+    for (unsigned i = 0; i < b->count; i++) {
+        *target.now = b->cases[i];
+        alarm(8); /* kills us: a hang */
+        one_case(target.now);
+    }
+    return 0;
+}
+
+static void run_cases(const struct damage *cases, unsigned count)
+{
+    unsigned failures = 0;
+
+    for (unsigned done = 0; done < count && failures < 20;) {
+        unsigned n = count - done < CASES_PER_CHILD ? count - done : CASES_PER_CHILD;
+        struct batch batch = {cases + done, n};
+        int status = helper_wait(helper_fork(run_batch, &batch));
+        if (status == 0) {
+            done += n;
+            continue;
+        }
+        failures++;
+        print_error("status %d, %s:", status, target.now->live ? "live" : "before attaching");
+        for (unsigned i = 0; i < target.now->count; i++)
+            print_error(" [%u]=%#x", target.now->hits[i].off, target.now->hits[i].value);
+        print_error("\n");
+        while (done < count && memcmp(&cases[done], target.now, sizeof(*cases)) != 0)
+            done++; /* to the one that failed, and go on after it */
+        done++;
+    }
+    assert_int_equal(failures, 0);
+}
+
+static void add_words(uint64_t off, uint64_t bytes)
+{
+    for (uint64_t at = 0; at < bytes; at += 4) {
+        assert_true(target.word_count < WORDS_MOST);
+        target.offs[target.word_count++] = (uint32_t)(off + at);
+    }
+}
+
+static void list_words(void)
+{
+    const struct sq_header_shm *h = (const void *)target.image;
+
+    target.word_count = 0;
+    target.mode_off = h->groups_off + offsetof(struct sq_group_shm, mode);
+    add_words(0, sizeof(*h));
+    add_words(h->control_off, sizeof(struct sq_control_shm));
+    add_words(h->producer_off, sizeof(struct sq_producer_shm));
+    add_words(h->slots_off, 4 * h->slot_bytes);
+    add_words(h->slots_off + (h->slot_count - 1) * h->slot_bytes, h->slot_bytes);
+    add_words(h->groups_off, sizeof(struct sq_group_shm));
+    add_words(h->ring_off + 4096 - 32, 32); /* the messages lie across the end */
+    add_words(h->ring_off, 96);
+}
+
+static void make_target(void)
+{
+    struct shmq_attr attr = helper_attr(4096);
+    shmq_t *q = helper_create(&attr);
+    char path[256];
+    struct stat st;
+
+    snprintf(target.name, sizeof(target.name), "%s", helper_name("a"));
+    for (int i = 0; i < 127; i++)
+        assert_int_equal(shmq_put(q, "12345678", 8, SHMQ_NOWAIT), 0);
+    assert_int_equal(shmq_purge(q), 127);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(shmq_put(q, "waiting", 7, SHMQ_NOWAIT), 0);
+    assert_int_equal(shmq_close(q), 0);
+    snprintf(path, sizeof(path), "/dev/shm/shmq.%s", target.name);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    assert_int_equal(fstat(fd, &st), 0);
+    target.bytes = (size_t)st.st_size;
+    target.object = mmap(NULL, target.bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    assert_ptr_not_equal(target.object, MAP_FAILED);
+    close(fd);
+    target.image = malloc(target.bytes);
+    memcpy(target.image, target.object, target.bytes);
+    target.now =
+        mmap(NULL, sizeof(*target.now), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_ptr_not_equal(target.now, MAP_FAILED);
+    list_words();
+}
+
+static void unmake_target(void)
+{
+    munmap(target.object, target.bytes);
+    munmap(target.now, sizeof(*target.now));
+    free(target.image);
+    assert_int_equal(shmq_unlink(target.name), 0);
+}
+
+static void every_word(bool live)
+{
+    struct helper_random random = helper_seed();
+
+    make_target();
+    struct damage *cases = calloc((size_t)target.word_count * VALUES, sizeof(*cases));
+    unsigned n = 0;
+    for (unsigned word = 0; word < target.word_count; word++)
+        for (int v = 0; v < VALUES; v++) {
+            uint32_t r = (uint32_t)helper_random(&random);
+            /* Small ones look the most like good ones; the sign bit overflows. */
+            const uint32_t values[VALUES] = {0, UINT32_MAX, (uint32_t)1 << 31, r % 4096, r, r * 3};
+            cases[n].live = live;
+            cases[n].count = 1;
+            cases[n].hits[0].off = target.offs[word];
+            cases[n++].hits[0].value = values[v];
+        }
+    run_cases(cases, n);
+    free(cases);
+    unmake_target();
+}
+
+static void every_word_before_attaching(void **state)
+{
+    (void)state;
+    every_word(false);
+}
+
+static void every_word_under_a_handle(void **state)
+{
+    (void)state;
+    every_word(true);
+}
+
+static void several_words(void **state)
+{
+    struct helper_random random = helper_seed();
+    struct damage *cases = calloc(ROUNDS, sizeof(*cases));
+
+    (void)state;
+    make_target();
+    for (int i = 0; i < ROUNDS; i++) {
+        cases[i].live = true;
+        cases[i].count = (unsigned)(helper_random(&random) % HITS_MOST) + 1;
+        for (unsigned hit = 0; hit < cases[i].count; hit++) {
+            uint64_t r = helper_random(&random);
+            cases[i].hits[hit].off = target.offs[r % target.word_count];
+            r = helper_random(&random);
+            cases[i].hits[hit].value = (uint32_t)(r >> (r % 64));
+        }
+    }
+    run_cases(cases, ROUNDS);
+    free(cases);
+    unmake_target();
+}
+
+/* Who purges enters the producer's side as well, and does not stay there. */
+static void purging_claims_nothing(void **state)
+{
+    shmq_t *sole;
+
+    (void)state;
+    make_target();
+    const struct sq_header_shm *h = (const void *)target.image;
+    struct sq_record_shm *third = (void *)(target.object + h->ring_off + 32);
+    shmq_t *q = helper_open(target.name, 0, NULL);
+    third->length = 100000;
+    assert_true(shmq_purge(q) > 0);
+    assert_int_equal(shmq_open(&sole, target.name, SHMQ_SOLE_PRODUCER, NULL), 0);
+    assert_int_equal(shmq_put(q, "x", 1, SHMQ_NOWAIT), -EBUSY);
+    assert_int_equal(shmq_put(sole, "x", 1, SHMQ_NOWAIT), 0);
+    assert_int_equal(shmq_close(sole), 0);
+    assert_int_equal(shmq_close(q), 0);
+    unmake_target();
+}
+
+/* The messages before the damage can be seen, and the rest is purged. */
+static void what_is_left_can_be_read(void **state)
+{
+    struct shmq_info info;
+    uint64_t place = 0;
+    char buffer[64];
+
+    (void)state;
+    make_target();
+    const struct sq_header_shm *h = (const void *)target.image;
+    struct sq_record_shm *third = (void *)(target.object + h->ring_off + 32);
+    shmq_t *q = helper_open(target.name, 0, NULL);
+    assert_int_equal(third->id, 130);
+    third->length = 100000;
+    assert_int_equal(shmq_browse(q, &place, buffer, 64, &info), 7);
+    assert_int_equal(shmq_browse(q, &place, buffer, 64, &info), 7);
+    assert_int_equal(shmq_browse(q, &place, buffer, 64, &info), -EBADMSG);
+    assert_int_equal(shmq_get(q, buffer, 64, &info, SHMQ_NOWAIT), 7);
+    assert_int_equal(shmq_get(q, buffer, 64, &info, SHMQ_NOWAIT), 7);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(shmq_get(q, buffer, 64, &info, SHMQ_FOREVER), -EBADMSG);
+    assert_int_equal(shmq_peek(q, buffer, 64, &info), -EBADMSG);
+    assert_int_equal(shmq_depth(q), 2);
+    assert_int_equal(shmq_put(q, "behind", 6, SHMQ_NOWAIT), 0);
+    assert_int_equal(shmq_purge(q), 3);
+    assert_int_equal(shmq_put(q, "again", 5, SHMQ_NOWAIT), 0);
+    assert_int_equal(shmq_get(q, buffer, 64, &info, SHMQ_FOREVER), 5);
+    assert_int_equal(info.id, 133);
+    assert_int_equal(shmq_close(q), 0);
+    unmake_target();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        HELPER_TEST(every_word_before_attaching),
+        HELPER_TEST(every_word_under_a_handle),
+        HELPER_TEST(several_words),
+        HELPER_TEST(what_is_left_can_be_read),
+        HELPER_TEST(purging_claims_nothing),
+    };
+
+    return cmocka_run_group_tests_name("damage", tests, NULL, NULL);
+}

@@ -1,0 +1,556 @@
+/*
+ * test_order.c - in which order, and when, messages are handed out.
+ */
+#include "support/helper.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+static shmq_t *create(uint32_t order)
+{
+    struct shmq_attr attr = helper_attr(65536);
+
+    attr.order = order;
+    return helper_create(&attr);
+}
+
+static uint64_t send(shmq_t *q, const char *text, int32_t priority, int64_t delay_ns)
+{
+    struct shmq_msg msg = SHMQ_MSG_INIT;
+
+    msg.data = text;
+    msg.length = strlen(text);
+    msg.priority = priority;
+    msg.delay_ns = delay_ns;
+    assert_int_equal(shmq_send(q, &msg, SHMQ_NOWAIT), 0);
+    return msg.id;
+}
+
+static void send_all(shmq_t *q, const char *texts)
+{
+    for (; *texts != '\0'; texts++) {
+        char text[2] = {*texts, 0};
+        helper_send(q, text);
+    }
+}
+
+/* Receive one at a time until these one-letter texts have come. */
+static bool comes(shmq_t *q, const char *texts)
+{
+    bool good = true;
+
+    for (; *texts != '\0'; texts++) {
+        char text[2] = {*texts, 0};
+        struct shmq_msg msg = helper_receive(q);
+        good &= helper_is(&msg, text);
+        assert_int_equal(shmq_ack(q, &msg), 0);
+    }
+    return good && helper_takes(q, NULL);
+}
+
+static void first_in_first_out(void **state)
+{
+    shmq_t *q = create(SHMQ_FIFO);
+
+    (void)state;
+    send(q, "b", 9, HELPER_SOON_NS);
+    send_all(q, "ac");
+    assert_true(helper_takes(q, "a"));
+    helper_pass(HELPER_AFTER_NS);
+    /* Its own place, now that its delay is over; priorities do not count. */
+    assert_true(comes(q, "bc"));
+    helper_finish(q);
+}
+
+static void last_in_first_out(void **state)
+{
+    shmq_t *q = create(SHMQ_LIFO);
+    char buffer[4];
+
+    (void)state;
+    send_all(q, "ab");
+    send(q, "d", 0, HELPER_SOON_NS);
+    send_all(q, "ce");
+    assert_true(helper_takes(q, "e"));
+    assert_true(helper_takes(q, "c"));
+    helper_pass(HELPER_AFTER_NS);
+    assert_true(helper_takes(q, "d"));
+    send_all(q, "f");
+    assert_int_equal(shmq_get(q, buffer, 4, NULL, SHMQ_NOWAIT), 1); /* plain ones likewise */
+    assert_int_equal(buffer[0], 'f');
+    assert_true(comes(q, "ba"));
+    helper_finish(q);
+}
+
+static void by_priority(void **state)
+{
+    shmq_t *q = create(SHMQ_PRIORITY);
+
+    (void)state;
+    send(q, "e", 0, 0);
+    send(q, "c", 7, 0);
+    send(q, "b", 8, HELPER_SOON_NS);
+    send(q, "d", 7, 0);
+    send(q, "a", INT32_MAX, 0);
+    send(q, "g", INT32_MIN, 0);
+    send(q, "f", -1, 0);
+    assert_int_equal(shmq_put(q, "z", 1, SHMQ_NOWAIT), 0); /* plain ones have 0 */
+    assert_true(helper_takes(q, "a"));
+    assert_true(helper_takes(q, "c"));
+    helper_pass(HELPER_AFTER_NS);
+    assert_true(comes(q, "bdezfg"));
+    helper_finish(q);
+}
+
+/* More than fit a level of the heap, and each leaves others behind. */
+static void priorities_of_many(void **state)
+{
+    shmq_t *q = create(SHMQ_PRIORITY);
+    struct helper_random random = helper_seed();
+    int last_priority = 9;
+    uint64_t last_id = 0;
+
+    (void)state;
+    for (int i = 0; i < 500; i++)
+        send(q, "x", (int32_t)(helper_random(&random) % 8), 0);
+    for (int i = 0; i < 500; i++) {
+        struct shmq_msg msg = helper_receive(q);
+        assert_true(msg.priority < last_priority ||
+                    (msg.priority == last_priority && msg.id > last_id));
+        last_priority = msg.priority;
+        last_id = msg.id;
+        assert_int_equal(shmq_ack(q, &msg), 0);
+    }
+    assert_true(helper_takes(q, NULL));
+    helper_finish(q);
+}
+
+/* --- back again ---------------------------------------------------------------- */
+
+static void back_in_its_own_place(void **state)
+{
+    static const char *const order[] = {"abc", "cba", "abc"};
+
+    (void)state;
+    for (uint32_t i = SHMQ_FIFO; i <= SHMQ_PRIORITY; i++) {
+        shmq_t *q = create(i);
+        send_all(q, "abc");
+        struct shmq_msg one = helper_receive(q), two = helper_receive(q);
+        assert_int_equal(shmq_nack(q, &two, 0, 0), 0);
+        assert_int_equal(shmq_nack(q, &one, 0, 0), 0);
+        one = helper_receive(q);
+        assert_int_equal(one.attempts, 2);
+        assert_int_equal(shmq_nack(q, &one, 0, 0), 0);
+        assert_true(comes(q, order[i]));
+        helper_finish(q);
+    }
+}
+
+static void back_behind_all(void **state)
+{
+    shmq_t *q = create(SHMQ_FIFO);
+
+    (void)state;
+    send_all(q, "abc");
+    struct shmq_msg a = helper_receive(q), b = helper_receive(q);
+    assert_int_equal(shmq_nack(q, &b, 0, SHMQ_TO_BACK), 0);
+    assert_int_equal(shmq_nack(q, &a, 0, SHMQ_TO_BACK), 0);
+    send_all(q, "d");
+    /* Behind all that waited then, in the order in which they went there. */
+    assert_true(comes(q, "cbad"));
+    helper_finish(q);
+    q = create(SHMQ_PRIORITY);
+    send_all(q, "ab");
+    send(q, "c", -1, 0);
+    a = helper_receive(q);
+    assert_int_equal(shmq_nack(q, &a, 0, SHMQ_TO_BACK), 0);
+    assert_true(comes(q, "bac")); /* of its own priority */
+    helper_finish(q);
+}
+
+/* It is a place, and stays it: a delay later, and after another nack. */
+static void behind_all_and_delayed(void **state)
+{
+    shmq_t *q = create(SHMQ_FIFO);
+
+    (void)state;
+    send_all(q, "ab");
+    struct shmq_msg a = helper_receive(q);
+    assert_int_equal(shmq_nack(q, &a, SHMQ_MS(20), SHMQ_TO_BACK), 0);
+    send_all(q, "c");
+    helper_pass(SHMQ_MS(30));
+    assert_true(helper_takes(q, "b"));
+    a = helper_receive(q);
+    assert_true(helper_is(&a, "a"));
+    assert_int_equal(shmq_nack(q, &a, 0, 0), 0);
+    assert_true(comes(q, "ac"));
+    helper_finish(q);
+}
+
+static bool come_back_after_a_delay(void *unused)
+{
+    shmq_t *q = create(SHMQ_FIFO);
+
+    (void)unused;
+    send_all(q, "ab");
+    struct shmq_msg a = helper_receive(q);
+    int64_t begun_ns = helper_now_ns();
+    assert_int_equal(shmq_nack(q, &a, HELPER_SOON_NS, 0), 0);
+    assert_int_equal(helper_group(q).delayed, 1);
+    assert_true(helper_takes(q, "b"));
+    assert_true(helper_takes(q, NULL));
+    assert_true(comes(q, "a")); /* whoever sleeps wakes for it */
+    int64_t took_ns = helper_now_ns() - begun_ns;
+    assert_true(took_ns >= HELPER_SOON_NS);
+    helper_finish(q);
+    return took_ns < HELPER_SOON_NS + SHMQ_MS(250);
+}
+
+static void back_after_a_delay(void **state)
+{
+    (void)state;
+    assert_true(helper_in_time(come_back_after_a_delay, NULL));
+}
+
+/* --- by policy -------------------------------------------------------------------- */
+
+static bool retry_by_policy(void *unused)
+{
+    struct shmq_attr attr = helper_attr(65536);
+    int64_t gaps[3];
+
+    (void)unused;
+    attr.policy.retry = SHMQ_RETRY_EXPONENTIAL;
+    attr.policy.retry_first_ns = SHMQ_MS(20);
+    attr.policy.max_attempts = 4;
+    shmq_t *q = helper_create(&attr);
+    send_all(q, "x");
+    struct shmq_msg msg = helper_receive(q);
+    for (int i = 0; i < 3; i++) {
+        int64_t begun_ns = helper_now_ns();
+        assert_int_equal(shmq_nack(q, &msg, SHMQ_BY_POLICY, 0), 0);
+        msg = helper_receive(q);
+        gaps[i] = helper_now_ns() - begun_ns;
+        assert_int_equal(msg.attempts, i + 2);
+    }
+    assert_true(gaps[0] >= SHMQ_MS(20) && gaps[1] >= SHMQ_MS(40) && gaps[2] >= SHMQ_MS(80));
+    /* Its last delivery: whatever the delay, it is dead. */
+    assert_int_equal(shmq_nack(q, &msg, 0, 0), 0);
+    assert_true(helper_takes(q, NULL));
+    struct shmq_group_stats st = helper_group(q);
+    assert_int_equal(st.dead, 1);
+    assert_int_equal(st.dead_by_reason[SHMQ_REASON_ATTEMPTS], 1);
+    assert_int_equal(st.delivered_count, 4);
+    assert_int_equal(st.redelivered_count, 3);
+    helper_finish(q);
+    return gaps[0] < SHMQ_MS(270) && gaps[2] < SHMQ_MS(330);
+}
+
+static void retried_by_policy(void **state)
+{
+    (void)state;
+    assert_true(helper_in_time(retry_by_policy, NULL));
+}
+
+static void fixed_delay(void **state)
+{
+    struct shmq_attr attr = helper_attr(65536);
+
+    (void)state;
+    attr.policy.retry_first_ns = SHMQ_MS(30);
+    shmq_t *q = helper_create(&attr);
+    send_all(q, "x");
+    for (int i = 0; i < 3; i++) {
+        struct shmq_msg msg = helper_receive(q);
+        assert_int_equal(shmq_nack(q, &msg, SHMQ_BY_POLICY, 0), 0);
+        struct shmq_group_stats st = helper_group(q);
+        assert_true(st.next_due_ns <= SHMQ_MS(30));
+        assert_int_equal(st.delayed, 1);
+    }
+    assert_true(comes(q, "x"));
+    helper_finish(q);
+}
+
+/* A lease that ends by itself is a try, too. */
+static void attempts_used_up_by_time(void **state)
+{
+    struct shmq_attr attr = helper_attr(65536);
+
+    (void)state;
+    attr.policy.lease_ns = SHMQ_MS(20);
+    attr.policy.max_attempts = 2;
+    shmq_t *q = helper_create(&attr);
+    send_all(q, "x");
+    helper_receive(q);
+    struct shmq_msg msg = helper_receive(q);
+    assert_int_equal(msg.attempts, 2);
+    assert_int_equal(shmq_receive(q, &msg, SHMQ_MS(60)), -ETIMEDOUT);
+    assert_int_equal(helper_group(q).dead_by_reason[SHMQ_REASON_ATTEMPTS], 1);
+    assert_int_equal(helper_group(q).lost_lease_count, 2);
+    helper_finish(q);
+}
+
+/* --- delays and times to live --------------------------------------------------------- */
+
+static bool delay_three(void *unused)
+{
+    shmq_t *q = create(SHMQ_FIFO);
+    int64_t begun_ns = helper_now_ns(), last_ns = HELPER_SOON_NS + SHMQ_MS(80);
+    char buffer[4];
+
+    (void)unused;
+    send(q, "c", 0, last_ns);
+    send(q, "a", 0, HELPER_SOON_NS);
+    send(q, "b", 0, HELPER_SOON_NS + SHMQ_MS(40));
+    assert_true(helper_takes(q, NULL));
+    assert_int_equal(helper_group(q).delayed, 3);
+    assert_int_equal(shmq_get(q, buffer, 4, NULL, SHMQ_SEC(5)), 1);
+    assert_int_equal(buffer[0], 'a');
+    assert_true(helper_now_ns() - begun_ns >= HELPER_SOON_NS);
+    assert_true(comes(q, "bc"));
+    int64_t took_ns = helper_now_ns() - begun_ns;
+    assert_true(took_ns >= last_ns);
+    helper_finish(q);
+    return took_ns < last_ns + SHMQ_MS(250);
+}
+
+static void delayed(void **state)
+{
+    (void)state;
+    assert_true(helper_in_time(delay_three, NULL));
+}
+
+static int send_soon(void *q)
+{
+    struct shmq_msg msg = SHMQ_MSG_INIT;
+
+    msg.delay_ns = SHMQ_MS(30);
+    return shmq_send(q, &msg, SHMQ_NOWAIT) == 0 ? 0 : 1;
+}
+
+/* Who sleeps until something far learns of something near. */
+static bool delay_for_a_sleeper(void *unused)
+{
+    shmq_t *q = create(SHMQ_FIFO);
+
+    (void)unused;
+    send(q, "far", 0, SHMQ_SEC(9));
+    int64_t begun_ns = helper_now_ns();
+    pid_t child = helper_fork(send_soon, q);
+    struct shmq_msg msg = helper_receive(q);
+    int64_t took_ns = helper_now_ns() - begun_ns;
+    assert_int_equal(msg.length, 0);
+    assert_int_equal(helper_wait(child), 0);
+    assert_int_equal(shmq_ack(q, &msg), 0);
+    helper_finish(q);
+    return took_ns < SHMQ_MS(300);
+}
+
+static void delayed_for_a_sleeper(void **state)
+{
+    (void)state;
+    assert_true(helper_in_time(delay_for_a_sleeper, NULL));
+}
+
+static void due_at_a_time_of_day(void **state)
+{
+    shmq_t *q = create(SHMQ_FIFO);
+    struct shmq_msg msg = SHMQ_MSG_INIT;
+
+    (void)state;
+    int64_t now_ns = helper_wall_ns();
+    msg.due_ns = now_ns + HELPER_SOON_NS;
+    assert_int_equal(shmq_send(q, &msg, SHMQ_NOWAIT), 0);
+    assert_true(helper_takes(q, NULL));
+    msg.due_ns = now_ns - SHMQ_SEC(1); /* gone by: at once */
+    assert_int_equal(shmq_send(q, &msg, SHMQ_NOWAIT), 0);
+    assert_true(helper_takes(q, ""));
+    struct shmq_msg late = helper_receive(q);
+    assert_true(helper_wall_ns() >= now_ns + HELPER_SOON_NS);
+    assert_int_equal(shmq_ack(q, &late), 0);
+    msg.delay_ns = 1;
+    assert_int_equal(shmq_send(q, &msg, SHMQ_NOWAIT), -EINVAL);
+    assert_true(helper_detail_names("delay_ns", "due_ns"));
+    helper_finish(q);
+}
+
+/* A time of day comes back as it was given, but for what lies between reading two clocks. */
+static void due_time_is_kept(void **state)
+{
+    shmq_t *q = create(SHMQ_FIFO);
+    struct shmq_msg msg = SHMQ_MSG_INIT, found;
+    char buffer[64];
+
+    (void)state;
+    for (int i = 0; i < 100; i++) {
+        int64_t due_ns = helper_wall_ns() + SHMQ_SEC(1000);
+        msg.due_ns = due_ns;
+        assert_int_equal(shmq_send(q, &msg, SHMQ_NOWAIT), 0);
+        assert_int_equal(shmq_find(q, msg.id, &found, buffer, sizeof(buffer)), 0);
+        assert_int_equal(found.state, SHMQ_DELAYED);
+        assert_true(found.due_ns > due_ns - SHMQ_MS(1) / 2 &&
+                    found.due_ns < due_ns + SHMQ_MS(1) / 2);
+        assert_int_equal(shmq_remove(q, msg.id), 0);
+    }
+    helper_finish(q);
+}
+
+static void send_short_lived(shmq_t *q, const char *text, int64_t ttl_ns)
+{
+    struct shmq_msg msg = SHMQ_MSG_INIT;
+
+    msg.data = text;
+    msg.length = strlen(text);
+    msg.ttl_ns = ttl_ns;
+    assert_int_equal(shmq_send(q, &msg, SHMQ_NOWAIT), 0);
+}
+
+static void expired_into_nothing(void **state)
+{
+    (void)state;
+    for (uint32_t order = SHMQ_FIFO; order <= SHMQ_PRIORITY; order++) {
+        shmq_t *q = create(order);
+        send_short_lived(q, "a", HELPER_SOON_NS);
+        send_short_lived(q, "b", SHMQ_SEC(100));
+        struct shmq_msg msg = helper_receive(q);
+        assert_int_equal(shmq_nack(q, &msg, 0, 0), 0); /* it is an entry now */
+        helper_pass(HELPER_AFTER_NS);
+        send_short_lived(q, "c", SHMQ_SEC(100));
+        msg = helper_receive(q);
+        assert_true(msg.ttl_ns > SHMQ_SEC(90) && msg.ttl_ns <= SHMQ_SEC(100));
+        assert_int_equal(shmq_ack(q, &msg), 0);
+        msg = helper_receive(q);
+        assert_int_equal(shmq_ack(q, &msg), 0);
+        assert_true(helper_takes(q, NULL));
+        assert_int_equal(helper_group(q).expired_count, 1);
+        assert_int_equal(helper_group(q).backlog, 0);
+        assert_int_equal(helper_group(q).dead, 0);
+        helper_finish(q);
+    }
+}
+
+/* What expired was not handed out, whatever the policy was then and is now. */
+static void expired_is_not_delivered(void **state)
+{
+    shmq_t *q = helper_create(NULL);
+    struct shmq_msg msg = SHMQ_MSG_INIT;
+    struct shmq_policy policy;
+
+    (void)state;
+    assert_int_equal(shmq_policy_of(q, &policy), 0);
+    for (uint64_t round = 1; round <= 4; round++) {
+        msg.ttl_ns = SHMQ_MS(1);
+        assert_int_equal(shmq_send(q, &msg, SHMQ_NOWAIT), 0);
+        helper_pass(SHMQ_MS(30));
+        helper_send(q, "x");
+        assert_true(helper_takes(q, "x"));
+        assert_int_equal(helper_group(q).expired_count, round);
+        assert_int_equal(helper_group(q).delivered_count, round);
+        assert_int_equal(helper_stats(q).got_count, round);
+        policy.dead_letter_expired = round % 2;
+        assert_int_equal(shmq_policy_set(q, &policy), 0);
+        assert_int_equal(helper_group(q).delivered_count, round);
+        assert_int_equal(helper_stats(q).got_count, round);
+    }
+    helper_finish(q);
+}
+
+static int put_one(void *q)
+{
+    char message[200] = {0}; /* there is no room left for so many */
+
+    return shmq_put(q, message, sizeof(message), SHMQ_SEC(10)) == 0 ? 0 : 1;
+}
+
+/* Those that expired before anybody came to receive give their room to who needs it: at
+ * once, and to one that waits for it. */
+static void expired_for_room(void **state)
+{
+    struct shmq_attr attr = helper_attr(4096);
+    struct shmq_msg msg = SHMQ_MSG_INIT;
+
+    (void)state;
+    for (int waits = 0; waits < 2; waits++) {
+        shmq_t *q = helper_create(&attr);
+        int sent = 0;
+        msg.ttl_ns = waits ? HELPER_SOON_NS : SHMQ_MS(1);
+        while (shmq_send(q, &msg, SHMQ_NOWAIT) == 0 && sent++ < 200)
+            if (!waits)
+                helper_pass(SHMQ_MS(2));
+        if (waits)
+            assert_int_equal(helper_wait(helper_fork(put_one, q)), 0);
+        else
+            assert_int_equal(sent, 201);
+        assert_true(helper_group(q).expired_count > 40);
+        helper_finish(q);
+    }
+}
+
+/* What its consumer has in hand does not expire; what it gives back does. */
+static void expired_in_hand(void **state)
+{
+    shmq_t *q = create(SHMQ_FIFO);
+
+    (void)state;
+    send_short_lived(q, "a", HELPER_SOON_NS);
+    send_short_lived(q, "b", HELPER_SOON_NS);
+    struct shmq_msg a = helper_receive(q), b = helper_receive(q);
+    helper_pass(HELPER_AFTER_NS);
+    assert_int_equal(shmq_ack(q, &a), 0);
+    assert_int_equal(shmq_nack(q, &b, 0, 0), 0);
+    assert_true(helper_takes(q, NULL));
+    assert_int_equal(helper_group(q).expired_count, 1);
+    helper_finish(q);
+}
+
+static void expired_into_dead_letters(void **state)
+{
+    struct shmq_attr attr = helper_attr(65536);
+
+    (void)state;
+    attr.policy.dead_letter_expired = 1;
+    shmq_t *q = helper_create(&attr);
+    send_short_lived(q, "fresh", HELPER_SOON_NS);
+    send_short_lived(q, "back", HELPER_SOON_NS);
+    struct shmq_msg msg = helper_receive(q), other = helper_receive(q);
+    assert_int_equal(shmq_nack(q, &msg, 0, 0), 0);
+    assert_int_equal(shmq_ack(q, &other), 0);
+    send_short_lived(q, "fresh", HELPER_SOON_NS);
+    helper_pass(HELPER_AFTER_NS);
+    assert_true(helper_takes(q, NULL));
+    struct shmq_group_stats st = helper_group(q);
+    assert_int_equal(st.dead, 2);
+    assert_int_equal(st.expired_count, 2);
+    assert_int_equal(st.dead_by_reason[SHMQ_REASON_EXPIRED], 2);
+    assert_int_equal(st.backlog, 0);
+    helper_finish(q);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        HELPER_TEST(first_in_first_out),
+        HELPER_TEST(last_in_first_out),
+        HELPER_TEST(by_priority),
+        HELPER_TEST(priorities_of_many),
+        HELPER_TEST(back_in_its_own_place),
+        HELPER_TEST(back_behind_all),
+        HELPER_TEST(behind_all_and_delayed),
+        HELPER_TEST(back_after_a_delay),
+        HELPER_TEST(retried_by_policy),
+        HELPER_TEST(fixed_delay),
+        HELPER_TEST(attempts_used_up_by_time),
+        HELPER_TEST(delayed),
+        HELPER_TEST(delayed_for_a_sleeper),
+        HELPER_TEST(due_at_a_time_of_day),
+        HELPER_TEST(due_time_is_kept),
+        HELPER_TEST(expired_into_nothing),
+        HELPER_TEST(expired_for_room),
+        HELPER_TEST(expired_is_not_delivered),
+        HELPER_TEST(expired_in_hand),
+        HELPER_TEST(expired_into_dead_letters),
+    };
+
+    return cmocka_run_group_tests_name("order", tests, NULL, NULL);
+}
