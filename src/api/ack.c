@@ -9,8 +9,11 @@
 #include "api/consumer.h"
 #include "api/dead_letter.h"
 #include "group/fast_path.h"
+#include "group/group_bulk.h"
+#include "group/group_lease.h"
 #include "group/policy.h"
 #include "persist/journal_sync.h"
+#include "segment/segment_reopen.h"
 
 /* Enter with a message's lease in hand.  Refused because the group is no more, a message is
  * to be forgotten, but by shmq_touch(). */

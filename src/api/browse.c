@@ -3,7 +3,9 @@
  */
 #include "api/consumer.h"
 #include "base/error.h"
+#include "group/group_bulk.h"
 #include "group/table.h"
+#include "ring/ring_browse.h"
 
 ssize_t shmq_browse(shmq_t *q, uint64_t *place, void *buffer, size_t size, struct shmq_info *info)
 {

@@ -3,9 +3,10 @@
  */
 #include "api/consumer.h"
 
-#include "api/dead_letter.h"
 #include "base/error.h"
+#include "group/group_bulk.h"
 #include "group/ring_compact.h"
+#include "handle/wait.h"
 
 /* More than the coarse clock may be behind. */
 enum { DUE_SOON_NS = 20 * 1000 * 1000 };
@@ -73,13 +74,6 @@ void sq_consume_settle(struct shmq *q, const struct sq_ring *ring)
         sq_group_rebuild(ring);
     else
         sq_pending_note_due(ring);
-}
-
-void sq_consume_bury(struct shmq *q, const struct sq_pick *pick)
-{
-    struct sq_lease lease = pick->doomed;
-
-    sq_bury(q, &lease, pick->last_owner, NULL);
 }
 
 int sq_consume_if_empty(const struct shmq *q, const struct sq_deadline *deadline)

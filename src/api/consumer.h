@@ -53,9 +53,6 @@ int sq_consume_check_group(const struct shmq *q);
 /* Enter the group's side, which must still be the handle's, within a second. */
 int sq_consume_enter(struct shmq *q);
 
-/* Without a side: the picked message is doomed: make it a dead letter. */
-void sq_consume_bury(struct shmq *q, const struct sq_pick *pick);
-
 /* Nothing is there: 0 wait, -EAGAIN, or -ESTALE, since it stays so. */
 int sq_consume_if_empty(const struct shmq *q, const struct sq_deadline *deadline);
 

@@ -14,7 +14,10 @@
 #include <stdlib.h>
 
 #include "base/error.h"
+#include "group/group_lease.h"
+#include "handle/hooks.h"
 #include "persist/journal_sync.h"
+#include "segment/segment_reopen.h"
 
 enum {
     OWN_HEADERS = 10,
@@ -100,24 +103,33 @@ static void compose(struct letter *l, const struct shmq *q, uint32_t last_owner,
             add(l, name, value);
 }
 
+/* An inherited handle is closed like any other: the child has a descriptor of its own. */
+static void close_letters(struct shmq *q, void *to, bool inherited)
+{
+    (void)q;
+    (void)inherited;
+    shmq_close(to);
+}
+
 /* The handle on the dead-letter queue; it is made if it is not there.  The caller holds
  * claim_lock. */
 static shmq_t *open_dead_letter(struct shmq *q, const char *name)
 {
     struct shmq_attr attr = SHMQ_ATTR_INIT;
+    shmq_t *old = sq_hook_state(q, SQ_HOOK_DEAD_LETTER), *to;
 
     if (strcmp(name, own_name(q)) == 0)
         return NULL;
     /* Who has been removed without a word takes letters still, which nobody would get. */
-    if (q->dead_letter != NULL && strcmp(own_name(q->dead_letter), name) == 0 &&
-        !sq_segment_is_gone(&q->dead_letter->segment))
-        return q->dead_letter;
-    shmq_close(q->dead_letter);
+    if (old != NULL && strcmp(own_name(old), name) == 0 && !sq_segment_is_gone(&old->segment))
+        return old;
+    sq_hook_drop(q, SQ_HOOK_DEAD_LETTER);
     attr.capacity_bytes = q->segment.attr.capacity_bytes;
     attr.mode = q->segment.attr.mode;
-    if (shmq_open(&q->dead_letter, name, SHMQ_CREATE, &attr) < 0)
-        q->dead_letter = NULL;
-    return q->dead_letter;
+    if (shmq_open(&to, name, SHMQ_CREATE, &attr) < 0)
+        return NULL;
+    sq_hook_hang(q, SQ_HOOK_DEAD_LETTER, to, close_letters);
+    return to;
 }
 
 /* Whether the dead-letter queue has this message already. */
@@ -267,8 +279,9 @@ int sq_bury(struct shmq *q, struct sq_lease *lease, uint32_t last_owner, const c
     return rc;
 }
 
-void sq_bury_close(struct shmq *q)
+void sq_bury_picked(struct shmq *q, const struct sq_pick *pick)
 {
-    shmq_close(q->dead_letter);
-    q->dead_letter = NULL;
+    struct sq_lease lease = pick->doomed;
+
+    sq_bury(q, &lease, pick->last_owner, NULL);
 }

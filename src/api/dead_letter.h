@@ -14,7 +14,7 @@
  */
 int sq_bury(struct shmq *q, struct sq_lease *lease, uint32_t last_owner, const char *text);
 
-/* Close what sq_bury() has opened. */
-void sq_bury_close(struct shmq *q);
+/* The same for a message that sq_consume_pick() found to be doomed. */
+void sq_bury_picked(struct shmq *q, const struct sq_pick *pick);
 
 #endif

@@ -7,8 +7,13 @@
  * left behind.
  */
 #include "api/consumer.h"
+#include "api/dead_letter.h"
 #include "base/error.h"
+#include "group/group_bulk.h"
+#include "group/group_lease.h"
 #include "group/key_index.h"
+#include "group/pending_rebuild.h"
+#include "handle/wait.h"
 #include "message/compress.h"
 #include "persist/journal_sync.h"
 
@@ -120,7 +125,7 @@ static ssize_t try_get(struct shmq *q, void *buffer, size_t size, struct shmq_in
     }
     sq_leave(q, SQ_ROLE_CONSUMER);
     if (*again)
-        sq_consume_bury(q, &pick);
+        sq_bury_picked(q, &pick);
     if (closely) {
         sq_consume_wake(q, rc >= 0);
         sq_consume_sweep(q);
@@ -294,7 +299,7 @@ static int harvest(struct shmq *q, struct sq_harvest *h, struct sq_deadline *dea
         sq_leave(q, SQ_ROLE_CONSUMER);
     }
     if (doomed)
-        sq_consume_bury(q, &pick);
+        sq_bury_picked(q, &pick);
     if (sq_load(&q->segment.ring.group->mode) != 0) {
         sq_consume_wake(q, h->taken - before);
         sq_consume_sweep(q);

@@ -4,7 +4,9 @@
 #include "api/consumer.h"
 #include "api/group_stats.h"
 #include "base/error.h"
+#include "group/group_bulk.h"
 #include "persist/journal_sync.h"
+#include "segment/segment_attr.h"
 
 int shmq_policy_of(shmq_t *q, struct shmq_policy *policy)
 {

@@ -8,12 +8,15 @@
  */
 #include "api/consumer.h"
 #include "api/group_stats.h"
+#include "api/open.h"
 #include "api/producer.h"
 #include "base/error.h"
 #include "group/seek.h"
 #include "group/table.h"
+#include "handle/handle_groups.h"
 #include "handle/poll_pipe.h"
 #include "persist/journal_sync.h"
+#include "segment/segment_attr.h"
 #include "sync/futex.h"
 
 /* --- making -------------------------------------------------------------------------- */

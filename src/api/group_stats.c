@@ -3,6 +3,7 @@
  */
 #include "api/group_stats.h"
 #include "base/error.h"
+#include "group/group_bulk.h"
 #include "group/table.h"
 
 /* Of those that the cursor has passed, how many are held or were not handed out. */

@@ -9,9 +9,13 @@
 #include "api/consumer.h"
 #include "api/producer.h"
 #include "base/error.h"
+#include "group/group_bulk.h"
+#include "group/group_lease.h"
 #include "group/key_index.h"
 #include "group/table.h"
+#include "handle/handle_groups.h"
 #include "handle/poll_pipe.h"
+#include "handle/wait.h"
 #include "message/compress.h"
 #include "persist/journal_sync.h"
 

@@ -5,20 +5,20 @@
  * (the end of a delay or a lease, the death of a consumer) is seen to by a thread for each handle
  * that has called shmq_fd().  It sleeps until the next such moment.
  */
-#include "api/message_fd.h"
-
 #include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "base/error.h"
+#include "handle/hooks.h"
 #include "handle/poll_pipe.h"
+#include "handle/wait.h"
+#include "segment/segment_reopen.h"
 #include "sync/futex.h"
 
 struct sq_notifier {
     struct shmq *q;
     pthread_t thread;
-    pid_t pid; /* a forked child has no such thread */
     _Atomic bool stopping;
 };
 
@@ -62,6 +62,20 @@ static int start_thread(struct sq_notifier *n)
     return rc == 0 ? 0 : sq_fail(-rc, "no thread to keep the time for the descriptor");
 }
 
+/* A forked child has no such thread. */
+static void close_notifier(struct shmq *q, void *state, bool inherited)
+{
+    struct sq_notifier *n = state;
+
+    if (!inherited) {
+        sq_store(&n->stopping, true);
+        sq_cond_wake(&q->segment.ring.group->keepers, UINT32_MAX);
+        pthread_join(n->thread, NULL);
+    }
+    free(n);
+}
+
+/* The caller holds claim_lock. */
 static int start(struct shmq *q)
 {
     struct sq_group_shm *g = q->segment.ring.group;
@@ -70,7 +84,6 @@ static int start(struct shmq *q)
     if (n == NULL)
         return sq_fail(-ENOMEM, "no memory for a descriptor's state");
     n->q = q;
-    n->pid = getpid();
     sq_store(&g->pending.watched, 1);
     atomic_fetch_or(&q->segment.control->notices, SQ_NOTICE_WATCHED);
     int rc = start_thread(n);
@@ -78,7 +91,7 @@ static int start(struct shmq *q)
         free(n);
         return rc;
     }
-    q->notifier = n;
+    sq_hook_hang(q, SQ_HOOK_MESSAGE_FD, n, close_notifier);
     return 0;
 }
 
@@ -97,31 +110,13 @@ int shmq_fd(shmq_t *q)
     int cancel = sq_cancel_hold();
     int fd = sq_token_open(q, sq_ring_group_index(&q->segment.ring), true);
     pthread_mutex_lock(&q->claim_lock);
-    if (q->notifier != NULL && q->notifier->pid != getpid()) {
-        free(q->notifier); /* the parent's */
-        q->notifier = NULL;
-    }
-    if (fd >= 0 && q->notifier == NULL)
+    if (fd >= 0 && sq_hook_state(q, SQ_HOOK_MESSAGE_FD) == NULL)
         rc = start(q);
     pthread_mutex_unlock(&q->claim_lock);
     if (fd >= 0 && rc == 0)
         sq_token_sync_watched(q, sq_ring_group_index(&q->segment.ring));
     sq_cancel_release(cancel);
     return fd < 0 || rc == 0 ? fd : rc;
-}
-
-void sq_notify_close(struct shmq *q)
-{
-    struct sq_notifier *n = q->notifier;
-
-    if (n != NULL && n->pid == getpid()) {
-        sq_store(&n->stopping, true);
-        sq_cond_wake(&q->segment.ring.group->keepers, UINT32_MAX);
-        pthread_join(n->thread, NULL);
-    }
-    free(n);
-    q->notifier = NULL;
-    sq_token_close(q);
 }
 
 /* --- several queues ----------------------------------------------------------------- */

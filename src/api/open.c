@@ -1,16 +1,19 @@
 /*
  * open.c - opening, closing and removing queues.
  */
+#include "api/open.h"
+
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "api/dead_letter.h"
-#include "api/message_fd.h"
+#include "api/put.h"
 #include "base/error.h"
+#include "handle/hooks.h"
 #include "handle/poll_pipe.h"
 #include "message/compress.h"
-#include "persist/journal_file.h"
 #include "persist/save_thread.h"
+#include "segment/segment_attr.h"
+#include "segment/segment_reopen.h"
 
 static int check_flags(int flags)
 {
@@ -64,6 +67,9 @@ static int enter_queue(struct shmq *q)
         rc = sq_make_ready(q, SQ_ROLE_PRODUCER, &deadline);
     if (rc == 0 && (q->flags & SHMQ_SOLE_CONSUMER))
         rc = sq_make_ready(q, SQ_ROLE_CONSUMER, &deadline);
+    if (rc < 0)
+        return rc;
+    rc = sq_keep_begin(q);
     if (rc < 0)
         return rc;
     sq_keep_attach(q);
@@ -183,10 +189,9 @@ int shmq_close(shmq_t *q)
     else if (reserver != 0)
         return sq_fail(-EBUSY, "another thread has a reservation open on this handle");
     int cancel = sq_cancel_hold();
-    sq_notify_close(q);
-    sq_bury_close(q);
-    sq_caller_close(q);
-    sq_saver_end(q);
+    sq_hooks_close(q);
+    sq_token_close(q);
+    sq_save_at_end(q);
     /* Everything is in order, so a successor need not repair.  The fence: who sees
      * the mark gone, and so makes no barrier for us, sees all we published. */
     atomic_thread_fence(memory_order_seq_cst);
@@ -194,7 +199,6 @@ int shmq_close(shmq_t *q)
         sq_store_release(&q->segment.ring.producer->sole, 0);
     if (sq_alone(q, SQ_ROLE_CONSUMER))
         sq_store_release(&q->segment.ring.group->sole, 0);
-    sq_append_close(q);
     sq_detach(&q->segment, &q->attachment);
     sq_fork_hold();
     sq_fork_unwatch(&q->forkable);

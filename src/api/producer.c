@@ -10,9 +10,12 @@
 
 #include "api/consumer.h"
 #include "base/error.h"
+#include "group/group_bulk.h"
 #include "group/ring_compact.h"
 #include "group/table.h"
+#include "handle/handle_groups.h"
 #include "handle/poll_pipe.h"
+#include "handle/wait.h"
 #include "persist/journal.h"
 #include "persist/pin.h"
 

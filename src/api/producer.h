@@ -6,6 +6,7 @@
 #define SQ_PRODUCER_H
 
 #include "handle/handle.h"
+#include "handle/wait.h"
 
 /* The message is too long: say so.  -EMSGSIZE. */
 int sq_put_too_long(const struct shmq *q, size_t length);

@@ -5,8 +5,11 @@
  * publishes with one store (ring/ring.c says what a death leaves), leaves, and wakes
  * as many consumers as there are messages, if any sleep.
  */
+#include "api/put.h"
+
 #include "api/producer.h"
 #include "base/error.h"
+#include "handle/wait.h"
 #include "persist/journal_sync.h"
 
 static int needs_key(void)

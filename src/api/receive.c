@@ -7,7 +7,10 @@
 #include <stdlib.h>
 
 #include "api/consumer.h"
+#include "api/dead_letter.h"
 #include "group/fast_path.h"
+#include "group/group_lease.h"
+#include "handle/wait.h"
 #include "persist/journal_sync.h"
 
 /* Tell the caller of a leased message.  Field by field: clearing it first would take
@@ -151,7 +154,7 @@ static int receive_round(struct shmq *q, struct shmq_msg *msgs, unsigned count,
     sq_consume_make_room(q);
     sq_leave(q, SQ_ROLE_CONSUMER);
     if (sq_unlikely(bury))
-        sq_consume_bury(q, &pick);
+        sq_bury_picked(q, &pick);
     look_for_dead(q, now_ns);
     return received > 0 ? (int)received : rc == SQ_PICK_DOOMED ? 0 : rc;
 }

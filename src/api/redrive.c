@@ -12,7 +12,9 @@
 
 #include "api/consumer.h"
 #include "base/error.h"
+#include "group/group_bulk.h"
 #include "persist/journal_sync.h"
+#include "segment/segment_reopen.h"
 
 enum { HEADERS_MOST = 1024 };
 

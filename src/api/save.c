@@ -4,6 +4,8 @@
 #include "base/error.h"
 #include "persist/journal_sync.h"
 #include "persist/queue_file.h"
+#include "persist/queue_save.h"
+#include "segment/segment_attr.h"
 
 int shmq_save(shmq_t *q, const char *path)
 {

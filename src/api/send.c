@@ -9,6 +9,7 @@
 #include "api/producer.h"
 #include "base/error.h"
 #include "group/key_index.h"
+#include "handle/wait.h"
 #include "message/encode.h"
 #include "persist/journal_sync.h"
 

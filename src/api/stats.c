@@ -10,7 +10,10 @@
 
 #include "api/group_stats.h"
 #include "base/error.h"
+#include "group/group_bulk.h"
 #include "group/table.h"
+#include "segment/segment_attr.h"
+#include "segment/segment_reopen.h"
 
 static void count_attached(const struct shmq *q, struct shmq_stats *st)
 {

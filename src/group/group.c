@@ -15,6 +15,7 @@
 
 #include <fnmatch.h>
 
+#include "group/group_lease.h"
 #include "group/key_index.h"
 
 static void count_up(_Atomic uint64_t *counter)

@@ -47,81 +47,17 @@ int sq_group_look(const struct sq_ring *ring, int64_t now_ns, int64_t *gone_ns);
 /* End what is over: leases, delays.  0 or -EBADMSG. */
 int sq_group_settle(const struct sq_ring *ring, int64_t now_ns);
 
-/* Lease what was picked until `until_ns`.  0, -EAGAIN the table is full (not after a pick
- * to lease). */
-int sq_group_lease(const struct sq_ring *ring, const struct sq_pick *pick, uint32_t owner,
-                   int64_t until_ns, struct sq_lease *lease);
-
-/* Hand out for good what was picked. */
-int sq_group_finish(const struct sq_ring *ring, const struct sq_pick *pick);
-
 /* --- the ends of a lease: 0; -ECANCELED it had ended before; -EBADMSG -------- */
-
-int sq_group_check_lease(const struct sq_ring *ring, const struct sq_lease *lease);
-int sq_group_ack(const struct sq_ring *ring, const struct sq_lease *lease);
-
-/* Back to wait, from `due_ns` on; 0: at once. */
-int sq_group_nack(const struct sq_ring *ring, const struct sq_lease *lease, int64_t due_ns,
-                  bool to_back);
-
-/* 1: the lease's holder now makes it a dead letter (DYING, the lease goes on with
- * another word); 0: parked. */
-int sq_group_reject(const struct sq_ring *ring, struct sq_lease *lease, uint32_t reason,
-                    int64_t now_ns);
-
-/* A dying one is sent, or could not be and is parked. */
-int sq_group_buried(const struct sq_ring *ring, const struct sq_lease *lease, bool sent,
-                    int64_t now_ns);
-
-int sq_group_touch(const struct sq_ring *ring, const struct sq_lease *lease, int64_t until_ns);
-
-/*
- * The next lease of `owner` with an id up to `id`, in the order in which they end: from
- * *place on, at first pending.lease_first, which then is behind it.  0 or -ENOENT.
- */
-int sq_group_next_lease(const struct sq_ring *ring, uint32_t *place, uint32_t owner, uint64_t id,
-                        struct sq_lease *lease);
-
-/* End the leases whose owner is gone.  How many, or -EBADMSG. */
-int sq_group_return_lost(const struct sq_ring *ring, bool (*gone)(const void *arg, uint32_t owner),
-                         const void *arg, int64_t now_ns);
 
 /* --- all of it --------------------------------------------------------------- */
 
-/* Forget what waits, is delayed or parked, and go to the tail.  How many, or -EBADMSG
- * (nothing was done). */
-int64_t sq_group_purge(const struct sq_ring *ring);
-
-/* Let what is parked wait again, all or message `id`.  How many, or -EBADMSG. */
-int64_t sq_group_revive(const struct sq_ring *ring, uint64_t id);
-
-/*
- * P too: finish the group's oldest messages, leased ones excepted, until its place is
- * beyond `pos` and its depth below `depth`.  0; -EAGAIN leased ones are in the way.
- */
-int sq_group_drop(const struct sq_ring *ring, uint64_t pos, uint64_t depth);
-
 /* Whether the record passes the group's filter. */
 bool sq_group_wants(const struct sq_group_shm *group, const struct sq_view *view);
-
-int sq_group_rebuild(const struct sq_ring *ring);
-
-/* The same where the group's place, and how many were removed from there on, are right. */
-int sq_group_derive(const struct sq_ring *ring);
 
 static inline const struct shmq_policy *sq_policy_of(const struct sq_group_shm *g)
 {
     return &g->delivery.policies[sq_load_acquire(&g->delivery.policy_at) & 1];
 }
-
-void sq_group_set_policy(const struct sq_ring *ring, const struct shmq_policy *policy);
-
-/* Make it a group that has nothing yet, at the cursor it has.  Nobody sees it. */
-void sq_group_begin(const struct sq_ring *ring, const char *name, const struct shmq_policy *policy);
-
-/* Anybody: messages not finished; those that wait. */
-uint64_t sq_group_backlog(const struct sq_ring *ring);
-uint64_t sq_group_waiting(const struct sq_ring *ring);
 
 /* Anybody: whether there seems to be something to pick, apart from what time brings. */
 static inline bool sq_group_seems_ready(const struct sq_ring *ring)
@@ -157,12 +93,5 @@ static inline void sq_group_pass_gone(const struct sq_ring *ring)
 
 /* The cursor passes what is removed, up to the first that is not.  0 or -EBADMSG. */
 int sq_group_pass_removed(const struct sq_ring *ring);
-
-void sq_group_count_dead(const struct sq_ring *ring, uint32_t reason);
-void sq_group_release_key(const struct sq_ring *ring, const struct sq_view *view);
-void sq_group_release_key_of(const struct sq_ring *ring, uint32_t e);
-
-/* Entry `e` is finished, whatever it was. */
-int sq_group_finish_entry(const struct sq_ring *ring, uint32_t e);
 
 #endif

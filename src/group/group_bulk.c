@@ -2,8 +2,12 @@
  * group_bulk.c - see group.h: what concerns a group as a whole: beginning, emptying,
  * making room at its cost, deriving anew.
  */
+#include "group/group_bulk.h"
+
 #include "group/group.h"
+#include "group/group_lease.h"
 #include "group/key_index.h"
+#include "group/pending_rebuild.h"
 
 static void count_up(_Atomic uint64_t *counter)
 {

@@ -1,8 +1,11 @@
 /*
  * group_lease.c - see group.h: taking what was picked, and the ends of a lease.
  */
+#include "group/group_lease.h"
+
 #include "group/group.h"
 #include "group/key_index.h"
+#include "group/pending_rebuild.h"
 
 static void count_up(_Atomic uint64_t *counter)
 {

@@ -26,6 +26,7 @@
 #include "group/pending.h"
 
 #include "group/dirty.h"
+#include "group/pending_rebuild.h"
 
 enum { LIST_POS, LIST_TIME };
 

@@ -98,20 +98,8 @@ enum sq_beyond {
     SQ_KEEP_BEYOND = 1, /* the caller is making it */
 };
 
-/* Derive everything from the entries' words. */
-void sq_pending_rebuild(const struct sq_ring *ring, enum sq_beyond beyond);
-
 /* For sq_pending_rebuild(): count an entry that is in the lists, and put it in the
  * heap of its state. */
 void sq_pending_derive(const struct sq_ring *ring, uint32_t e);
-
-/* Derive what follows from there being no entry. */
-void sq_pending_clear(const struct sq_ring *ring);
-
-/* Forget all entries, whatever they are. */
-void sq_pending_reset(const struct sq_ring *ring);
-
-/* NULL, or what is wrong. */
-const char *sq_pending_valid(const struct sq_ring *ring);
 
 #endif

@@ -4,6 +4,8 @@
  * Needs no memory of its own: the heaps' places serve to sort by position and by time
  * before they are filled with what belongs there.
  */
+#include "group/pending_rebuild.h"
+
 #include "group/dirty.h"
 #include "group/pending.h"
 

@@ -7,6 +7,9 @@
  */
 #include "group/seek.h"
 
+#include "group/group_bulk.h"
+#include "group/pending_rebuild.h"
+
 static bool reached(const struct sq_ring *ring, const struct sq_view *view, int start, uint64_t at)
 {
     switch (start) {

@@ -9,7 +9,10 @@
 #include "handle/handle.h"
 
 #include "base/error.h"
+#include "group/group_bulk.h"
+#include "group/group_lease.h"
 #include "group/table.h"
+#include "handle/hooks.h"
 #include "handle/poll_pipe.h"
 #include "sync/futex.h"
 
@@ -45,9 +48,7 @@ static void forget_parent(struct sq_forkable *forkable)
     sq_store(&q->visitor, 0);
     q->visits = 0;
     sq_store(&q->reservation.thread, 0);
-    if (sq_load(&q->caller) != NULL)
-        sq_store(&q->parents_caller, sq_load(&q->caller));
-    sq_store(&q->caller, NULL);
+    sq_hooks_inherit(q);
 }
 
 void sq_queue_init(struct shmq *q)

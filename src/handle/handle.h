@@ -41,12 +41,24 @@ struct sq_reservation {
     bool listed;       /* in the list of the thread that made it */
 };
 
-/* What a handle appends to its queue's journal with (persist/journal.c).  Whoever has the journal's
- * lock, which keeps threads of one handle apart, too. */
-struct sq_journal_file {
-    int fd_plus_one; /* 0: none */
-    uint64_t generation, salt;
-    int64_t looked_ns; /* when the file was last seen to have a name */
+/*
+ * What higher rooms hang on a handle, opaque here.  Closing the handle closes it, in this
+ * order.  In a forked child all that hung there is `inherited`: its threads and locks are the
+ * parent's, and it is only let go of.
+ */
+enum sq_hook_name {
+    SQ_HOOK_MESSAGE_FD,
+    SQ_HOOK_DEAD_LETTER,
+    SQ_HOOK_REPLIES,
+    SQ_HOOK_SAVER,
+    SQ_HOOKS
+};
+
+typedef void sq_hook_close(struct shmq *q, void *state, bool inherited);
+
+struct sq_hook {
+    _Atomic(void *) state, inherited; /* NULL: nothing */
+    sq_hook_close *close;
 };
 
 /* How far a handle is; the last two by role, to be shifted left by it. */
@@ -70,19 +82,10 @@ struct shmq {
     struct sq_reservation reservation;
     bool groupless;                       /* a topic's handle that reads as no group */
     uint32_t generation;                  /* of the group it reads as */
-    struct sq_notifier *notifier;         /* shmq_fd(), or NULL (api/message_fd.c) */
     _Atomic int token_fd[SQ_GROUPS_MOST]; /* poll_pipe.c; one more than the descriptor, 0: none */
     struct sq_unpacks unpacks;
-    struct sq_journal_file journal;
-    _Atomic int file_fd;    /* one more than the descriptor of the queue's file,
-                               which has its lock; 0: none (persist/queue_file.c) */
-    struct sq_saver *saver; /* its thread, or NULL (persist/save_thread.c) */
-    void (*grown)(
-        struct shmq *q);                /* who appended calls it, with no side, when the
-                                           file is longer than look_off; or NULL (persist/save_thread.c) */
-    struct shmq *dead_letter;           /* of api/dead_letter.c; under claim_lock */
-    _Atomic(struct sq_caller *) caller; /* shmq_call(), shmq_reply(), or NULL (service/call.c) */
-    _Atomic(struct sq_caller *) parents_caller; /* in a forked child: to be let go */
+    struct sq_hook hooks[SQ_HOOKS];
+    struct sq_own_file *own_file; /* of a queue with a file; opaque here (persist/own_file.h) */
 };
 
 /* Calls that are no cancellation points use some that are: between these two
@@ -195,14 +198,6 @@ bool sq_hold_from_dead(struct shmq *q, struct sq_lock_shm *lock);
 int sq_enter_group(struct shmq *q, uint32_t index, struct sq_deadline *deadline);
 void sq_leave_group(struct shmq *q, uint32_t index);
 
-/* Have groups neither made nor removed by others.  Before any side is entered. */
-int sq_hold_groups(struct shmq *q, struct sq_deadline *deadline);
-void sq_release_groups(struct shmq *q);
-
-/* Have all the groups' sides, after P if that is wanted too.  0, or none is had. */
-int sq_enter_groups(struct shmq *q, uint64_t *entered, struct sq_deadline *deadline);
-void sq_leave_groups(struct shmq *q, uint64_t entered);
-
 /* Where those sleep who wait on a side. */
 static inline struct sq_cond_shm *sq_side_cond(const struct shmq *q, enum sq_role role)
 {
@@ -226,42 +221,12 @@ SQ_HOT void sq_wake(struct shmq *q, enum sq_role role, unsigned count)
         sq_wake_them(q, role, count);
 }
 
-/* Another handle on the object that `other` is of, reading as no group (api/open.c). */
-int sq_open_again(struct shmq **handle, const struct shmq *other);
-
-/* Take a handle out of this thread's list of reservations (api/put.c). */
-void sq_forget_reservation(struct shmq *q);
-
-/* Remove the handle's queue for replies, and free what there is for it (service/call.c). */
-void sq_caller_close(struct shmq *q);
-
-/* --- waiting (wait.c) --------------------------------------------------- */
-
-/* What a producer waits for; a consumer waits for any message. */
-struct sq_need {
-    uint64_t bytes; /* of ring, sq_record_bytes() */
-    uint64_t count; /* messages */
-};
-
-/*
- * Wait until it seems that the side can go on.  The caller has entered neither.
- * 0 go and look; -ETIMEDOUT, -EINTR, -ESTALE, or what entering the side said.
- */
-int sq_wait(struct shmq *q, enum sq_role role, struct sq_need need, struct sq_deadline *deadline);
-
 /* Whether the handle's group was removed. */
 static inline bool sq_consumer_is_stale(const struct shmq *q)
 {
     return (q->segment.ring.kind & SHMQ_TOPIC) != 0 &&
            sq_load(&q->segment.ring.group->generation) != q->generation;
 }
-
-/* Whether a consumer would find something now, as far as can be told without a lock. */
-bool sq_seems_ready(const struct shmq *q, int64_t now_ns);
-
-/* C is left: wake another consumer, if there is something for it, or if none that sleeps
- * will see to what is due next. */
-void sq_wake_consumer(struct shmq *q);
 
 /* 0 or -EINVAL. */
 int sq_check_timeout(int64_t timeout_ns);

@@ -1,6 +1,8 @@
 /*
  * handle_groups.c - see handle.h: having several groups' sides, and keeping groups as they are.
  */
+#include "handle/handle_groups.h"
+
 #include "base/error.h"
 #include "handle/handle.h"
 

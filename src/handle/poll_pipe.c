@@ -18,7 +18,9 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "group/group_bulk.h"
 #include "group/table.h"
+#include "segment/segment_reopen.h"
 
 /* A little longer than the path of the queue. */
 struct pipe_path {

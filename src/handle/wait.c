@@ -14,6 +14,8 @@
  * answers one of ours, that would double the round trip.  The two are told apart by what was found:
  * at once, and several.
  */
+#include "handle/wait.h"
+
 #include <limits.h>
 #include <sched.h>
 
@@ -22,6 +24,7 @@
 #include "group/table.h"
 #include "handle/handle.h"
 #include "handle/poll_pipe.h"
+#include "segment/segment_reopen.h"
 #include "sync/futex.h"
 
 enum {

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "group/table.h"
+#include "handle/handle_groups.h"
 
 /* --- a group ---------------------------------------------------------------- */
 

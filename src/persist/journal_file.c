@@ -62,11 +62,9 @@ void sq_append_note(struct sq_file_shm *f, int rc)
 
 void sq_append_close(struct shmq *q)
 {
-    int fd = q->journal.fd_plus_one - 1;
-
-    q->journal.fd_plus_one = 0;
-    if (fd >= 0)
-        close(fd);
+    if (q->own_file->journal_fd_plus_one > 0)
+        close(q->own_file->journal_fd_plus_one - 1);
+    q->own_file->journal_fd_plus_one = 0;
 }
 
 /* J: the path, from the segment. */
@@ -123,8 +121,8 @@ static int open_file(struct shmq *q, bool after_death)
     struct sq_file_header h;
     struct sq_file_path path;
 
-    if (q->journal.fd_plus_one != 0 && !after_death &&
-        q->journal.generation == sq_load(&f->generation))
+    struct sq_own_file *own = q->own_file;
+    if (own->journal_fd_plus_one != 0 && !after_death && own->generation == sq_load(&f->generation))
         return 0;
     sq_append_close(q);
     int rc = path_of(f, &path);
@@ -148,7 +146,10 @@ static int open_file(struct shmq *q, bool after_death)
         close(fd);
         return rc;
     }
-    q->journal = (struct sq_journal_file){fd + 1, h.generation, h.salt, 0};
+    own->journal_fd_plus_one = fd + 1;
+    own->generation = h.generation;
+    own->salt = h.salt;
+    own->looked_ns = 0;
     return 0;
 }
 
@@ -217,7 +218,7 @@ static void zero_ahead(const struct shmq *q, uint64_t end)
     uint64_t to = sq_align_up(end + 1, ZERO_STEP);
     while (off < to) {
         size_t bytes = to - off < AT_ONCE ? to - off : AT_ONCE;
-        if (sq_file_write_at(q->journal.fd_plus_one - 1, zeros, bytes, off) < 0)
+        if (sq_file_write_at(q->own_file->journal_fd_plus_one - 1, zeros, bytes, off) < 0)
             return; /* no room ahead: perhaps there is some for what is to be written */
         off += bytes;
         f->journal.zeroed_off = off;
@@ -237,13 +238,13 @@ static int check_file(struct shmq *q)
 
     if (sq_load(&f->journal.broken) != 0)
         return sq_fail(-EIO, "the journal could not be put on the disk, and must be rewritten");
-    if (now_ns - q->journal.looked_ns < LOOK_NS)
+    if (now_ns - q->own_file->looked_ns < LOOK_NS)
         return 0;
-    if (fstat(q->journal.fd_plus_one - 1, &st) != 0)
+    if (fstat(q->own_file->journal_fd_plus_one - 1, &st) != 0)
         return sq_fail(-errno, "cannot look at the journal");
     if (st.st_nlink == 0)
         return sq_fail(-ENOENT, "the journal was removed");
-    q->journal.looked_ns = now_ns;
+    q->own_file->looked_ns = now_ns;
     return 0;
 }
 
@@ -270,7 +271,7 @@ static int write_frame(const struct shmq *q, const struct sq_frame *frame,
             const struct sq_piece *piece = i < count ? &pieces[i] : &padding;
             parts[i + 1] = (struct iovec){(void *)(uintptr_t)piece->data, piece->bytes};
         }
-        return write_all(q->journal.fd_plus_one - 1, parts, (int)count + 2, off);
+        return write_all(q->own_file->journal_fd_plus_one - 1, parts, (int)count + 2, off);
     }
     /* To gather the parts ourselves is faster than to have the kernel do it. */
     memcpy(small, frame, sizeof(*frame));
@@ -279,7 +280,7 @@ static int write_frame(const struct shmq *q, const struct sq_frame *frame,
         memcpy(small + used, piece->data, piece->bytes);
         used += piece->bytes;
     }
-    return sq_file_write_at(q->journal.fd_plus_one - 1, small, used, off);
+    return sq_file_write_at(q->own_file->journal_fd_plus_one - 1, small, used, off);
 }
 
 int sq_append_frame(struct shmq *q, enum sq_frame_kind kind, const struct sq_piece *pieces,
@@ -291,7 +292,7 @@ int sq_append_frame(struct shmq *q, enum sq_frame_kind kind, const struct sq_pie
     int rc = check_file(q);
 
     if (rc == 0) {
-        sq_frame_make(&frame, q->journal.salt, kind, end.number + 1, known_off(f), pieces, count);
+        sq_frame_make(&frame, q->own_file->salt, kind, end.number + 1, known_off(f), pieces, count);
         rc = write_frame(q, &frame, pieces, count, end.off);
     }
     sq_append_note(f, rc);
@@ -303,7 +304,7 @@ int sq_append_frame(struct shmq *q, enum sq_frame_kind kind, const struct sq_pie
     set_end(f, end.off, end.number + 1);
     sq_store(&f->journal.write_count, sq_load(&f->journal.write_count) + 1);
     zero_ahead(q, end.off);
-    *promise = (struct sq_promise){q->journal.generation, end.off};
+    *promise = (struct sq_promise){q->own_file->generation, end.off};
     return 0;
 }
 

@@ -4,6 +4,7 @@
 #ifndef SQ_JOURNAL_FILE_H
 #define SQ_JOURNAL_FILE_H
 
+#include "persist/own_file.h"
 #include "persist/snapshot.h"
 
 /* Up to where the file must be on the disk for a call to keep its promise. */
@@ -36,7 +37,7 @@ static inline bool sq_synced_keeps(uint64_t word, const struct sq_promise *promi
     return later > 0 || (later == 0 && (word >> 16) * SQ_FRAME_ALIGN >= promise->off);
 }
 
-/* Have J, and in q->journal the file of the present generation.  0; -ETIMEDOUT; or why
+/* Have J, and in q->own_file the file of the present generation.  0; -ETIMEDOUT; or why
  * there is no file to write to, and J is not had. */
 int sq_append_enter(struct shmq *q);
 void sq_append_leave(struct shmq *q);

@@ -86,7 +86,7 @@ static int look_end(struct shmq *q, struct old *old)
 
     if (rc == 0) {
         note_end(f, old);
-        old->fd = fcntl(q->journal.fd_plus_one - 1, F_DUPFD_CLOEXEC, 0);
+        old->fd = fcntl(q->own_file->journal_fd_plus_one - 1, F_DUPFD_CLOEXEC, 0);
         if (old->fd < 0)
             rc = sq_fail(-errno, "no descriptor to read the journal with");
         sq_append_leave(q);

@@ -95,14 +95,14 @@ int sq_flush_now(struct shmq *q)
 
     if (rc < 0)
         return rc;
-    uint64_t off = sq_append_end(f).off, generation = q->journal.generation;
+    uint64_t off = sq_append_end(f).off, generation = q->own_file->generation;
     uint64_t count = sq_load(&j->write_count);
-    int fd = fcntl(q->journal.fd_plus_one - 1, F_DUPFD_CLOEXEC, 0);
+    int fd = fcntl(q->own_file->journal_fd_plus_one - 1, F_DUPFD_CLOEXEC, 0);
     bool spare = fd >= 0; /* else with J, since without it another thread may close ours */
     if (spare)
         sq_append_leave(q);
     sq_store(&j->synced_ns, sq_clock_ns());
-    rc = sync_file(spare ? fd : q->journal.fd_plus_one - 1);
+    rc = sync_file(spare ? fd : q->own_file->journal_fd_plus_one - 1);
     note_sync(j, count);
     if (spare)
         close(fd);
@@ -222,8 +222,8 @@ int sq_flush_promise(struct shmq *q, const struct sq_promise *promise)
 
     if (promise->off == 0)
         return 0;
-    if (promise->off > sq_load(&f->journal.look_off) && q->grown != NULL)
-        q->grown(q);
+    if (promise->off > sq_load(&f->journal.look_off) && q->own_file->grown != NULL)
+        q->own_file->grown(q);
     if (q->segment.attr.journal != SHMQ_JOURNAL_ALWAYS)
         return 0;
     return sq_flush_wait(q, promise, &deadline) < 0 ? unsure() : 0;

@@ -23,7 +23,7 @@ int sq_flush_all(struct shmq *q, struct sq_deadline *deadline);
 int sq_flush_wait(struct shmq *q, const struct sq_promise *promise, struct sq_deadline *deadline);
 
 /* A call is about to return that promised so much, and has no side: in mode always, wait.
- * Who finds that the file has grown rings for those who rewrite it (q->grown). */
+ * Who finds that the file has grown rings for those who rewrite it (sq_own_file.grown). */
 int sq_flush_promise(struct shmq *q, const struct sq_promise *promise);
 
 #endif

@@ -17,26 +17,46 @@
 #include "base/error.h"
 #include "group/table.h"
 #include "message/compress.h"
-#include "persist/journal_rewrite.h"
+#include "persist/journal.h"
 #include "persist/restore.h"
+#include "segment/segment_attr.h"
+#include "segment/segment_reopen.h"
 
-static int file_of(const struct shmq *q)
+int sq_keep_file(const struct shmq *q)
 {
-    return sq_load_acquire(&q->file_fd) - 1; /* another thread may just have opened it */
+    return sq_load_acquire(&q->own_file->fd_plus_one) -
+           1; /* another thread may just have opened it */
 }
 
-/* Have `fd` (or -1) in the place of what there was. */
-static void set_file(struct shmq *q, int fd)
+void sq_keep_set_file(struct shmq *q, int fd)
 {
-    int old = atomic_exchange(&q->file_fd, fd + 1) - 1;
+    int old = atomic_exchange(&q->own_file->fd_plus_one, fd + 1) - 1;
 
     if (old >= 0)
         close(old);
 }
 
+static int make_own_file(struct shmq *q)
+{
+    q->own_file = calloc(1, sizeof(*q->own_file));
+    return q->own_file != NULL ? 0 : sq_fail(-ENOMEM, "no memory for the queue's file");
+}
+
+int sq_keep_begin(struct shmq *q)
+{
+    bool has_file = q->segment.file_path.text[0] != '\0';
+
+    return has_file && q->own_file == NULL ? make_own_file(q) : 0;
+}
+
 void sq_keep_close(struct shmq *q)
 {
-    set_file(q, -1);
+    if (q->own_file == NULL)
+        return;
+    sq_append_close(q);
+    sq_keep_set_file(q, -1);
+    free(q->own_file);
+    q->own_file = NULL;
 }
 
 int sq_keep_note(struct shmq *q, int rc)
@@ -45,12 +65,7 @@ int sq_keep_note(struct shmq *q, int rc)
     return rc;
 }
 
-bool sq_keep_is_stale(const struct shmq *q)
-{
-    return sq_capture_changes(&q->segment.ring) != sq_load(&q->segment.file->changes);
-}
-
-static void note_saved(struct sq_file_shm *f, const struct sq_saved *saved, int64_t when_ns)
+void sq_keep_note_saved(struct sq_file_shm *f, const struct sq_saved *saved, int64_t when_ns)
 {
     sq_store(&f->generation, saved->generation);
     sq_store(&f->base_bytes, saved->base_bytes);
@@ -92,7 +107,7 @@ static int fill_journal(struct sq_segment *segment, struct source *source, uint6
     if (fd < 0)
         return fd;
     source->fd = fd;
-    note_saved(segment->file, &saved, sq_clock_ns());
+    sq_keep_note_saved(segment->file, &saved, sq_clock_ns());
     begin_journal(segment, &saved);
     return 0;
 }
@@ -116,7 +131,7 @@ static int fill_restored(struct sq_segment *segment, void *arg)
     if (source->image->is_torn)
         sq_store(&segment->file->cut_bytes, source->bytes - source->image->end_off);
     int64_t age_ns = sq_clock_read(CLOCK_REALTIME) - header->written_ns;
-    note_saved(segment->file, &saved, sq_clock_ns() - (age_ns > 0 ? age_ns : 0));
+    sq_keep_note_saved(segment->file, &saved, sq_clock_ns() - (age_ns > 0 ? age_ns : 0));
     return segment->attr.journal == SHMQ_JOURNAL_NONE
                ? 0
                : fill_journal(segment, source, header->generation + 1);
@@ -132,7 +147,7 @@ static int fill_anew(struct sq_segment *segment, void *arg)
     source->fd = sq_snapshot_first(source->q, &segment->file_path, &saved);
     if (source->fd < 0)
         return source->fd;
-    note_saved(segment->file, &saved, sq_clock_ns());
+    sq_keep_note_saved(segment->file, &saved, sq_clock_ns());
     begin_journal(segment, &saved);
     return 0;
 }
@@ -227,7 +242,7 @@ static int create(struct shmq *q, const struct shmq_attr *attr, const struct sq_
     }
     /* The queue is there: if that fails it is tried anew (sq_keep_attach()). */
     if (rc == 0 && sq_file_share(fd) == 0)
-        set_file(q, fd);
+        sq_keep_set_file(q, fd);
     else if (fd >= 0)
         close(fd);
     return rc;
@@ -257,7 +272,7 @@ static int try_open(struct shmq *q, const struct shmq_attr *attr, const struct s
     return rc;
 }
 
-int sq_keep_open(struct shmq *q, const struct shmq_attr *attr)
+static int open_by_turns(struct shmq *q, const struct shmq_attr *attr)
 {
     enum { BUSY_MOST = 5 }; /* looks for a queue whose file others share by now */
     struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(30));
@@ -280,6 +295,17 @@ int sq_keep_open(struct shmq *q, const struct shmq_attr *attr)
         if (rc < 0)
             return sq_fail_plainly(rc);
     }
+}
+
+int sq_keep_open(struct shmq *q, const struct shmq_attr *attr)
+{
+    int rc = make_own_file(q);
+
+    if (rc == 0)
+        rc = open_by_turns(q, attr);
+    if (rc < 0)
+        sq_keep_close(q);
+    return rc;
 }
 
 int sq_keep_load(const struct sq_path *path, const char *given)
@@ -314,128 +340,13 @@ void sq_keep_attach(struct shmq *q)
 
     if (path->text[0] == '\0' || q->segment.readable_only)
         return;
-    if (file_of(q) >= 0 && sq_file_is_at(file_of(q), path))
+    if (sq_keep_file(q) >= 0 && sq_file_is_at(sq_keep_file(q), path))
         return;
     do /* who has just created it is about to share the lock */
         fd = sq_file_open(path, SQ_FILE_SHARED);
     while (fd == -EAGAIN && sq_patience_wait(&patience, &deadline) == 0);
     if (fd >= 0)
-        set_file(q, fd);
+        sq_keep_set_file(q, fd);
     else if (sq_load(&q->segment.file->error) == 0)
         sq_keep_note(q, fd);
-}
-
-/* --- saving ------------------------------------------------------------------------------ */
-
-/* Whether a snapshot of this queue may take the place of what is at `path`. */
-static int check_target(struct shmq *q, const struct sq_file_path *path, bool own)
-{
-    unsigned char page[SQ_FILE_HEADER_BYTES];
-    struct sq_reader reader;
-
-    if (own && file_of(q) >= 0 && sq_file_is_at(file_of(q), path))
-        return 0;
-    int fd = sq_file_open(path, SQ_FILE_SHARED);
-    if (fd < 0)
-        return fd == -ENOENT ? 0 : fd == -EAGAIN ? -EBUSY : fd;
-    ssize_t n = pread(fd, page, sizeof(page), 0);
-    close(fd);
-    if (n < 0)
-        return sq_fail(-errno, "cannot read %s", path->text);
-    /* Its own file, damaged by others: what the queue has is more than what that had. */
-    int rc = n == 0 && own ? -EBADMSG : sq_reader_begin(&reader, page, (uint64_t)n);
-    if (rc < 0)
-        return rc == -EBADMSG && own ? 0 : rc;
-    const char *name = sq_reader_header(&reader)->queue;
-    if (strncmp(name, sq_segment_name(&q->forkable.path), SHMQ_NAME_LONGEST + 1) != 0)
-        return sq_fail(-EBUSY, "%s is the file of queue %.200s", path->text, name);
-    return 0;
-}
-
-/* The same of a journal, which goes on meanwhile. */
-static int rewrite_journal(struct shmq *q)
-{
-    struct sq_file_shm *f = q->segment.file;
-    struct sq_saved saved;
-    int rc = sq_compact(q, &saved);
-
-    if (rc < 0)
-        return rc;
-    set_file(q, rc);
-    sq_store(&f->saved_id, saved.next_id - 1);
-    sq_store(&f->saved_ns, sq_clock_ns());
-    sq_store(&f->changes, saved.changes);
-    return 0;
-}
-
-/* The caller saves, to the queue's own file. */
-static int save_own(struct shmq *q)
-{
-    struct sq_file_shm *f = q->segment.file;
-    struct sq_saved saved;
-    int rc = 0;
-
-    /* The path is what the object's owner wrote. */
-    if (q->segment.owner != geteuid() && q->segment.owner != 0)
-        rc = sq_fail(-EACCES, "the queue belongs to user %u, who may save it",
-                     (unsigned)q->segment.owner);
-    if (rc == 0)
-        rc = check_target(q, &q->segment.file_path, true);
-    if (rc == 0 && q->segment.attr.journal != SHMQ_JOURNAL_NONE)
-        return sq_keep_note(q, rewrite_journal(q));
-    if (rc == 0)
-        rc = sq_snapshot_write(q, &q->segment.file_path, sq_load(&f->generation) + 1, &saved);
-    if (rc >= 0) {
-        set_file(q, rc);
-        note_saved(f, &saved, sq_clock_ns());
-        rc = 0;
-    }
-    return sq_keep_note(q, rc);
-}
-
-/* Attached, and the one who saves. */
-static int begin_saving(struct shmq *q, struct sq_deadline *deadline)
-{
-    int rc = sq_make_ready_attached(q, deadline);
-
-    if (rc == 0 && sq_segment_is_gone(&q->segment))
-        rc = sq_fail(-ESTALE, "the queue's name was removed");
-    return rc < 0 ? rc : sq_pin_enter(q, deadline);
-}
-
-int sq_keep_save(struct shmq *q, struct sq_deadline *deadline, bool (*due)(const struct shmq *))
-{
-    if (q->segment.file_path.text[0] == '\0')
-        return sq_fail(-EINVAL, "the queue has no file: say which");
-    int cancel = sq_cancel_hold();
-    int rc = begin_saving(q, deadline);
-    if (rc == 0) {
-        if (due == NULL || due(q))
-            rc = save_own(q);
-        sq_pin_leave(q);
-    }
-    sq_cancel_release(cancel);
-    return rc;
-}
-
-int sq_keep_save_as(struct shmq *q, const struct sq_file_path *path, struct sq_deadline *deadline)
-{
-    struct sq_saved saved;
-
-    if (strcmp(path->text, q->segment.file_path.text) == 0)
-        return sq_keep_save(q, deadline, NULL);
-    int cancel = sq_cancel_hold();
-    int rc = begin_saving(q, deadline);
-    if (rc == 0) {
-        rc = check_target(q, path, false);
-        if (rc == 0)
-            rc = sq_snapshot_write(q, path, 1, &saved);
-        if (rc >= 0) {
-            close(rc);
-            rc = 0;
-        }
-        sq_pin_leave(q);
-    }
-    sq_cancel_release(cancel);
-    return rc;
 }

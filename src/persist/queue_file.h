@@ -1,5 +1,5 @@
 /*
- * queue_file.h - a queue and its file: created from it, attached to it, saved to it.
+ * queue_file.h - a queue and its file: created from it, and attached to it.
  */
 #ifndef SQ_QUEUE_FILE_H
 #define SQ_QUEUE_FILE_H
@@ -15,19 +15,19 @@ int sq_keep_open(struct shmq *q, const struct shmq_attr *attr);
 /* Create the queue `path` from an open file.  As shmq_load(). */
 int sq_keep_load(const struct sq_path *path, const char *file);
 
+/* Give the handle what it needs to know of its queue's file, if there is one.  0 or -ENOMEM. */
+int sq_keep_begin(struct shmq *q);
+
 /* The handle is on a queue with a file that it has not: lock it.  What is in the way of
  * that is noted, and no more. */
 void sq_keep_attach(struct shmq *q);
 
-/* Save to the queue's file; `due` (or NULL) is asked once nobody else saves.  0 or a
- * negative errno, which is noted if it is about the file. */
-int sq_keep_save(struct shmq *q, struct sq_deadline *deadline, bool (*due)(const struct shmq *));
+/* The descriptor of the queue's file, or -1; and `fd` (or -1) in its place. */
+int sq_keep_file(const struct shmq *q);
+void sq_keep_set_file(struct shmq *q, int fd);
 
-/* Save to another file. */
-int sq_keep_save_as(struct shmq *q, const struct sq_file_path *path, struct sq_deadline *deadline);
-
-/* Whether there are changes that the file has not. */
-bool sq_keep_is_stale(const struct shmq *q);
+/* The segment's file was saved at `when_ns`, CLOCK_MONOTONIC. */
+void sq_keep_note_saved(struct sq_file_shm *f, const struct sq_saved *saved, int64_t when_ns);
 
 /* Let go of the file. */
 void sq_keep_close(struct shmq *q);

@@ -21,7 +21,10 @@
 
 #include "base/error.h"
 #include "file/file.h"
+#include "group/group_bulk.h"
+#include "group/group_lease.h"
 #include "group/table.h"
+#include "segment/segment_attr.h"
 
 enum { STAGE_BYTES = 1 << 18 };
 

@@ -18,8 +18,11 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "handle/hooks.h"
 #include "persist/journal_rewrite.h"
 #include "persist/journal_sync.h"
+#include "persist/queue_save.h"
+#include "segment/segment_reopen.h"
 
 enum {
     LOOK_NS = 20 * 1000 * 1000,           /* where puts are counted */
@@ -32,7 +35,6 @@ enum {
 struct sq_saver {
     struct shmq *q;
     pthread_t thread;
-    pid_t pid; /* a forked child has no such thread */
     pthread_mutex_t lock;
     pthread_cond_t wake;
     bool stopping;
@@ -154,13 +156,13 @@ static void grown(struct shmq *q)
 {
     struct sq_file_shm *f = q->segment.file;
     uint64_t end = sq_load(&f->end_off);
-    struct sq_saver *s = q->saver;
+    struct sq_saver *s = sq_hook_state(q, SQ_HOOK_SAVER);
 
     sq_store(&f->journal.look_off, end + (end / 4 > GROWTH_LEAST ? end / 4 : GROWTH_LEAST));
     if (!sq_compact_is_due(q, 1))
         return;
     bool late = sq_compact_is_due(q, LATE_TIMES);
-    if (late || s == NULL || s->pid != getpid()) {
+    if (late || s == NULL) {
         struct sq_deadline deadline = sq_deadline_in(late ? LATE_NS : SHMQ_NOWAIT);
         sq_keep_save(q, &deadline, is_due);
         return;
@@ -189,25 +191,42 @@ static int start_thread(struct sq_saver *s)
     return rc == 0 ? 0 : sq_fail(-rc, "no thread to save the queue");
 }
 
+/* A forked child has no such thread. */
+static void close_saver(struct shmq *q, void *state, bool inherited)
+{
+    struct sq_saver *s = state;
+
+    if (!inherited) {
+        pthread_mutex_lock(&s->lock);
+        s->stopping = true;
+        pthread_cond_signal(&s->wake);
+        pthread_mutex_unlock(&s->lock);
+        pthread_join(s->thread, NULL);
+        pthread_cond_destroy(&s->wake);
+        pthread_mutex_destroy(&s->lock);
+    }
+    free(s);
+    q->own_file->grown = NULL;
+}
+
 int sq_saver_start(struct shmq *q)
 {
     const struct shmq_attr *attr = &q->segment.attr;
 
-    if (q->segment.file_path.text[0] == '\0' || q->segment.readable_only || q->saver != NULL ||
+    if (q->segment.file_path.text[0] == '\0' || q->segment.readable_only ||
         (attr->save_ns == 0 && attr->save_changes == 0 && !has_journal(q)))
         return 0;
     struct sq_saver *s = calloc(1, sizeof(*s));
     if (s == NULL)
         return sq_fail(-ENOMEM, "no memory to save the queue now and then");
     s->q = q;
-    s->pid = getpid();
     int rc = start_thread(s);
     if (rc < 0) {
         free(s);
         return rc;
     }
-    q->saver = s;
-    q->grown = has_journal(q) ? grown : NULL;
+    sq_hook_hang(q, SQ_HOOK_SAVER, s, close_saver);
+    q->own_file->grown = has_journal(q) ? grown : NULL;
     return 0;
 }
 
@@ -226,24 +245,11 @@ static bool is_last(struct shmq *q)
     return true;
 }
 
-void sq_saver_end(struct shmq *q)
+void sq_save_at_end(struct shmq *q)
 {
     struct sq_deadline sync_deadline = sq_deadline_in(SHMQ_SEC(10));
     struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(10));
-    struct sq_saver *s = q->saver;
 
-    if (s != NULL && s->pid == getpid()) {
-        pthread_mutex_lock(&s->lock);
-        s->stopping = true;
-        pthread_cond_signal(&s->wake);
-        pthread_mutex_unlock(&s->lock);
-        pthread_join(s->thread, NULL);
-        pthread_cond_destroy(&s->wake);
-        pthread_mutex_destroy(&s->lock);
-    }
-    free(s);
-    q->saver = NULL;
-    q->grown = NULL;
     if (syncs_by_time(q) && q->attachment.slot >= 0 && !is_synced(q))
         sq_flush_all(q, &sync_deadline);
     if (q->segment.attr.save_at_end && q->segment.file_path.text[0] != '\0' &&

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "base/error.h"
+#include "segment/segment_attr.h"
 
 /* --- the header ------------------------------------------------------------------ */
 

@@ -29,6 +29,8 @@
  * overwrites.  A reader without a side copies first and then looks whether the
  * cursor has passed what it copied.
  */
+#include "ring/ring.h"
+
 #include "ring/record.h"
 
 /* --- where space ends -------------------------------------------------- */

@@ -230,13 +230,6 @@ int64_t sq_ring_reset(const struct sq_ring *ring);
 
 uint64_t sq_ring_depth(const struct sq_ring *ring);
 
-/*
- * Copy the first record at or after *pos, and move *pos past it.  Length,
- * -EAGAIN none, -EMSGSIZE (*pos stays), -EBADMSG.
- */
-ssize_t sq_ring_browse(const struct sq_ring *ring, uint64_t *pos, void *buffer, size_t size,
-                       struct shmq_info *info);
-
 /* --- derived from the truth -------------------------------------------- */
 
 /* P, C: rebuild what is derived on that side.  0, or -EBADMSG: the truth is damaged. */

@@ -4,6 +4,8 @@
  * P may overwrite what the cursor has passed while we read it.  So everything is
  * copied first and then it is looked whether the cursor has passed it.
  */
+#include "ring/ring_browse.h"
+
 #include "ring/record.h"
 
 /* memcpy() from bytes that may change under us; the caller checks afterwards.

@@ -17,6 +17,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "segment/segment_reopen.h"
 
 #define LOCK_BASE ((off_t)1 << 60)
 #define SLOT_BASE (LOCK_BASE + 64)

@@ -19,8 +19,10 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "group/group_bulk.h"
 #include "group/key_index.h"
 #include "group/table.h"
+#include "segment/segment_reopen.h"
 
 /* --- mapping ----------------------------------------------------------- */
 

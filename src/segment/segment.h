@@ -45,18 +45,6 @@ struct sq_path {
     char text[256];
 };
 
-/* Check a queue's name and build its path.  0 or -EINVAL. */
-int sq_segment_path(const char *name, struct sq_path *path);
-
-/* The queue's name, from its path. */
-const char *sq_segment_name(const struct sq_path *path);
-
-/* Check attributes and fill in the defaults.  0 or -EINVAL with both culprits named. */
-int sq_segment_attr(const struct shmq_attr *given, int flags, struct shmq_attr *attr);
-
-/* Check a policy, the dead-letter queue's name included, and fill in the defaults. */
-int sq_segment_policy(const struct shmq_policy *given, struct shmq_policy *policy);
-
 /*
  * Open `path`, or with SHMQ_CREATE make it, and map it.  See shmq_open() for
  * flags and errors.  Does not attach.
@@ -76,20 +64,10 @@ int sq_segment_open_again(struct sq_segment *segment, const struct sq_segment *o
 
 void sq_segment_close(struct sq_segment *segment);
 
-/* Whether the descriptor is still the one we opened. */
-bool sq_segment_has_fd(const struct sq_segment *segment);
-
-/* Whether the name is gone, asking the file system; marks the segment so. */
-bool sq_segment_is_gone(struct sq_segment *segment);
-
-/* The same from the mark alone: no system call. */
+/* Whether it was noticed that the queue's name is gone: a load, and no system call. */
 static inline bool sq_segment_marked_gone(const struct sq_segment *segment)
 {
     return (sq_load(&segment->control->notices) & SQ_NOTICE_GONE) != 0;
 }
-
-/* A descriptor of its own for the same object (for the child after a fork).
- * Async-signal-safe.  The new descriptor or a negative errno. */
-int sq_segment_reopen(const struct sq_segment *segment, const struct sq_path *path);
 
 #endif

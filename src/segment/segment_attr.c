@@ -2,6 +2,8 @@
  * segment_attr.c - what a queue may be called and created with: defaults, limits,
  * contradictions (segment.h).
  */
+#include "segment/segment_attr.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <unistd.h>

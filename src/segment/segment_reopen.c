@@ -2,6 +2,8 @@
  * segment_reopen.c - see segment.h: whether an object is still the one that was opened, and opening
  * it once more.
  */
+#include "segment/segment_reopen.h"
+
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>

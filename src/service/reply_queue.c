@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "handle/hooks.h"
 
 enum {
     REPLIES_LEASED_MOST = 16, /* one is, at a time */
@@ -108,11 +109,16 @@ int sq_caller_ready(struct shmq *q, struct sq_caller *c)
 
 /* --- what a handle has for it ---------------------------------------------------- */
 
-/* The parent's, in a child: its locks are as they were, and its queue is the parent's. */
-static void let_go(struct sq_caller *c)
+/* An inherited one's lock is as the parent's was, and its queue is the parent's. */
+static void close_caller(struct shmq *q, void *state, bool inherited)
 {
-    if (c == NULL)
-        return;
+    struct sq_caller *c = state;
+
+    (void)q;
+    if (!inherited) {
+        drop_replies(c);
+        pthread_mutex_destroy(&c->lock);
+    }
     shmq_close(c->replies);
     shmq_close(c->peer);
     free(c);
@@ -120,32 +126,19 @@ static void let_go(struct sq_caller *c)
 
 struct sq_caller *sq_caller_of(struct shmq *q)
 {
-    struct sq_caller *c = atomic_load(&q->caller), *first = NULL;
+    struct sq_caller *c = sq_hook_state(q, SQ_HOOK_REPLIES);
 
     if (c != NULL)
         return c;
-    let_go(atomic_exchange(&q->parents_caller, NULL));
     c = calloc(1, sizeof(*c));
     if (c == NULL) {
         sq_fail(-ENOMEM, "no memory for calls and replies");
         return NULL;
     }
     pthread_mutex_init(&c->lock, NULL);
-    if (atomic_compare_exchange_strong(&q->caller, &first, c))
+    if (sq_hook_hang(q, SQ_HOOK_REPLIES, c, close_caller))
         return c;
     pthread_mutex_destroy(&c->lock);
     free(c);
-    return first;
-}
-
-void sq_caller_close(struct shmq *q)
-{
-    struct sq_caller *c = atomic_exchange(&q->caller, NULL);
-
-    let_go(atomic_exchange(&q->parents_caller, NULL));
-    if (c == NULL)
-        return;
-    drop_replies(c);
-    pthread_mutex_destroy(&c->lock);
-    let_go(c);
+    return sq_hook_state(q, SQ_HOOK_REPLIES);
 }

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "group/pending.h"
+#include "group/pending_rebuild.h"
 
 bool delivery_in_time(struct delivery_scene *s, int64_t begun_ns, const char *what)
 {

@@ -8,6 +8,7 @@
 
 #include "group/pending.h"
 #include "group/table.h"
+#include "handle/handle_groups.h"
 
 /* Take a fresh message half, and garble what is derived. */
 static void garble(const struct sq_ring *ring, uint32_t owner)

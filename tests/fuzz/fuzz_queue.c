@@ -10,6 +10,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "group/group_bulk.h"
+#include "group/group_lease.h"
+#include "group/pending_rebuild.h"
 #include "group/table.h"
 #include "persist/restore.h"
 

@@ -1,6 +1,9 @@
 /*
  * group_check.c - see group_scene.h: whether the ring is as the reference says.
  */
+#include "group/group_bulk.h"
+#include "group/group_lease.h"
+#include "group/pending_rebuild.h"
 #include "reference/group_scene.h"
 
 void scene_check_view(struct scene *s, const struct sq_view *view, const struct ref_message *m)

@@ -2,6 +2,8 @@
  * group_steps.c - see group_scene.h: each step does the same to the ring and to the
  * reference, and compares what both say.
  */
+#include "group/group_bulk.h"
+#include "group/group_lease.h"
 #include "reference/group_scene.h"
 
 #define SAY_ID(m) ((unsigned long long)(m)->id)

@@ -2,7 +2,7 @@
 # layers.sh BUILD - the rooms of src/ (the table below, lowest first) use lower ones only:
 # by what their files include, and by what the objects in BUILD call, since a call through
 # shmq.h is invisible to includes.  No more than two files of the library use each other in
-# a circle.  Tools know the library from outside, shmq-check excepted.  A source file stays
+# a circle.  A header declares what its own source defines.  Tools know the library from outside, shmq-check excepted.  A source file stays
 # under 450 lines, a function under 60.  Prints each breach.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
@@ -36,7 +36,7 @@ goes_up()
         if (!(from in level) || !(to in level))
             print "src/" $1 ": " (from in level ? to : from) " is no room; see tests/run/layers.sh"
         else if (from != to && level[to] >= level[from])
-            print "src/" $1 ": uses " $2 " of a room that is not lower (" $3 ")"
+            print "src/" $1 ": uses " $2 " of a room that is not lower (" $3 " " $4 ")"
     }' "$work/rooms" -
 }
 
@@ -54,19 +54,49 @@ includes()
     }' src/*.h src/*/*.[ch]
 }
 
+# "SYMBOL FILE" of each global definition.
+definitions()
+{
+    (cd "$build/src" && nm -A --defined-only -g -- */*.o) |
+        awk '{ file = $1; sub(/\.o:.*/, ".c", file); print $NF, file }'
+}
+
+# "SYMBOL HEADER" of each declaration of a function.
+declarations()
+{
+    awk '
+    /^[a-z]/ && !/^(static|typedef)/ && match($0, /sq_[a-z0-9_]+\(/) {
+        name = FILENAME
+        sub(/^src\//, "", name)
+        print substr($0, RSTART, RLENGTH - 1), name
+    }' src/*.h src/*/*.h
+}
+
+# A header declares what its own source defines.  (The condition variable has two bodies.)
+strangers()
+{
+    awk '
+    FNR == NR { home[$1] = $2; next }
+    {
+        own = $2
+        sub(/\.h$/, ".c", own)
+        if (home[$1] != own && $2 != "sync/cond.h")
+            print "src/" $2 ": declares " $1 "() of " ($1 in home ? "src/" home[$1] : "no source")
+    }' "$work/definitions" "$work/declarations"
+}
+
 # "FILE FILE SYMBOL": who uses whose symbol.
 calls()
 {
-    (cd "$build/src" && nm -A --defined-only -g -- */*.o && nm -A -u -- */*.o) |
+    (cd "$build/src" && nm -A -u -- */*.o) |
         awk '
-        {
+        FNR == NR { home[$1] = $2; next }
+        $NF in home {
             file = $1
-            sub(/:.*/, "", file)
-            sub(/\.o$/, ".c", file)
-            symbol = $NF
-        }
-        $(NF - 1) != "U" { home[symbol] = file; next }
-        symbol in home && home[symbol] != file { print file, home[symbol], symbol }' |
+            sub(/\.o:.*/, ".c", file)
+            if (home[$NF] != file)
+                print file, home[$NF], $NF
+        }' "$work/definitions" - |
         sort -u
 }
 
@@ -98,13 +128,16 @@ circles()
     }'
 }
 
-includes >"$work/includes"
-calls >"$work/calls"
-for list in includes calls; do
+definitions >"$work/definitions"
+for list in includes calls declarations; do
+    $list >"$work/$list"
     [ -s "$work/$list" ] || { echo "layers.sh: no $list found" && exit 1; }
 done
 {
     goes_up <"$work/includes"
+    goes_up <"$work/calls"
+    circles <"$work/calls"
+    strangers
 
     # A tool's own folder, and what tools share; for shmq-check also the library's inside.
     for file in tools/*/*.[ch]; do

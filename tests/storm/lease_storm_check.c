@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "group/pending.h"
+#include "group/pending_rebuild.h"
 #include "support/message.h"
 
 void lease_note_killed(unsigned group, int place)

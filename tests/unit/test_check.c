@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "handle/handle.h"
+#include "segment/segment_attr.h"
 #include "shmq-check/check_findings.h"
 #include "shmq-check/salvage_queue.h"
 #include "support/helper.h"

@@ -15,6 +15,7 @@
 
 #include "api/dead_letter.h"
 #include "group/group.h"
+#include "group/group_lease.h"
 
 static char own_name[64], dead_name[64];
 

@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "group/group_lease.h"
+#include "group/pending_rebuild.h"
 #include "reference/group_scene.h"
 
 enum { STEPS_DEFAULT = 1000000 };

@@ -1,6 +1,7 @@
 /*
  * test_lease.c - leases: how they end, by whose hand, and what waits for it.
  */
+#include "group/pending_rebuild.h"
 #include "handle/handle.h"
 #include "support/helper.h"
 

@@ -13,6 +13,8 @@
 #include <unistd.h>
 
 #include "group/group.h"
+#include "group/group_bulk.h"
+#include "ring/ring_browse.h"
 
 enum {
     MODEL_MOST = 4096,

@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "group/pending_rebuild.h"
 #include "handle/handle.h"
 
 enum { ALL_STATES = SHMQ_WAITING | SHMQ_DELAYED | SHMQ_LEASED | SHMQ_DEAD };

@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "group/key_index.h"
+#include "group/pending_rebuild.h"
 #include "message/unpack.h"
 
 enum { FINDINGS_MOST = 100 };

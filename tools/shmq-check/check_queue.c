@@ -14,6 +14,7 @@
 #include "common/cli.h"
 #include "persist/snapshot.h"
 #include "segment/attach.h"
+#include "segment/segment_attr.h"
 #include "shmq-check/check_findings.h"
 #include "shmq-check/salvage_queue.h"
 

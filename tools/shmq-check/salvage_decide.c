@@ -17,6 +17,7 @@
 
 #include "base/error.h"
 #include "segment/segment.h"
+#include "segment/segment_attr.h"
 #include "shmq-check/salvage.h"
 
 /* A group that is being mended. */

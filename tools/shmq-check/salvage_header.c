@@ -12,6 +12,7 @@
 #include "base/crc.h"
 #include "base/error.h"
 #include "persist/restore.h"
+#include "segment/segment_attr.h"
 #include "shmq-check/salvage.h"
 
 /* --- the salt ------------------------------------------------------------------- */
