@@ -282,10 +282,10 @@ struct sq_heap_item_shm {
     uint64_t minor;
 };
 
-enum sq_token {
-    SQ_TOKEN_UNKNOWN = 0, /* of a new group, and after a death: empty it first */
-    SQ_TOKEN_OUT = 1,     /* the pipe is empty */
-    SQ_TOKEN_IN = 2,      /* there is a byte in it */
+enum sq_poll_pipe {
+    SQ_POLL_PIPE_UNKNOWN = 0,  /* of a new group, and after a death: empty it first */
+    SQ_POLL_PIPE_EMPTY = 1,    /* the pipe is empty */
+    SQ_POLL_PIPE_READABLE = 2, /* there is a byte in it */
 };
 
 /* What keeps the pending entries in order.  All of it C's, and derived. */
@@ -307,8 +307,8 @@ struct sq_pending_shm {
      * and what had been loosened in all, and when it was. */
     uint64_t compacted_pos, compacted_count, compacted_loosened;
     int64_t compacted_ns;
-    uint64_t random;        /* for the jitter */
-    _Atomic uint32_t token; /* enum sq_token: what the pipe for poll() holds (handle/poll_pipe.c) */
+    uint64_t random;          /* for the jitter */
+    _Atomic uint32_t pipe;    /* enum sq_poll_pipe: what the pipe for poll() holds */
     _Atomic uint32_t watched; /* 1: somebody polls it.  Whoever does */
     _Atomic int64_t kept_ns; /* until when its keepers of time sleep (api/message_fd.c).  They do */
     _Atomic int64_t gone_ns; /* when what was found for poll() has expired; SQ_NEVER */
@@ -396,10 +396,10 @@ enum sq_record_tag {
 };
 
 /* The upper bits of a record's id, once its message was updated or removed. */
-#define SQ_ID_MOVED    ((uint64_t)1 << 63) /* the rest: how many bytes further the update is */
-#define SQ_ID_GONE     ((uint64_t)1 << 62) /* the rest: the id */
-#define SQ_ID_REST     (SQ_ID_GONE - 1)
-#define SQ_ID_GREATEST ((uint64_t)1 << 55)
+#define SQ_ID_MOVED ((uint64_t)1 << 63) /* the rest: how many bytes further the update is */
+#define SQ_ID_GONE  ((uint64_t)1 << 62) /* the rest: the id */
+#define SQ_ID_REST  (SQ_ID_GONE - 1)
+#define SQ_ID_MAX   ((uint64_t)1 << 55)
 
 /* Between header and payload: this, the key, the headers (each "name\0value\0"), and
  * padding to a multiple of 8. */
@@ -435,9 +435,9 @@ enum {
     SQ_CONTROL_OFF = 1024,
     SQ_PRODUCER_OFF = 1536,
     SQ_SLOT_COUNT = 2048,
-    SQ_GROUPS_MOST = 64,
-    SQ_ENTRIES_MOST = 1 << 26,
-    SQ_KEY_LONGEST = 1024,
+    SQ_GROUPS_MAX = 64,
+    SQ_ENTRIES_MAX = 1 << 26,
+    SQ_KEY_MAX = 1024,
 };
 
 static_assert(sizeof(struct sq_header_shm) <= SQ_CONTROL_OFF, "the header overlaps");

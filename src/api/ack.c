@@ -20,7 +20,7 @@
 SQ_HOT int begin(struct shmq *q, struct shmq_msg *msg, struct sq_lease *lease)
 {
     struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(1));
-    int rc = sq_consume_lease_of(q, msg, lease);
+    int rc = sq_consumer_lease_of(q, msg, lease);
 
     if (rc == 0)
         rc = sq_enter(q, SQ_ROLE_CONSUMER, &deadline);
@@ -29,12 +29,12 @@ SQ_HOT int begin(struct shmq *q, struct shmq_msg *msg, struct sq_lease *lease)
     if (sq_likely(!sq_consumer_is_stale(q)))
         return 0;
     sq_leave(q, SQ_ROLE_CONSUMER);
-    return sq_consume_check_group(q);
+    return sq_consumer_check_group(q);
 }
 
 static int refused(struct shmq *q, struct shmq_msg *msg, int rc)
 {
-    if (sq_consume_is_over(rc))
+    if (sq_consumer_is_over(rc))
         sq_msg_forget(msg, &q->unpacks);
     return rc;
 }
@@ -43,17 +43,17 @@ static int refused(struct shmq *q, struct shmq_msg *msg, int rc)
 SQ_HOT int end(struct shmq *q, struct shmq_msg *msg, int rc, unsigned finished)
 {
     struct sq_promise promise = {0};
-    int error = sq_journal_settled(q, 0, &promise);
+    int error = sq_journal_note_changes(q, 0, &promise);
 
     if (rc >= 0)
-        sq_consume_make_room(q);
+        sq_consumer_make_room(q);
     sq_leave(q, SQ_ROLE_CONSUMER);
-    if (rc >= 0 || sq_consume_is_over(rc))
+    if (rc >= 0 || sq_consumer_is_over(rc))
         sq_msg_forget(msg, &q->unpacks);
-    sq_consume_wake(q, finished);
+    sq_consumer_wake(q, finished);
     if (sq_likely(promise.off == 0 && error == 0) || rc < 0)
-        return sq_consume_ended(rc);
-    error = error < 0 ? error : sq_flush_promise(q, &promise);
+        return sq_consumer_ended(rc);
+    error = error < 0 ? error : sq_journal_sync_promise(q, &promise);
     return error < 0 ? error : rc;
 }
 
@@ -64,8 +64,8 @@ int shmq_ack(shmq_t *q, struct shmq_msg *msg)
 
     if (sq_unlikely(rc < 0))
         return refused(q, msg, rc);
-    rc = sq_shortcut_ack(&q->segment.ring, &lease);
-    if (sq_unlikely(rc == SQ_LONG_WAY))
+    rc = sq_fast_path_ack(&q->segment.ring, &lease);
+    if (sq_unlikely(rc == SQ_SLOW_PATH))
         rc = sq_group_ack(&q->segment.ring, &lease);
     return end(q, msg, rc, 1);
 }
@@ -74,12 +74,12 @@ int shmq_ack(shmq_t *q, struct shmq_msg *msg)
 static int leave_acked(struct shmq *q, int acked)
 {
     struct sq_promise promise = {0};
-    int error = sq_journal_settled(q, 0, &promise);
+    int error = sq_journal_note_changes(q, 0, &promise);
 
-    sq_consume_make_room(q);
+    sq_consumer_make_room(q);
     sq_leave(q, SQ_ROLE_CONSUMER);
-    sq_consume_wake(q, (unsigned)acked);
-    return error < 0 ? error : sq_flush_promise(q, &promise);
+    sq_consumer_wake(q, (unsigned)acked);
+    return error < 0 ? error : sq_journal_sync_promise(q, &promise);
 }
 
 int shmq_ack_many(shmq_t *q, struct shmq_msg *msgs, unsigned count)
@@ -93,14 +93,14 @@ int shmq_ack_many(shmq_t *q, struct shmq_msg *msgs, unsigned count)
     rc = sq_enter(q, SQ_ROLE_CONSUMER, &deadline);
     if (rc < 0)
         return rc;
-    rc = sq_consume_check_group(q);
+    rc = sq_consumer_check_group(q);
     for (unsigned i = 0; i < count; i++) {
-        int one = sq_consume_lease_of(q, &msgs[i], &lease);
+        int one = sq_consumer_lease_of(q, &msgs[i], &lease);
         if (one == 0) {
-            one = rc < 0 ? rc : sq_shortcut_ack(&q->segment.ring, &lease);
-            if (one == SQ_LONG_WAY)
+            one = rc < 0 ? rc : sq_fast_path_ack(&q->segment.ring, &lease);
+            if (one == SQ_SLOW_PATH)
                 one = sq_group_ack(&q->segment.ring, &lease);
-            if (one == 0 || sq_consume_is_over(one))
+            if (one == 0 || sq_consumer_is_over(one))
                 sq_msg_forget(&msgs[i], &q->unpacks);
         }
         acked += one == 0;
@@ -110,7 +110,7 @@ int shmq_ack_many(shmq_t *q, struct shmq_msg *msgs, unsigned count)
     int error = leave_acked(q, acked);
     if (error < 0 && rc >= 0)
         return error;
-    return rc < 0 ? rc : acked > 0 ? acked : sq_consume_ended(first_error);
+    return rc < 0 ? rc : acked > 0 ? acked : sq_consumer_ended(first_error);
 }
 
 /* Acknowledge up to `most` of this handle's leases with ids up to `id`. */
@@ -125,7 +125,7 @@ static int ack_owned(struct shmq *q, uint64_t id, int most)
     if (rc < 0)
         return rc;
     uint32_t place = ring->group->pending.lease_first;
-    rc = sq_consume_check_group(q);
+    rc = sq_consumer_check_group(q);
     while (rc == 0 && acked < most) {
         rc = sq_group_next_lease(ring, &place, q->attachment.owner, id, &lease);
         if (rc == 0)
@@ -138,7 +138,7 @@ static int ack_owned(struct shmq *q, uint64_t id, int most)
     int error = leave_acked(q, acked);
     if (error < 0 && rc >= 0)
         return error;
-    return rc == 0 || rc == -ENOENT ? acked : sq_consume_ended(rc);
+    return rc == 0 || rc == -ENOENT ? acked : sq_consumer_ended(rc);
 }
 
 int shmq_ack_upto(shmq_t *q, uint64_t id)
@@ -167,10 +167,10 @@ static int die(struct shmq *q, struct shmq_msg *msg, struct sq_lease *lease, uin
     if (!to_bury)
         return end(q, msg, rc, 0);
     sq_leave(q, SQ_ROLE_CONSUMER);
-    rc = sq_bury(q, lease, sq_word_owner(lease->word), text);
+    rc = sq_dead_letter_make(q, lease, sq_word_owner(lease->word), text);
     sq_msg_forget(msg, &q->unpacks);
-    sq_consume_wake(q, 1);
-    return sq_consume_ended(rc);
+    sq_consumer_wake(q, 1);
+    return sq_consumer_ended(rc);
 }
 
 int shmq_nack(shmq_t *q, struct shmq_msg *msg, int64_t delay_ns, int flags)
@@ -194,7 +194,7 @@ int shmq_fail(shmq_t *q, struct shmq_msg *msg, int64_t delay_ns, int flags, cons
     if (policy->max_attempts != 0 && attempts >= policy->max_attempts)
         return die(q, msg, &lease, SHMQ_REASON_ATTEMPTS, text);
     if (delay_ns == SHMQ_BY_POLICY)
-        delay_ns = sq_policy_rest_ns(policy, attempts, &ring->group->pending.random);
+        delay_ns = sq_policy_delay_ns(policy, attempts, &ring->group->pending.random);
     int64_t now_ns = delay_ns > 0 ? sq_clock_ns() : 0;
     int64_t due_ns = delay_ns > SQ_NEVER - 1 - now_ns ? SQ_NEVER - 1 : now_ns + delay_ns;
     rc = sq_group_nack(ring, &lease, delay_ns > 0 ? due_ns : 0, (flags & SHMQ_TO_BACK) != 0);
@@ -228,8 +228,8 @@ int shmq_touch(shmq_t *q, struct shmq_msg *msg, int64_t lease_ns)
     sq_leave(q, SQ_ROLE_CONSUMER);
     /* Even of a lease that is lost the payload's memory stays: another thread may be
      * reading there, for which this one renews the lease. */
-    sq_consume_wake(q, 0);
-    return sq_consume_ended(rc);
+    sq_consumer_wake(q, 0);
+    return sq_consumer_ended(rc);
 }
 
 /* --- waiting for the end ------------------------------------------------------- */
@@ -244,7 +244,7 @@ static int announce(struct shmq *q, struct sq_deadline *deadline, uint32_t *tick
 
     if (rc < 0)
         return rc;
-    rc = sq_consume_check_group(q);
+    rc = sq_consumer_check_group(q);
     /* Looked at with the side held: while a message goes from one state to another it is
      * counted in neither. */
     if (rc == 0 && sq_group_backlog(&q->segment.ring) == 0) {
@@ -280,7 +280,7 @@ static int join(struct shmq *q, int64_t timeout_ns)
 
     while (rc == 0) {
         int64_t now_ns = sq_clock_ns(), end_ns = sq_deadline_at(&deadline, now_ns);
-        int64_t until_ns = now_ns + SQ_SLEEP_LONGEST_NS;
+        int64_t until_ns = now_ns + SQ_SLEEP_MAX_NS;
         rc = announce(q, &deadline, &ticket);
         if (rc != 0)
             break;
@@ -313,7 +313,7 @@ int shmq_join(shmq_t *q, int64_t timeout_ns)
     if (rc == 0 && q->groupless)
         rc = sq_fail(-EINVAL, "a topic's groups finish by themselves: join one of them");
     if (rc == 0)
-        rc = sq_consume_check_group(q);
+        rc = sq_consumer_check_group(q);
     if (rc == 0) {
         rc = join(q, timeout_ns);
         denounce(q);

@@ -14,7 +14,7 @@ ssize_t shmq_browse(shmq_t *q, uint64_t *place, void *buffer, size_t size, struc
 
     if (q->groupless)
         return sq_fail(-EINVAL, "a topic is read by a group: shmq_subscribe() gives a handle");
-    ssize_t rc = sq_consume_check_group(q);
+    ssize_t rc = sq_consumer_check_group(q);
     if (rc == 0)
         rc = sq_ring_browse(&q->segment.ring, place, buffer, size, about);
     if (rc == -EMSGSIZE)
@@ -48,7 +48,7 @@ int64_t shmq_depth(shmq_t *q)
     int64_t deepest = 0;
 
     if (!q->groupless) {
-        int rc = sq_consume_check_group(q);
+        int rc = sq_consumer_check_group(q);
         return rc < 0 ? rc : depth_of(&q->segment.ring);
     }
     for (uint64_t bits = sq_ring_groups(&q->segment.ring); bits != 0; bits &= bits - 1) {

@@ -11,14 +11,14 @@
 /* More than the coarse clock may be behind. */
 enum { DUE_SOON_NS = 20 * 1000 * 1000 };
 
-int sq_consume_check_group(const struct shmq *q)
+int sq_consumer_check_group(const struct shmq *q)
 {
     if (sq_unlikely(sq_consumer_is_stale(q)))
         return sq_fail(-ESTALE, "the group was removed");
     return 0;
 }
 
-bool sq_consume_is_plain(const struct shmq *q)
+bool sq_consumer_is_plain(const struct shmq *q)
 {
     const struct sq_group_shm *g = q->segment.ring.group;
     const struct sq_pending_shm *p = &g->pending;
@@ -39,11 +39,11 @@ static int64_t time_for(const struct sq_pending_shm *p)
     return sq_likely(sq_load(&p->next_due_ns) > now_ns + DUE_SOON_NS) ? now_ns : sq_clock_ns();
 }
 
-int sq_consume_pick(struct shmq *q, bool to_lease, struct sq_pick *pick)
+int sq_consumer_pick(struct shmq *q, bool to_lease, struct sq_pick *pick)
 {
     const struct sq_ring *ring = &q->segment.ring;
     int64_t now_ns = time_for(&ring->group->pending);
-    int rc = sq_consume_check_group(q);
+    int rc = sq_consumer_check_group(q);
 
     if (rc < 0)
         return rc;
@@ -65,40 +65,40 @@ int sq_consume_pick(struct shmq *q, bool to_lease, struct sq_pick *pick)
     return rc;
 }
 
-void sq_consume_settle(struct shmq *q, const struct sq_ring *ring)
+void sq_consumer_end_overdue(struct shmq *q, const struct sq_ring *ring)
 {
     int64_t now_ns = sq_clock_ns();
 
     sq_attach_sweep(&q->segment, &q->attachment, now_ns, SQ_SWEEP_EVERY_NS);
-    if (sq_return_lost(q, ring, now_ns) < 0 || sq_group_settle(ring, now_ns) < 0)
+    if (sq_return_lost(q, ring, now_ns) < 0 || sq_group_end_overdue(ring, now_ns) < 0)
         sq_group_rebuild(ring);
     else
         sq_pending_note_due(ring);
 }
 
-int sq_consume_if_empty(const struct shmq *q, const struct sq_deadline *deadline)
+int sq_consumer_if_empty(const struct shmq *q, const struct sq_deadline *deadline)
 {
     if (sq_segment_marked_gone(&q->segment))
         return sq_fail(-ESTALE, "the queue's name was removed");
     return deadline->timeout_ns == SHMQ_NOWAIT ? sq_fail_plainly(-EAGAIN) : 0;
 }
 
-void sq_consume_slide(struct shmq *q)
+void sq_consumer_compact(struct shmq *q)
 {
     int64_t now_ns = sq_clock_tick_ns();
 
-    if (sq_space_wanted(&q->segment.ring, now_ns))
-        sq_space_compact(&q->segment.ring, 1, now_ns);
+    if (sq_ring_compact_wanted(&q->segment.ring, now_ns))
+        sq_ring_compact(&q->segment.ring, 1, now_ns);
 }
 
-void sq_consume_wake_them(struct shmq *q, unsigned finished)
+void sq_consumer_wake_them(struct shmq *q, unsigned finished)
 {
     const struct sq_ring *ring = &q->segment.ring;
     struct sq_group_shm *g = ring->group;
 
     if (sq_unlikely(sq_cond_has_sleepers(&ring->producer->room)) &&
         (finished > 0 || sq_ring_seems_roomy(ring, SQ_RECORD_HEADER_BYTES, 1) ||
-         sq_space_wanted(ring, sq_clock_tick_ns())))
+         sq_ring_compact_wanted(ring, sq_clock_tick_ns())))
         sq_wake(q, SQ_ROLE_PRODUCER, finished > 0 ? finished : 1);
     if (sq_unlikely((sq_load(&g->mode) & SQ_GROUP_JOINED) != 0) && sq_cond_has_sleepers(&g->done) &&
         sq_group_backlog(ring) == 0)
@@ -106,7 +106,7 @@ void sq_consume_wake_them(struct shmq *q, unsigned finished)
     sq_wake_consumer(q);
 }
 
-int sq_consume_ended(int rc)
+int sq_consumer_ended(int rc)
 {
     if (rc == -ECANCELED)
         return sq_fail(rc, "the lease had ended, and the message is handed out again");
@@ -115,14 +115,14 @@ int sq_consume_ended(int rc)
     return rc;
 }
 
-int sq_consume_enter(struct shmq *q)
+int sq_consumer_enter(struct shmq *q)
 {
     struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(1));
     int rc = sq_enter(q, SQ_ROLE_CONSUMER, &deadline);
 
     if (rc < 0)
         return rc;
-    rc = sq_consume_check_group(q);
+    rc = sq_consumer_check_group(q);
     if (rc < 0)
         sq_leave(q, SQ_ROLE_CONSUMER);
     return rc;

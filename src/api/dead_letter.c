@@ -21,8 +21,8 @@
 
 enum {
     OWN_HEADERS = 10,
-    HEADERS_MOST = 1024,
-    TEXT_LONGEST = 65535, /* as a header's value; of a longer one the end is kept */
+    HEADERS_MAX = 1024,
+    TEXT_MAX = 65535, /* as a header's value; of a longer one the end is kept */
     NUMBER_BYTES = 24,
     ENTER_TRIES = 5, /* of a second each */
 };
@@ -35,7 +35,7 @@ struct letter {
     bool look_first;                   /* it may have been sent already */
     int64_t ttl_ns;                    /* its own; 0: for ever */
     char queue[SHMQ_NAME_LONGEST + 1]; /* where it goes */
-    struct shmq_header headers[HEADERS_MOST];
+    struct shmq_header headers[HEADERS_MAX];
     unsigned count;
     char numbers[OWN_HEADERS][NUMBER_BYTES];
     char command[16];
@@ -83,8 +83,8 @@ static void compose(struct letter *l, const struct shmq *q, uint32_t last_owner,
         slot = &q->segment.slots[i];
     if (text == NULL)
         text = l->reason <= SHMQ_REASON_EXPIRED ? reason_texts[l->reason] : "rejected";
-    if (strlen(text) > TEXT_LONGEST)
-        text += strlen(text) - TEXT_LONGEST;
+    if (strlen(text) > TEXT_MAX)
+        text += strlen(text) - TEXT_MAX;
     if (slot != NULL)
         memcpy(l->command, slot->command, sizeof(l->command) - 1);
     add_number(l, "shmq-reason", l->reason);
@@ -97,7 +97,7 @@ static void compose(struct letter *l, const struct shmq *q, uint32_t last_owner,
     add(l, "shmq-queue", own_name(q));
     add(l, "shmq-group", l->group);
     add(l, "shmq-command", l->command);
-    while (l->count < HEADERS_MOST &&
+    while (l->count < HEADERS_MAX &&
            sq_headers_next(l->view.headers, l->view.header_bytes, &place, &name, &value) == 1)
         if (strncmp(name, "shmq-", 5) != 0 || strcmp(name, "shmq-reply-to") == 0)
             add(l, name, value);
@@ -261,12 +261,14 @@ static int bury(struct shmq *q, struct letter *l, const struct sq_lease *lease, 
     if (rc < 0)
         return rc;
     struct sq_promise promise = {0};
-    rc = sq_journal_settled(q, sq_group_buried(ring, lease, sent, sq_clock_ns()), &promise);
+    rc = sq_journal_note_changes(q, sq_group_dead_letter_made(ring, lease, sent, sq_clock_ns()),
+                                 &promise);
     sq_leave(q, SQ_ROLE_CONSUMER);
-    return rc < 0 ? rc : sq_flush_promise(q, &promise);
+    return rc < 0 ? rc : sq_journal_sync_promise(q, &promise);
 }
 
-int sq_bury(struct shmq *q, struct sq_lease *lease, uint32_t last_owner, const char *text)
+int sq_dead_letter_make(struct shmq *q, struct sq_lease *lease, uint32_t last_owner,
+                        const char *text)
 {
     int cancel = sq_cancel_hold();
     struct letter *l = calloc(1, sizeof(*l));
@@ -279,9 +281,9 @@ int sq_bury(struct shmq *q, struct sq_lease *lease, uint32_t last_owner, const c
     return rc;
 }
 
-void sq_bury_picked(struct shmq *q, const struct sq_pick *pick)
+void sq_dead_letter_make_picked(struct shmq *q, const struct sq_pick *pick)
 {
     struct sq_lease lease = pick->doomed;
 
-    sq_bury(q, &lease, pick->last_owner, NULL);
+    sq_dead_letter_make(q, &lease, pick->last_owner, NULL);
 }

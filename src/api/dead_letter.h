@@ -12,9 +12,10 @@
  * wrong, or NULL.  0, or why the end of it could not be noted (the message stays
  * DYING, and is buried by another when we are gone).
  */
-int sq_bury(struct shmq *q, struct sq_lease *lease, uint32_t last_owner, const char *text);
+int sq_dead_letter_make(struct shmq *q, struct sq_lease *lease, uint32_t last_owner,
+                        const char *text);
 
-/* The same for a message that sq_consume_pick() found to be doomed. */
-void sq_bury_picked(struct shmq *q, const struct sq_pick *pick);
+/* The same for a message that sq_consumer_pick() found to be doomed. */
+void sq_dead_letter_make_picked(struct shmq *q, const struct sq_pick *pick);
 
 #endif

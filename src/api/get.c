@@ -50,8 +50,8 @@ SQ_HOT ssize_t take_one(struct shmq *q, const struct sq_ring *ring, void *buffer
     uint32_t length;
 
     if (sq_unlikely(sq_load(&ring->group->mode) != 0)) {
-        sq_consume_make_room(q);
-        if (!sq_consume_is_plain(q))
+        sq_consumer_make_room(q);
+        if (!sq_consumer_is_plain(q))
             return TAKE_CLOSELY;
     }
     int rc = sq_ring_begin_take(ring, &walk);
@@ -68,7 +68,7 @@ SQ_HOT ssize_t take_one(struct shmq *q, const struct sq_ring *ring, void *buffer
 static ssize_t take_closely(struct shmq *q, void *buffer, size_t size, struct shmq_info *info,
                             struct sq_pick *pick, bool *doomed)
 {
-    int rc = sq_consume_pick(q, false, pick);
+    int rc = sq_consumer_pick(q, false, pick);
     const struct sq_view *view = &pick->view;
 
     *doomed = rc == SQ_PICK_DOOMED;
@@ -119,18 +119,18 @@ static ssize_t try_get(struct shmq *q, void *buffer, size_t size, struct shmq_in
     bool closely = rc == TAKE_CLOSELY;
     if (closely) {
         rc = take_closely(q, buffer, size, info, &pick, again);
-        sq_consume_make_room(q);
+        sq_consumer_make_room(q);
         /* The message is the caller's, whatever becomes of that. */
-        sq_journal_settled(q, 0, &promise);
+        sq_journal_note_changes(q, 0, &promise);
     }
     sq_leave(q, SQ_ROLE_CONSUMER);
     if (*again)
-        sq_bury_picked(q, &pick);
+        sq_dead_letter_make_picked(q, &pick);
     if (closely) {
-        sq_consume_wake(q, rc >= 0);
-        sq_consume_sweep(q);
+        sq_consumer_wake(q, rc >= 0);
+        sq_consumer_sweep(q);
     }
-    sq_flush_promise(q, &promise);
+    sq_journal_sync_promise(q, &promise);
     return rc;
 }
 
@@ -143,7 +143,7 @@ static ssize_t get_waiting(struct shmq *q, void *buffer, size_t size, struct shm
     deadline->cancellable = true;
     for (;;) {
         bool again = false;
-        ssize_t rc = empty ? sq_consume_if_empty(q, deadline) : 0;
+        ssize_t rc = empty ? sq_consumer_if_empty(q, deadline) : 0;
         if (rc == 0 && empty)
             rc = sq_wait(q, SQ_ROLE_CONSUMER, none, deadline);
         if (rc == 0)
@@ -151,7 +151,7 @@ static ssize_t get_waiting(struct shmq *q, void *buffer, size_t size, struct shm
         if (rc != -EAGAIN && !again)
             return rc;
         if (rc == -EAGAIN && deadline->timeout_ns == SHMQ_NOWAIT)
-            return sq_consume_if_empty(q, deadline);
+            return sq_consumer_if_empty(q, deadline);
         empty = !again;
     }
 }
@@ -263,7 +263,7 @@ static int take_many(struct shmq *q, struct sq_harvest *h, struct sq_pick *pick,
     int rc = 0;
 
     *doomed = false;
-    if (sq_load(&ring->group->mode) == 0 || sq_consume_is_plain(q)) {
+    if (sq_load(&ring->group->mode) == 0 || sq_consumer_is_plain(q)) {
         rc = sq_ring_begin_take(ring, &walk);
         if (rc == -EAGAIN)
             return rc;
@@ -274,7 +274,7 @@ static int take_many(struct shmq *q, struct sq_harvest *h, struct sq_pick *pick,
     }
     if (rc == -EBADMSG && h->taken < h->count) { /* or what is removed, delayed, ... */
         taken += take_run_closely(q, h, pick, doomed, &rc);
-        sq_consume_make_room(q);
+        sq_consumer_make_room(q);
     }
     if (taken == 0)
         return rc;
@@ -295,18 +295,18 @@ static int harvest(struct shmq *q, struct sq_harvest *h, struct sq_deadline *dea
 
     if (rc == 0) {
         rc = take_many(q, h, &pick, &doomed);
-        sq_journal_settled(q, 0, &promise);
+        sq_journal_note_changes(q, 0, &promise);
         sq_leave(q, SQ_ROLE_CONSUMER);
     }
     if (doomed)
-        sq_bury_picked(q, &pick);
+        sq_dead_letter_make_picked(q, &pick);
     if (sq_load(&q->segment.ring.group->mode) != 0) {
-        sq_consume_wake(q, h->taken - before);
-        sq_consume_sweep(q);
+        sq_consumer_wake(q, h->taken - before);
+        sq_consumer_sweep(q);
     } else {
         wake_after_get(q, h->taken - before);
     }
-    sq_flush_promise(q, &promise);
+    sq_journal_sync_promise(q, &promise);
     return doomed && rc == -EAGAIN ? 0 : rc;
 }
 
@@ -333,7 +333,7 @@ int shmq_get_many(shmq_t *q, void *buffer, size_t size, struct shmq_info *infos,
         if (rc == 0)
             continue; /* after a dead letter */
         if (rc == -EAGAIN || (rc > 0 && h.taken < h.count))
-            rc = sq_consume_if_empty(q, &deadline);
+            rc = sq_consumer_if_empty(q, &deadline);
         if (rc == 0)
             rc = sq_wait(q, SQ_ROLE_CONSUMER, none, &deadline);
         if (rc < 0)
@@ -377,22 +377,23 @@ int64_t shmq_purge(shmq_t *q)
 
     if (rc < 0)
         return rc;
-    rc = sq_consume_check_group(q);
+    rc = sq_consumer_check_group(q);
     struct sq_promise promise = {0};
     int error = 0;
     if (rc == 0) {
-        sq_consume_settle(q, &q->segment.ring); /* what was leased and is no longer, goes, too */
+        sq_consumer_end_overdue(q,
+                                &q->segment.ring); /* what was leased and is no longer, goes, too */
         rc = sq_group_purge(&q->segment.ring);
     }
     if (rc >= 0)
-        error = sq_journal_settled(q, 0, &promise);
+        error = sq_journal_note_changes(q, 0, &promise);
     sq_leave(q, SQ_ROLE_CONSUMER);
     if (error == 0)
-        error = sq_flush_promise(q, &promise);
+        error = sq_journal_sync_promise(q, &promise);
     if (rc == -EBADMSG)
         rc = reset(q, &deadline);
     if (rc >= 0)
         sq_wake(q, SQ_ROLE_PRODUCER, UINT32_MAX);
-    sq_consume_wake(q, 0);
+    sq_consumer_wake(q, 0);
     return rc >= 0 && error < 0 ? error : rc;
 }

@@ -14,7 +14,7 @@ int shmq_policy_of(shmq_t *q, struct shmq_policy *policy)
         *policy = q->segment.attr.policy;
         return 0;
     }
-    int rc = sq_consume_enter(q);
+    int rc = sq_consumer_enter(q);
     if (rc < 0)
         return rc;
     *policy = *sq_policy_of(q->segment.ring.group);
@@ -28,7 +28,7 @@ int shmq_policy_set(shmq_t *q, const struct shmq_policy *given)
     int rc = sq_segment_policy(given, &policy);
 
     if (rc == 0)
-        rc = sq_consume_enter(q);
+        rc = sq_consumer_enter(q);
     if (rc < 0)
         return rc;
     struct sq_promise promise = {0};
@@ -39,13 +39,13 @@ int shmq_policy_set(shmq_t *q, const struct shmq_policy *given)
     if (sq_journal_writes(q))
         rc = sq_journal_about(q, &q->segment.ring, true, &promise);
     sq_leave(q, SQ_ROLE_CONSUMER);
-    return rc < 0 ? rc : sq_flush_promise(q, &promise);
+    return rc < 0 ? rc : sq_journal_sync_promise(q, &promise);
 }
 
 static int set_paused(struct shmq *q, bool paused)
 {
     struct sq_group_shm *g = q->segment.ring.group;
-    int rc = sq_consume_enter(q);
+    int rc = sq_consumer_enter(q);
 
     if (rc < 0)
         return rc;
@@ -56,7 +56,7 @@ static int set_paused(struct shmq *q, bool paused)
         rc = sq_journal_about(q, &q->segment.ring, true, &promise);
     sq_leave(q, SQ_ROLE_CONSUMER);
     sq_wake(q, SQ_ROLE_CONSUMER, UINT32_MAX);
-    return rc < 0 ? rc : sq_flush_promise(q, &promise);
+    return rc < 0 ? rc : sq_journal_sync_promise(q, &promise);
 }
 
 int shmq_pause(shmq_t *q)

@@ -99,7 +99,7 @@ static uint32_t find_group(const struct sq_ring *ring, const char *name)
 static void settle_beside_sole(struct shmq *g, const struct sq_ring *ring)
 {
     enum { TRIES = 1000 };
-    struct sq_place place;
+    struct sq_seek place;
 
     atomic_thread_fence(memory_order_seq_cst);
     if (!sq_membarrier())
@@ -114,7 +114,7 @@ static void settle_beside_sole(struct shmq *g, const struct sq_ring *ring)
     }
     if (place.id == 0)
         place.id = sq_load(&ring->producer->next_id);
-    sq_place_set(ring->group, &place);
+    sq_seek_set(ring->group, &place);
     ring->group->delivery.start_id = place.id;
 }
 
@@ -126,17 +126,17 @@ static int build_group(struct shmq *g, uint32_t i, const char *name,
                        const struct shmq_group_attr *attr, bool beside, struct sq_promise *promise)
 {
     struct sq_ring ring = g->segment.ring;
-    struct sq_place place = {sq_load_acquire(&ring.producer->tail_pos),
-                             sq_load(&ring.producer->next_id)};
+    struct sq_seek place = {sq_load_acquire(&ring.producer->tail_pos),
+                            sq_load(&ring.producer->next_id)};
     int rc = 0;
 
     sq_ring_read_as(&ring, i);
     /* Nothing is looked at that P may be overwriting. */
     if (!beside)
-        rc = sq_place_find(&ring, (int)attr->start, attr->start_at, &place);
+        rc = sq_seek_find(&ring, (int)attr->start, attr->start_at, &place);
     if (rc < 0)
         return sq_fail(rc, "the ring's history is damaged");
-    sq_place_begin(&ring, name, &attr->policy, &place);
+    sq_seek_begin(&ring, name, &attr->policy, &place);
     rc = set_filter(ring.group, attr);
     if (rc == 0 && !beside) {
         rc = sq_ring_rebuild_consumer(&ring); /* counts the removed ones, */
@@ -150,7 +150,7 @@ static int build_group(struct shmq *g, uint32_t i, const char *name,
     if (beside)
         settle_beside_sole(g, &ring);
     else
-        sq_place_seen(&ring);
+        sq_seek_seen(&ring);
     if (beside && sq_journal_writes(g)) /* else with what the group writes next */
         sq_journal_group(g, &ring, promise);
     return 0;
@@ -230,7 +230,7 @@ int shmq_subscribe(shmq_t *q, const char *name, const struct shmq_group_attr *gi
             sq_release_groups(*g);
         }
         if (rc == 0)
-            rc = sq_flush_promise(*g, &promise);
+            rc = sq_journal_sync_promise(*g, &promise);
         if (rc < 0) {
             shmq_close(*g);
             *g = NULL;
@@ -253,7 +253,7 @@ static int remove_group(struct shmq *q, const char *name, struct sq_deadline *de
         return rc;
     sq_ring_read_as(&ring, i);
     struct sq_promise promise = {0};
-    rc = sq_journal_writes(q) ? sq_journal_ungroup(q, &ring, &promise) : 0;
+    rc = sq_journal_writes(q) ? sq_journal_remove_group(q, &ring, &promise) : 0;
     if (rc < 0) {
         sq_leave_group(q, i);
         return rc;
@@ -264,10 +264,10 @@ static int remove_group(struct shmq *q, const char *name, struct sq_deadline *de
     sq_leave_group(q, i);
     sq_cond_wake(&ring.group->items, UINT32_MAX);
     sq_cond_wake(&ring.group->done, UINT32_MAX);
-    sq_token_sync(q, i);
+    sq_poll_pipe_sync(q, i);
     sq_cond_wake(&ring.group->keepers, UINT32_MAX);
     sq_wake(q, SQ_ROLE_PRODUCER, UINT32_MAX);
-    return sq_flush_promise(q, &promise);
+    return sq_journal_sync_promise(q, &promise);
 }
 
 int shmq_unsubscribe(shmq_t *q, const char *name)
@@ -296,9 +296,9 @@ static int move_group(struct shmq *q, int start, uint64_t at, struct sq_promise 
 {
     const struct sq_ring *ring = &q->segment.ring;
 
-    sq_consume_settle(q, ring);
+    sq_consumer_end_overdue(q, ring);
     uint64_t got = sq_group_got(ring);
-    int rc = sq_place_move(ring, start, at);
+    int rc = sq_seek_move(ring, start, at);
     if (rc < 0)
         return rc == -EBUSY ? sq_fail(rc, "messages of the group are leased")
                             : sq_fail(rc, "the ring's history is damaged");
@@ -319,14 +319,14 @@ int shmq_seek(shmq_t *q, int start, uint64_t at)
         return rc;
     rc = sq_visit(q, SQ_ROLE_CONSUMER, &deadline);
     if (rc == 0) {
-        rc = sq_consume_check_group(q);
+        rc = sq_consumer_check_group(q);
         if (rc == 0)
             rc = move_group(q, start, at, &promise);
         sq_end_visit(q, SQ_ROLE_CONSUMER);
     }
     sq_end_visit(q, SQ_ROLE_PRODUCER);
-    sq_consume_wake(q, 1);
-    return rc < 0 ? rc : sq_flush_promise(q, &promise);
+    sq_consumer_wake(q, 1);
+    return rc < 0 ? rc : sq_journal_sync_promise(q, &promise);
 }
 
 int shmq_part_begin(shmq_t *q)
@@ -342,6 +342,6 @@ int shmq_part_begin(shmq_t *q)
     if (sq_journal_writes(q))
         rc = sq_journal_part(q, &promise);
     sq_end_visit(q, SQ_ROLE_PRODUCER);
-    sq_put_wake(q, 0);
-    return rc < 0 ? rc : sq_flush_promise(q, &promise);
+    sq_producer_wake(q, 0);
+    return rc < 0 ? rc : sq_journal_sync_promise(q, &promise);
 }

@@ -121,9 +121,9 @@ static int begin(struct shmq *q, const struct shmq_msg *msg)
 {
     if (msg->size < sizeof(*msg))
         return sq_fail(-EINVAL, "msg->size is %zu; use SHMQ_MSG_INIT", msg->size);
-    int rc = sq_consume_enter(q);
+    int rc = sq_consumer_enter(q);
     if (rc == 0)
-        sq_consume_settle(q, &q->segment.ring);
+        sq_consumer_end_overdue(q, &q->segment.ring);
     return rc;
 }
 
@@ -230,8 +230,8 @@ ssize_t shmq_inspect(shmq_t *q, unsigned states, uint64_t *place, struct shmq_ms
 struct sought {
     uint64_t id;
     struct sq_view view;
-    uint32_t entries[SQ_GROUPS_MOST]; /* SQ_NONE: none */
-    uint64_t has;                     /* groups that have not finished it, as bits */
+    uint32_t entries[SQ_GROUPS_MAX]; /* SQ_NONE: none */
+    uint64_t has;                    /* groups that have not finished it, as bits */
 };
 
 /* All groups' sides: seek it.  0, -ENOENT, -EBUSY leased somewhere, -EBADMSG. */
@@ -245,7 +245,7 @@ static int seek_everywhere(struct shmq *q, uint64_t entered, struct sought *s)
         struct sq_ring one = q->segment.ring;
         uint32_t i = (uint32_t)__builtin_ctzll(bits);
         sq_ring_read_as(&one, i);
-        sq_consume_settle(q, &one);
+        sq_consumer_end_overdue(q, &one);
         int rc = find(&one, s->id, &view, &s->entries[i]);
         if (rc == -ENOENT)
             continue;
@@ -271,7 +271,7 @@ static void wake_groups(struct shmq *q, uint64_t groups)
         sq_ring_read_as(&one, i);
         if ((sq_load(&one.group->mode) & SQ_GROUP_JOINED) != 0 && sq_group_backlog(&one) == 0)
             sq_cond_wake(&one.group->done, UINT32_MAX);
-        sq_token_sync(q, i);
+        sq_poll_pipe_sync(q, i);
     }
 }
 
@@ -324,8 +324,8 @@ int shmq_remove(shmq_t *q, uint64_t id)
     sq_release_groups(q);
     wake_groups(q, s.has);
     if (!q->groupless)
-        sq_consume_wake(q, 1);
-    return rc < 0 ? (int)not_found(id, rc) : sq_flush_promise(q, &promise);
+        sq_consumer_wake(q, 1);
+    return rc < 0 ? (int)not_found(id, rc) : sq_journal_sync_promise(q, &promise);
 }
 
 /* P with room, all groups' sides: append the message anew with another payload. */
@@ -362,7 +362,7 @@ static int append_update(struct shmq *q, const struct sought *s, const void *dat
         if (s->entries[i] != SQ_NONE && sq_pending_move(&one, s->entries[i], tail) < 0)
             rc = -EBADMSG;
         if (one.key_count != 0)
-            sq_keys_move(&one, &s->view, tail);
+            sq_key_index_move(&one, &s->view, tail);
     }
     return rc;
 }
@@ -402,7 +402,7 @@ static int try_update(struct shmq *q, struct sought *s, const void *data, size_t
                                  : (uint64_t)(s->view.payload - s->view.key) + SQ_EXTENSION_BYTES;
         uint64_t bytes = sq_record_bytes(extension + length);
         if (bytes > ring->capacity_bytes)
-            rc = sq_put_too_long(q, length);
+            rc = sq_producer_too_long(q, length);
         else if (bytes > need->bytes)
             rc = 1;
         else
@@ -425,18 +425,18 @@ int shmq_update(shmq_t *q, uint64_t id, const void *data, size_t length, int64_t
     int rc = sq_check_timeout(timeout_ns);
 
     if (rc == 0 && length > ring->max_message_bytes)
-        rc = sq_put_too_long(q, length);
+        rc = sq_producer_too_long(q, length);
     if (rc == 0 && data == NULL && length > 0)
         rc = sq_fail(-EINVAL, "data is NULL and length %zu", length);
     if (rc < 0)
         return rc;
     do {
-        rc = sq_put_enter(q, ring, need, &deadline);
+        rc = sq_producer_enter(q, ring, need, &deadline);
         if (rc < 0)
             return rc;
         rc = try_update(q, &s, data, length, &need, &promise, &deadline);
         sq_leave(q, SQ_ROLE_PRODUCER);
-        sq_put_wake(q, 0);
+        sq_producer_wake(q, 0);
     } while (rc == 1);
-    return rc < 0 ? (int)not_found(id, rc) : sq_flush_promise(q, &promise);
+    return rc < 0 ? (int)not_found(id, rc) : sq_journal_sync_promise(q, &promise);
 }

@@ -33,15 +33,15 @@ static void *keep_time(void *arg)
     /* Once the group is removed, its place and its pipe are another's. */
     while (!sq_load(&n->stopping) && !sq_consumer_is_stale(q)) {
         uint32_t ticket = sq_cond_prepare(&g->keepers);
-        sq_token_sync_watched(q, sq_ring_group_index(&q->segment.ring));
-        int64_t now_ns = sq_clock_ns(), until_ns = now_ns + SQ_SLEEP_LONGEST_NS;
-        int64_t due_ns = sq_token_due_ns(&g->pending);
+        sq_poll_pipe_sync_watched(q, sq_ring_group_index(&q->segment.ring));
+        int64_t now_ns = sq_clock_ns(), until_ns = now_ns + SQ_SLEEP_MAX_NS;
+        int64_t due_ns = sq_poll_pipe_due_ns(&g->pending);
         /* What is due already and has made the descriptor readable is the readers' affair. */
-        bool seen = due_ns <= now_ns && sq_load(&g->pending.token) == SQ_TOKEN_IN;
+        bool seen = due_ns <= now_ns && sq_load(&g->pending.pipe) == SQ_POLL_PIPE_READABLE;
         if (due_ns < until_ns && !seen)
             until_ns = due_ns > now_ns ? due_ns : now_ns;
         sq_store(&g->pending.kept_ns, until_ns);
-        if (!sq_load(&n->stopping) && sq_token_due_ns(&g->pending) == due_ns)
+        if (!sq_load(&n->stopping) && sq_poll_pipe_due_ns(&g->pending) == due_ns)
             sq_cond_sleep(&g->keepers, ticket, until_ns);
         now_ns = sq_clock_ns();
         sq_segment_is_gone(&q->segment);
@@ -108,20 +108,20 @@ int shmq_fd(shmq_t *q)
     if (sq_consumer_is_stale(q))
         return sq_fail(-ESTALE, "the group was removed");
     int cancel = sq_cancel_hold();
-    int fd = sq_token_open(q, sq_ring_group_index(&q->segment.ring), true);
+    int fd = sq_poll_pipe_open(q, sq_ring_group_index(&q->segment.ring), true);
     pthread_mutex_lock(&q->claim_lock);
     if (fd >= 0 && sq_hook_state(q, SQ_HOOK_MESSAGE_FD) == NULL)
         rc = start(q);
     pthread_mutex_unlock(&q->claim_lock);
     if (fd >= 0 && rc == 0)
-        sq_token_sync_watched(q, sq_ring_group_index(&q->segment.ring));
+        sq_poll_pipe_sync_watched(q, sq_ring_group_index(&q->segment.ring));
     sq_cancel_release(cancel);
     return fd < 0 || rc == 0 ? fd : rc;
 }
 
 /* --- several queues ----------------------------------------------------------------- */
 
-enum { QUEUES_MOST = 128 };
+enum { QUEUES_MAX = 128 };
 
 /* The first that seems to have something, or is no more; count: none. */
 static unsigned look_at_all(shmq_t *const *qs, unsigned count)
@@ -146,7 +146,7 @@ static void count_sleeper(shmq_t *const *qs, unsigned count, uint32_t change)
 /* Until when to sleep at the most: a look around, or something due. */
 static int64_t sleep_end(shmq_t *const *qs, unsigned count, int64_t now_ns, int64_t end_ns)
 {
-    int64_t until_ns = now_ns + SQ_SLEEP_LONGEST_NS;
+    int64_t until_ns = now_ns + SQ_SLEEP_MAX_NS;
 
     if (end_ns < until_ns)
         until_ns = end_ns;
@@ -161,8 +161,8 @@ static int64_t sleep_end(shmq_t *const *qs, unsigned count, int64_t now_ns, int6
 
 static int sleep_on_all(shmq_t *const *qs, unsigned count, int64_t end_ns)
 {
-    struct sq_cond_shm *conds[QUEUES_MOST];
-    uint32_t tickets[QUEUES_MOST];
+    struct sq_cond_shm *conds[QUEUES_MAX];
+    uint32_t tickets[QUEUES_MAX];
     bool unfenced = false;
 
     for (unsigned i = 0; i < count; i++) {
@@ -217,8 +217,8 @@ static int check(shmq_t *const *qs, unsigned count, int64_t timeout_ns)
     struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(1));
     int rc = sq_check_timeout(timeout_ns);
 
-    if (rc == 0 && (count == 0 || count > QUEUES_MOST))
-        rc = sq_fail(-EINVAL, "%u queues; it can be 1 to %d", count, QUEUES_MOST);
+    if (rc == 0 && (count == 0 || count > QUEUES_MAX))
+        rc = sq_fail(-EINVAL, "%u queues; it can be 1 to %d", count, QUEUES_MAX);
     for (unsigned i = 0; rc == 0 && i < count; i++)
         rc = sq_make_ready(qs[i], SQ_ROLE_CONSUMER, &deadline);
     return rc;

@@ -69,17 +69,17 @@ static int enter_queue(struct shmq *q)
         rc = sq_make_ready(q, SQ_ROLE_CONSUMER, &deadline);
     if (rc < 0)
         return rc;
-    rc = sq_keep_begin(q);
+    rc = sq_queue_file_begin(q);
     if (rc < 0)
         return rc;
-    sq_keep_attach(q);
-    return sq_saver_start(q);
+    sq_queue_file_attach(q);
+    return sq_save_thread_start(q);
 }
 
 static int open_watched(struct shmq *q, const struct shmq_attr *attr)
 {
     if (attr->snapshot != NULL && (q->flags & SHMQ_CREATE) != 0)
-        return sq_keep_open(q, attr);
+        return sq_queue_file_open(q, attr);
     int rc = sq_fork_hold();
 
     if (rc < 0)
@@ -97,7 +97,7 @@ static struct shmq *new_handle(int flags)
 
     if (q != NULL) {
         memset(q, 0, sizeof(*q));
-        sq_queue_init(q);
+        sq_handle_init(q);
         q->flags = (uint32_t)flags;
     }
     return q;
@@ -190,8 +190,8 @@ int shmq_close(shmq_t *q)
         return sq_fail(-EBUSY, "another thread has a reservation open on this handle");
     int cancel = sq_cancel_hold();
     sq_hooks_close(q);
-    sq_token_close(q);
-    sq_save_at_end(q);
+    sq_poll_pipe_close(q);
+    sq_save_thread_at_close(q);
     /* Everything is in order, so a successor need not repair.  The fence: who sees
      * the mark gone, and so makes no barrier for us, sees all we published. */
     atomic_thread_fence(memory_order_seq_cst);
@@ -203,7 +203,7 @@ int shmq_close(shmq_t *q)
     sq_fork_hold();
     sq_fork_unwatch(&q->forkable);
     sq_segment_close(&q->segment); /* with the descriptor go slot and roles */
-    sq_keep_close(q);
+    sq_queue_file_close(q);
     sq_fork_release();
     if (q->reservation.listed) /* by the parent, before this process was forked */
         sq_forget_reservation(q);
@@ -242,7 +242,7 @@ int shmq_unlink(const char *name)
         if (rc == 0 && sq_segment_is_gone(&segment))
             wake_all(&segment);
         if (rc == 0)
-            sq_token_unlink(&path, &segment);
+            sq_poll_pipe_unlink(&path, &segment);
         sq_segment_close(&segment);
     }
     sq_cancel_release(cancel);

@@ -19,21 +19,20 @@
 #include "persist/journal.h"
 #include "persist/pin.h"
 
-int sq_put_too_long(const struct shmq *q, size_t length)
+int sq_producer_too_long(const struct shmq *q, size_t length)
 {
     return sq_fail(-EMSGSIZE, "the message has %zu bytes; this queue takes up to %llu", length,
                    (unsigned long long)q->segment.attr.max_message_bytes);
 }
 
-uint64_t sq_put_mend_id(const struct sq_ring *ring)
+uint64_t sq_producer_mend_id(const struct sq_ring *ring)
 {
-    uint64_t id = SQ_ID_GREATEST;
+    uint64_t id = SQ_ID_MAX;
 
     if (sq_ring_rebuild_producer(ring) == 0)
         id = sq_load(&ring->producer->next_id);
     /* Where that cannot be: an id that is one, and not 0. */
-    return id < SQ_ID_GREATEST ? id
-                               : (sq_load(&ring->producer->next_id) | 1) & (SQ_ID_GREATEST - 1);
+    return id < SQ_ID_MAX ? id : (sq_load(&ring->producer->next_id) | 1) & (SQ_ID_MAX - 1);
 }
 
 /* Leases that are over, or whose owner is dead, pin the ring, and perhaps nobody receives
@@ -93,10 +92,10 @@ static int compact(struct shmq *q, struct sq_deadline *deadline)
     for (uint64_t bits = entered; bits != 0; bits &= bits - 1) {
         struct sq_ring one = q->segment.ring;
         sq_ring_read_as(&one, (uint32_t)__builtin_ctzll(bits));
-        sq_consume_settle(q, &one);
+        sq_consumer_end_overdue(q, &one);
     }
-    if (sq_space_wanted(&q->segment.ring, sq_clock_tick_ns()))
-        sq_space_compact(&q->segment.ring, entered, sq_clock_tick_ns());
+    if (sq_ring_compact_wanted(&q->segment.ring, sq_clock_tick_ns()))
+        sq_ring_compact(&q->segment.ring, entered, sq_clock_tick_ns());
     sq_leave_groups(q, entered);
     return 0;
 }
@@ -175,7 +174,7 @@ static int drop_oldest(struct shmq *q, struct sq_need need, struct sq_deadline *
     return sq_ring_look_room(ring, need.bytes, need.count);
 }
 
-int sq_put_make_room(struct shmq *q, struct sq_need need, struct sq_deadline *deadline)
+int sq_producer_make_room(struct shmq *q, struct sq_need need, struct sq_deadline *deadline)
 {
     const struct sq_ring *ring = &q->segment.ring;
 
@@ -187,7 +186,8 @@ int sq_put_make_room(struct shmq *q, struct sq_need need, struct sq_deadline *de
             rc = sq_ring_look_room(ring, need.bytes, need.count);
         if (rc == -EAGAIN)
             rc = pass_expired(q, need, deadline);
-        if (rc == -EAGAIN && (leases_seem_over(q) || sq_space_wanted(ring, sq_clock_tick_ns()))) {
+        if (rc == -EAGAIN &&
+            (leases_seem_over(q) || sq_ring_compact_wanted(ring, sq_clock_tick_ns()))) {
             rc = compact(q, deadline);
             rc = rc < 0 ? rc : sq_ring_look_room(ring, need.bytes, need.count);
         }
@@ -208,13 +208,13 @@ int sq_put_make_room(struct shmq *q, struct sq_need need, struct sq_deadline *de
         if (rc == 0)
             rc = sq_enter(q, SQ_ROLE_PRODUCER, deadline);
         if (rc < 0) {
-            sq_put_wake(q, 0); /* perhaps a wake had been ours */
+            sq_producer_wake(q, 0); /* perhaps a wake had been ours */
             return rc;
         }
     }
 }
 
-void sq_put_wake_groups(struct shmq *q, unsigned count)
+void sq_producer_wake_groups(struct shmq *q, unsigned count)
 {
     const struct sq_ring *ring = &q->segment.ring;
 
@@ -224,7 +224,7 @@ void sq_put_wake_groups(struct shmq *q, unsigned count)
         uint32_t i = (uint32_t)__builtin_ctzll(bits);
         if (sq_cond_has_sleepers(&ring->groups[i].items)) {
             sq_cond_wake(&ring->groups[i].items, count);
-            sq_token_sync(q, i);
+            sq_poll_pipe_sync(q, i);
         }
     }
 }

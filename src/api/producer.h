@@ -9,20 +9,20 @@
 #include "handle/wait.h"
 
 /* The message is too long: say so.  -EMSGSIZE. */
-int sq_put_too_long(const struct shmq *q, size_t length);
+int sq_producer_too_long(const struct shmq *q, size_t length);
 
 /* P: the id in next_id is none: derive it anew.  It. */
-uint64_t sq_put_mend_id(const struct sq_ring *ring);
+uint64_t sq_producer_mend_id(const struct sq_ring *ring);
 
 /*
  * P: the next message's id, put time and tag.  The time is precise, for the wait
  * histogram, at the first message of a tick and at every 64th.  An id that is none is
  * found by the same comparison.
  */
-SQ_HOT int64_t sq_put_stamp(const struct sq_ring *ring, uint64_t *id, uint32_t *tag)
+SQ_HOT int64_t sq_producer_stamp(const struct sq_ring *ring, uint64_t *id, uint32_t *tag)
 {
     enum { SAMPLE_EVERY = 64 };
-    const uint64_t none = ~(SQ_ID_GREATEST - 1);
+    const uint64_t none = ~(SQ_ID_MAX - 1);
     struct sq_producer_shm *p = ring->producer;
     int64_t tick_ns = sq_clock_tick_ns();
 
@@ -33,18 +33,18 @@ SQ_HOT int64_t sq_put_stamp(const struct sq_ring *ring, uint64_t *id, uint32_t *
         return tick_ns;
     }
     if ((*id & none) != 0)
-        *id = sq_put_mend_id(ring->home);
+        *id = sq_producer_mend_id(ring->home);
     p->tick_ns = tick_ns;
     *tag = SQ_RECORD_SAMPLED;
     return sq_clock_ns();
 }
 
 /* The side is entered but there seems to be no room: see to it, or leave. */
-int sq_put_make_room(struct shmq *q, struct sq_need need, struct sq_deadline *deadline);
+int sq_producer_make_room(struct shmq *q, struct sq_need need, struct sq_deadline *deadline);
 
 /* Enter the producer's side with room there.  0, or it is not entered. */
-SQ_HOT int sq_put_enter(struct shmq *q, const struct sq_ring *ring, struct sq_need need,
-                        struct sq_deadline *deadline)
+SQ_HOT int sq_producer_enter(struct shmq *q, const struct sq_ring *ring, struct sq_need need,
+                             struct sq_deadline *deadline)
 {
     int rc = sq_enter(q, SQ_ROLE_PRODUCER, deadline);
 
@@ -53,17 +53,17 @@ SQ_HOT int sq_put_enter(struct shmq *q, const struct sq_ring *ring, struct sq_ne
     if (sq_likely(sq_ring_has_room(ring, need.bytes, need.count) &&
                   !sq_segment_marked_gone(&q->segment)))
         return 0;
-    return sq_put_make_room(q, need, deadline);
+    return sq_producer_make_room(q, need, deadline);
 }
 
 /* Wake up to `count` consumers of each of a topic's groups. */
-void sq_put_wake_groups(struct shmq *q, unsigned count);
+void sq_producer_wake_groups(struct shmq *q, unsigned count);
 
 /*
  * After the producer's side was left: wake consumers for what was put, and pass
  * the baton to another producer if any room is left.
  */
-SQ_HOT void sq_put_wake_plain(struct shmq *q, unsigned count)
+SQ_HOT void sq_producer_wake_plain(struct shmq *q, unsigned count)
 {
     if (count > 0)
         sq_wake(q, SQ_ROLE_CONSUMER, count);
@@ -73,13 +73,13 @@ SQ_HOT void sq_put_wake_plain(struct shmq *q, unsigned count)
 }
 
 /* The same for queues of all kinds. */
-static inline void sq_put_wake(struct shmq *q, unsigned count)
+static inline void sq_producer_wake(struct shmq *q, unsigned count)
 {
     bool topic = (q->segment.ring.kind & SHMQ_TOPIC) != 0;
 
     if (topic)
-        sq_put_wake_groups(q, count);
-    sq_put_wake_plain(q, topic ? 0 : count);
+        sq_producer_wake_groups(q, count);
+    sq_producer_wake_plain(q, topic ? 0 : count);
 }
 
 #endif

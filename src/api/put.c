@@ -24,12 +24,12 @@ SQ_HOT int put(struct shmq *q, const struct sq_ring *ring, const void *data, siz
     struct sq_need need = {sq_record_bytes(length), 1};
     uint32_t tag;
     uint64_t id;
-    int rc = sq_put_enter(q, ring, need, deadline);
+    int rc = sq_producer_enter(q, ring, need, deadline);
 
     if (sq_unlikely(rc < 0))
         return rc;
     uint64_t tail = sq_load(&ring->producer->tail_pos);
-    int64_t now_ns = sq_put_stamp(ring, &id, &tag);
+    int64_t now_ns = sq_producer_stamp(ring, &id, &tag);
     void *payload = sq_ring_write_header(ring, tail, id, (uint32_t)length, tag, now_ns);
     sq_copy(payload, data, length);
     sq_ring_publish(ring, tail + need.bytes, id + 1, length);
@@ -45,12 +45,12 @@ static int put_written(struct shmq *q, const void *data, size_t length,
     struct sq_need need = {sq_record_bytes(length), 1};
     uint32_t tag;
     uint64_t id;
-    int rc = sq_put_enter(q, ring, need, deadline);
+    int rc = sq_producer_enter(q, ring, need, deadline);
 
     if (rc < 0)
         return rc;
     uint64_t tail = sq_load(&ring->producer->tail_pos);
-    int64_t now_ns = sq_put_stamp(ring, &id, &tag);
+    int64_t now_ns = sq_producer_stamp(ring, &id, &tag);
     sq_copy(sq_ring_write_header(ring, tail, id, (uint32_t)length, tag, now_ns), data, length);
     rc = sq_journal_publish(q, ring, tail + need.bytes, id + 1, length, promise);
     sq_leave(q, SQ_ROLE_PRODUCER);
@@ -66,8 +66,8 @@ static int put_otherwise(struct shmq *q, const void *data, size_t length,
     struct sq_promise promise = {0};
     int rc = sq_journal_writes(q) ? put_written(q, data, length, deadline, &promise)
                                   : put(q, &q->segment.ring, data, length, deadline);
-    sq_put_wake(q, rc == 0);
-    return rc < 0 ? rc : sq_flush_promise(q, &promise);
+    sq_producer_wake(q, rc == 0);
+    return rc < 0 ? rc : sq_journal_sync_promise(q, &promise);
 }
 
 int shmq_put(shmq_t *q, const void *data, size_t length, int64_t timeout_ns)
@@ -79,7 +79,7 @@ int shmq_put(shmq_t *q, const void *data, size_t length, int64_t timeout_ns)
     deadline.cancellable = true;
 
     if (sq_unlikely(length > ring.max_message_bytes))
-        return sq_put_too_long(q, length);
+        return sq_producer_too_long(q, length);
     if (sq_unlikely(timeout_ns < SHMQ_FOREVER))
         return sq_check_timeout(timeout_ns);
     if (sq_unlikely(data == NULL && length > 0))
@@ -88,7 +88,7 @@ int shmq_put(shmq_t *q, const void *data, size_t length, int64_t timeout_ns)
         return put_otherwise(q, data, length, &deadline);
     int rc = put(q, &ring, data, length, &deadline);
     if (sq_likely(rc == 0))
-        sq_put_wake_plain(q, 1);
+        sq_producer_wake_plain(q, 1);
     return rc;
 }
 
@@ -120,7 +120,7 @@ static int append_many(struct shmq *q, const struct shmq_buf *messages, unsigned
     uint64_t tail = sq_load(&ring->producer->tail_pos);
     uint64_t id, payload_bytes = 0;
     uint32_t tag;
-    int64_t now_ns = sq_put_stamp(ring, &id, &tag);
+    int64_t now_ns = sq_producer_stamp(ring, &id, &tag);
 
     for (const struct shmq_buf *m = messages; m != messages + count; m++) {
         size_t length = m->length;
@@ -139,7 +139,7 @@ static int check_many(const struct shmq *q, const struct shmq_buf *messages, uns
 
     for (unsigned i = 0; i < count; i++) {
         if (sq_unlikely(messages[i].length > longest))
-            return sq_put_too_long(q, messages[i].length);
+            return sq_producer_too_long(q, messages[i].length);
         if (sq_unlikely(messages[i].data == NULL && messages[i].length > 0))
             return sq_fail(-EINVAL, "messages[%u].data is NULL", i);
     }
@@ -163,17 +163,17 @@ int shmq_put_many(shmq_t *q, const struct shmq_buf *messages, unsigned count, in
     while (rc == 0 && put < count) {
         struct sq_need need;
         unsigned part = plan_part(ring, messages + put, count - put, &need);
-        rc = sq_put_enter(q, ring, need, &deadline);
+        rc = sq_producer_enter(q, ring, need, &deadline);
         if (rc < 0)
             break;
         rc = append_many(q, messages + put, part, &promise);
         sq_leave(q, SQ_ROLE_PRODUCER);
         part = rc < 0 ? 0 : part;
-        sq_put_wake(q, part);
+        sq_producer_wake(q, part);
         put += part;
     }
     if (put > 0) /* those that were; why not more is for the next call */
-        rc = sq_flush_promise(q, &promise);
+        rc = sq_journal_sync_promise(q, &promise);
     return rc < 0 || put == 0 ? rc : (int)put;
 }
 
@@ -239,10 +239,10 @@ int shmq_reserve(shmq_t *q, size_t length, void **data, int64_t timeout_ns)
     if (rc < 0)
         return rc;
     if (length > ring->max_message_bytes)
-        return sq_put_too_long(q, length);
+        return sq_producer_too_long(q, length);
     if (ring->key_count != 0)
         return needs_key();
-    rc = sq_put_enter(q, ring, need, &deadline);
+    rc = sq_producer_enter(q, ring, need, &deadline);
     if (rc < 0)
         return rc;
     rc = note_reservation(q);
@@ -274,7 +274,7 @@ static void end_reservation(struct shmq *q, unsigned put)
     sq_forget_reservation(q);
     sq_store(&q->reservation.thread, 0);
     sq_leave(q, SQ_ROLE_PRODUCER);
-    sq_put_wake(q, put);
+    sq_producer_wake(q, put);
 }
 
 int shmq_commit(shmq_t *q, size_t length)
@@ -289,12 +289,12 @@ int shmq_commit(shmq_t *q, size_t length)
         return sq_fail(-EINVAL, "%zu bytes committed, %llu reserved", length,
                        (unsigned long long)q->reservation.length);
     uint64_t tail = q->reservation.tail_pos, id;
-    int64_t now_ns = sq_put_stamp(ring, &id, &tag);
+    int64_t now_ns = sq_producer_stamp(ring, &id, &tag);
     sq_ring_write_header(ring, tail, id, (uint32_t)length, tag, now_ns);
     struct sq_promise promise = {0};
     rc = sq_journal_publish(q, ring, tail + sq_record_bytes(length), id + 1, length, &promise);
     end_reservation(q, rc == 0);
-    return rc < 0 ? rc : sq_flush_promise(q, &promise);
+    return rc < 0 ? rc : sq_journal_sync_promise(q, &promise);
 }
 
 int shmq_abort(shmq_t *q)

@@ -57,7 +57,7 @@ SQ_HOT int64_t lease_end(const struct sq_ring *ring, int64_t now_ns)
 
 /* C: tell the caller of what was leased the common way. */
 SQ_HOT void hand_over(const struct sq_ring *ring, struct shmq_msg *msg,
-                      const struct sq_shortcut *taken)
+                      const struct sq_fast_lease *taken)
 {
     const struct sq_view view = {
         .id = taken->lease.id,
@@ -72,15 +72,15 @@ SQ_HOT void hand_over(const struct sq_ring *ring, struct shmq_msg *msg,
         sq_ring_sample(ring, sq_elapsed_ns(sq_clock_ns(), msg->put_ns));
 }
 
-/* C: receive one the common way.  0, -EAGAIN, SQ_LONG_WAY. */
+/* C: receive one the common way.  0, -EAGAIN, SQ_SLOW_PATH. */
 SQ_HOT int receive_plainly(struct shmq *q, struct shmq_msg *msg, int64_t now_ns)
 {
     const struct sq_ring *ring = &q->segment.ring;
-    struct sq_shortcut taken;
+    struct sq_fast_lease taken;
 
     if (!may_go_plainly(q))
-        return SQ_LONG_WAY;
-    int rc = sq_shortcut_lease(ring, now_ns, lease_end(ring, now_ns), q->attachment.owner, &taken);
+        return SQ_SLOW_PATH;
+    int rc = sq_fast_path_lease(ring, now_ns, lease_end(ring, now_ns), q->attachment.owner, &taken);
     if (sq_likely(rc == 0))
         hand_over(ring, msg, &taken);
     return rc;
@@ -92,7 +92,7 @@ static int receive_one(struct shmq *q, struct shmq_msg *msg, struct sq_pick *pic
     const struct sq_ring *ring = &q->segment.ring;
     struct sq_unpacked *plain = NULL;
     struct sq_lease lease;
-    int rc = sq_consume_pick(q, true, pick);
+    int rc = sq_consumer_pick(q, true, pick);
 
     if (rc != 0)
         return rc;
@@ -141,7 +141,7 @@ static int receive_round(struct shmq *q, struct shmq_msg *msgs, unsigned count,
     int64_t now_ns = sq_clock_tick_ns(); /* not before: that may have taken long */
     do {
         rc = receive_plainly(q, &msgs[received], now_ns);
-        if (sq_unlikely(rc == SQ_LONG_WAY)) {
+        if (sq_unlikely(rc == SQ_SLOW_PATH)) {
             rc = receive_one(q, &msgs[received], &pick);
             bury = rc == SQ_PICK_DOOMED;
         }
@@ -150,11 +150,11 @@ static int receive_round(struct shmq *q, struct shmq_msg *msgs, unsigned count,
     /* What it passed over need not wait for an acknowledgement, that may never come. */
     struct sq_promise promise;
     if (received == 0)
-        sq_journal_settled(q, 0, &promise);
-    sq_consume_make_room(q);
+        sq_journal_note_changes(q, 0, &promise);
+    sq_consumer_make_room(q);
     sq_leave(q, SQ_ROLE_CONSUMER);
     if (sq_unlikely(bury))
-        sq_bury_picked(q, &pick);
+        sq_dead_letter_make_picked(q, &pick);
     look_for_dead(q, now_ns);
     return received > 0 ? (int)received : rc == SQ_PICK_DOOMED ? 0 : rc;
 }
@@ -192,13 +192,13 @@ static int receive_rounds(struct shmq *q, struct shmq_msg *msgs, unsigned count,
         if (rc == 0)
             continue;
         if (rc > 0 || rc == -EAGAIN)
-            rc = sq_consume_if_empty(q, deadline);
+            rc = sq_consumer_if_empty(q, deadline);
         if (rc == 0)
             rc = sq_wait(q, SQ_ROLE_CONSUMER, none, deadline);
         if (rc < 0)
             break;
     }
-    sq_consume_wake(q, 0);
+    sq_consumer_wake(q, 0);
     return received > 0 ? (int)received : rc;
 }
 
@@ -222,7 +222,7 @@ int shmq_receive(shmq_t *q, struct shmq_msg *msg, int64_t timeout_ns)
         return check(msg, 1, SHMQ_NOWAIT, timeout_ns);
     int rc = receive_round(q, msg, 1, &deadline);
     if (sq_likely(rc == 1)) {
-        sq_consume_wake(q, 0);
+        sq_consumer_wake(q, 0);
         return 0;
     }
     /* Not at once: wait, or say why not. */
@@ -239,35 +239,35 @@ static int exchange(struct shmq *q, struct shmq_msg *msg, const struct sq_lease 
     const struct sq_ring *ring = &q->segment.ring;
     struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(1));
     int64_t now_ns = sq_clock_tick_ns();
-    struct sq_shortcut taken;
+    struct sq_fast_lease taken;
     int rc = sq_enter(q, SQ_ROLE_CONSUMER, &deadline);
 
     if (sq_unlikely(rc < 0))
         return rc;
     rc = may_go_plainly(q) && msg->lease[LEASE_UNPACKED] == 0
-             ? sq_shortcut_next(ring, lease, now_ns, lease_end(ring, now_ns), q->attachment.owner,
-                                &taken)
-             : SQ_LONG_WAY;
+             ? sq_fast_path_next(ring, lease, now_ns, lease_end(ring, now_ns), q->attachment.owner,
+                                 &taken)
+             : SQ_SLOW_PATH;
     bool received = rc == 0;
     if (sq_likely(received)) {
         hand_over(ring, msg, &taken);
     } else {
-        rc = sq_consume_check_group(q);
+        rc = sq_consumer_check_group(q);
         if (rc == 0)
             rc = sq_group_ack(ring, lease);
-        if (rc == 0 || sq_consume_is_over(rc))
+        if (rc == 0 || sq_consumer_is_over(rc))
             sq_msg_forget(msg, &q->unpacks);
     }
     struct sq_promise promise = {0};
-    int error = sq_journal_settled(q, 0, &promise);
-    sq_consume_make_room(q);
+    int error = sq_journal_note_changes(q, 0, &promise);
+    sq_consumer_make_room(q);
     sq_leave(q, SQ_ROLE_CONSUMER);
-    sq_consume_wake(q, rc == 0);
+    sq_consumer_wake(q, rc == 0);
     look_for_dead(q, now_ns);
-    error = error < 0 ? error : sq_flush_promise(q, &promise);
+    error = error < 0 ? error : sq_journal_sync_promise(q, &promise);
     if (error < 0 && rc == 0 && !received)
         return error;
-    return received ? 0 : rc < 0 ? sq_consume_ended(rc) : 1;
+    return received ? 0 : rc < 0 ? sq_consumer_ended(rc) : 1;
 }
 
 int shmq_next(shmq_t *q, struct shmq_msg *msg, int64_t timeout_ns)
@@ -278,7 +278,7 @@ int shmq_next(shmq_t *q, struct shmq_msg *msg, int64_t timeout_ns)
         return sq_check_timeout(timeout_ns);
     if (msg->size < sizeof(*msg) || msg->lease[LEASE_WORD] == 0)
         return shmq_receive(q, msg, timeout_ns);
-    int rc = sq_consume_lease_of(q, msg, &lease);
+    int rc = sq_consumer_lease_of(q, msg, &lease);
     if (sq_likely(rc == 0))
         rc = exchange(q, msg, &lease);
     return rc > 0 ? shmq_receive(q, msg, timeout_ns) : rc;

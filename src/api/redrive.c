@@ -16,7 +16,7 @@
 #include "persist/journal_sync.h"
 #include "segment/segment_reopen.h"
 
-enum { HEADERS_MOST = 1024 };
+enum { HEADERS_MAX = 1024 };
 
 static int64_t revive_parked(struct shmq *q, uint64_t id)
 {
@@ -25,14 +25,14 @@ static int64_t revive_parked(struct shmq *q, uint64_t id)
 
     if (rc < 0)
         return rc;
-    rc = sq_consume_check_group(q);
+    rc = sq_consumer_check_group(q);
     if (rc == 0)
         rc = sq_group_revive(&q->segment.ring, id);
     struct sq_promise promise = {0};
-    int error = rc < 0 ? 0 : sq_journal_settled(q, 0, &promise);
+    int error = rc < 0 ? 0 : sq_journal_note_changes(q, 0, &promise);
     sq_leave(q, SQ_ROLE_CONSUMER);
-    sq_consume_wake(q, 0);
-    error = error < 0 ? error : sq_flush_promise(q, &promise);
+    sq_consumer_wake(q, 0);
+    error = error < 0 ? error : sq_journal_sync_promise(q, &promise);
     return error < 0 ? error : rc;
 }
 
@@ -62,14 +62,14 @@ static int open_origin(struct search *s, const char *name)
 /* Send a dead letter back, without what its death has added; its id there in s->msg. */
 static int send_back(struct search *s)
 {
-    struct shmq_header *headers = malloc(HEADERS_MOST * sizeof(*headers));
+    struct shmq_header *headers = malloc(HEADERS_MAX * sizeof(*headers));
     struct shmq_msg *msg = &s->msg;
     unsigned count = 0;
     size_t place = 0;
 
     if (headers == NULL)
         return sq_fail(-ENOMEM, "no memory for headers");
-    while (count < HEADERS_MOST && shmq_header_next(msg, &place, &headers[count]) == 1)
+    while (count < HEADERS_MAX && shmq_header_next(msg, &place, &headers[count]) == 1)
         if (strncmp(headers[count].name, "shmq-", 5) != 0 ||
             strcmp(headers[count].name, "shmq-reply-to") == 0)
             count++;

@@ -13,9 +13,9 @@ int shmq_save(shmq_t *q, const char *path)
     struct sq_file_path absolute;
 
     if (path == NULL)
-        return sq_keep_save(q, &deadline, NULL);
+        return sq_queue_save(q, &deadline, NULL);
     int rc = sq_file_path(&absolute, path);
-    return rc < 0 ? rc : sq_keep_save_as(q, &absolute, &deadline);
+    return rc < 0 ? rc : sq_queue_save_as(q, &absolute, &deadline);
 }
 
 int shmq_load(const char *name, const char *path)
@@ -26,7 +26,7 @@ int shmq_load(const char *name, const char *path)
     if (rc < 0)
         return rc;
     int cancel = sq_cancel_hold();
-    rc = sq_keep_load(name == NULL ? NULL : &own, path);
+    rc = sq_queue_file_load(name == NULL ? NULL : &own, path);
     sq_cancel_release(cancel);
     return rc;
 }
@@ -63,7 +63,7 @@ int shmq_file_stats(shmq_t *q, struct shmq_file_stats *stats)
             now.stale = now.synced_bytes < now.file_bytes;
         } else {
             now.lag = last_id > now.saved_id ? last_id - now.saved_id : 0;
-            now.stale = sq_keep_is_stale(q);
+            now.stale = sq_queue_save_is_stale(q);
         }
     }
     memset(stats, 0, size);
@@ -81,5 +81,5 @@ int shmq_sync(shmq_t *q, uint64_t id, int64_t timeout_ns)
         rc = sq_fail(-EINVAL, "the queue has no journal");
     if (rc == 0 && id >= sq_load(&q->segment.ring.producer->next_id))
         rc = sq_fail(-EINVAL, "message %llu has not been put", (unsigned long long)id);
-    return rc < 0 ? rc : sq_flush_all(q, &deadline);
+    return rc < 0 ? rc : sq_journal_sync_all(q, &deadline);
 }

@@ -19,7 +19,7 @@ static int check_fit(const struct shmq *q, const struct sq_outgoing *out)
     const struct sq_ring *ring = &q->segment.ring;
 
     if (out->msg->length > ring->max_message_bytes)
-        return sq_put_too_long(q, out->msg->length);
+        return sq_producer_too_long(q, out->msg->length);
     if (sq_encode_length(out) > ring->capacity_bytes - SQ_RECORD_HEADER_BYTES ||
         sq_encode_length(out) > UINT32_MAX)
         return sq_fail(-EMSGSIZE,
@@ -61,7 +61,7 @@ static int append(struct shmq *q, const struct sq_outgoing *out, uint64_t *sent,
     const struct sq_ring *ring = &q->segment.ring;
     uint64_t tail = sq_load(&ring->producer->tail_pos), id;
     uint32_t tag;
-    int64_t now_ns = sq_put_stamp(ring, &id, &tag);
+    int64_t now_ns = sq_producer_stamp(ring, &id, &tag);
 
     uint64_t end = write_record(ring, out, tail, id, now_ns, tag);
     int rc = sq_journal_publish(q, ring, end, id + 1, out->payload_bytes, promise);
@@ -85,7 +85,7 @@ static int check_key(struct shmq *q, const struct shmq_msg *msg, uint64_t *id,
 
     if (rc < 0)
         return rc;
-    uint64_t there = sq_keys_find(&q->segment.ring, msg->key, (uint32_t)msg->key_length);
+    uint64_t there = sq_key_index_find(&q->segment.ring, msg->key, (uint32_t)msg->key_length);
     sq_leave(q, SQ_ROLE_CONSUMER);
     if (there == 0)
         return 0;
@@ -104,17 +104,17 @@ static int append_unique(struct shmq *q, const struct sq_outgoing *out, uint64_t
 
     if (rc < 0)
         return rc;
-    uint64_t there = sq_keys_find(ring, msg->key, bytes);
+    uint64_t there = sq_key_index_find(ring, msg->key, bytes);
     uint64_t next = sq_load(&ring->producer->next_id);
     if (there != 0)
         rc = -EEXIST;
     else
-        rc = sq_keys_add(ring, msg->key, bytes, next, sq_load(&ring->producer->tail_pos));
+        rc = sq_key_index_add(ring, msg->key, bytes, next, sq_load(&ring->producer->tail_pos));
     bool indexed = rc == 0;
     if (indexed) {
         rc = append(q, out, &next, promise);
         if (rc < 0) /* the key is not there after all */
-            sq_keys_rebuild(ring);
+            sq_key_index_rebuild(ring);
     }
     sq_leave(q, SQ_ROLE_CONSUMER);
     if (indexed && rc < 0)
@@ -135,7 +135,7 @@ static int send_one(struct shmq *q, const struct sq_outgoing *out, uint64_t *id,
     if (ring->key_count != 0 && !sq_ring_seems_roomy(ring, need.bytes, need.count))
         rc = check_key(q, out->msg, id, deadline);
     if (rc == 0)
-        rc = sq_put_enter(q, ring, need, deadline);
+        rc = sq_producer_enter(q, ring, need, deadline);
     if (rc < 0)
         return rc;
     if (ring->key_count != 0)
@@ -143,7 +143,7 @@ static int send_one(struct shmq *q, const struct sq_outgoing *out, uint64_t *id,
     else
         rc = append(q, out, id, promise);
     sq_leave(q, SQ_ROLE_PRODUCER);
-    sq_put_wake(q, rc == 0);
+    sq_producer_wake(q, rc == 0);
     return rc;
 }
 
@@ -160,7 +160,7 @@ int shmq_send(shmq_t *q, struct shmq_msg *msg, int64_t timeout_ns)
     struct sq_promise promise = {0};
     rc = send_one(q, &out, &msg->id, &promise, &deadline);
     sq_encode_free(&out);
-    return rc < 0 ? rc : sq_flush_promise(q, &promise);
+    return rc < 0 ? rc : sq_journal_sync_promise(q, &promise);
 }
 
 /* --- many ----------------------------------------------------------------- */
@@ -189,7 +189,7 @@ static int append_many(struct shmq *q, const struct sq_outgoing *outs, struct sh
     const struct sq_ring *ring = &q->segment.ring;
     uint64_t pos = sq_load(&ring->producer->tail_pos), id, payload_bytes = 0;
     uint32_t tag;
-    int64_t now_ns = sq_put_stamp(ring, &id, &tag);
+    int64_t now_ns = sq_producer_stamp(ring, &id, &tag);
 
     for (unsigned i = 0; i < count; i++) {
         pos = write_record(ring, &outs[i], pos, id, now_ns, tag);
@@ -215,11 +215,11 @@ static int send_prepared(struct shmq *q, const struct sq_outgoing *outs, struct 
             rc = send_one(q, &outs[sent], &msgs[sent].id, &promise, deadline);
         } else {
             part = plan_part(ring, outs + sent, count - sent, &need);
-            rc = sq_put_enter(q, ring, need, deadline);
+            rc = sq_producer_enter(q, ring, need, deadline);
             if (rc == 0) {
                 rc = append_many(q, outs + sent, msgs + sent, part, &promise);
                 sq_leave(q, SQ_ROLE_PRODUCER);
-                sq_put_wake(q, rc < 0 ? 0 : part);
+                sq_producer_wake(q, rc < 0 ? 0 : part);
             }
         }
         if (rc < 0)
@@ -227,7 +227,7 @@ static int send_prepared(struct shmq *q, const struct sq_outgoing *outs, struct 
         sent += part;
     }
     if (sent > 0)
-        rc = sq_flush_promise(q, &promise);
+        rc = sq_journal_sync_promise(q, &promise);
     return rc < 0 || sent == 0 ? rc : (int)sent;
 }
 

@@ -53,11 +53,10 @@ static inline int64_t sq_clock_offset_ns(void)
 /* `length_ns` from a tick on: not earlier than that from now on. */
 static inline int64_t sq_tick_end(int64_t tick_ns, int64_t length_ns)
 {
-    enum { TICK_LONGEST_NS = 10000000 };
+    enum { TICK_MAX_NS = 10000000 };
 
-    return length_ns > INT64_MAX - 1 - TICK_LONGEST_NS - tick_ns
-               ? INT64_MAX - 1
-               : tick_ns + TICK_LONGEST_NS + length_ns;
+    return length_ns > INT64_MAX - 1 - TICK_MAX_NS - tick_ns ? INT64_MAX - 1
+                                                             : tick_ns + TICK_MAX_NS + length_ns;
 }
 
 /* How long ago; `then_ns` comes from the segment and may be anything. */

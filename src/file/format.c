@@ -62,7 +62,7 @@ static const char *header_valid(const struct sq_file_header *h)
         return "the queue's name";
     if (h->capacity_bytes == 0 || (h->capacity_bytes & (h->capacity_bytes - 1)) != 0)
         return "the capacity";
-    if (h->group_count == 0 || h->group_count > SQ_GROUPS_MOST || h->entry_count > SQ_ENTRIES_MOST)
+    if (h->group_count == 0 || h->group_count > SQ_GROUPS_MAX || h->entry_count > SQ_ENTRIES_MAX)
         return "the number of groups or entries";
     if (h->queue_order > SHMQ_PRIORITY || h->full > SHMQ_FULL_DROP)
         return "the order or full policy";
@@ -225,7 +225,7 @@ bool sq_reader_skip(struct sq_reader *reader)
 
 static bool is_id(uint64_t id)
 {
-    return id > 0 && id < SQ_ID_GREATEST;
+    return id > 0 && id < SQ_ID_MAX;
 }
 
 static bool extension_valid(const struct sq_record_shm *record)

@@ -186,10 +186,10 @@ struct sq_piece {
 };
 
 /*
- * Fill in a frame's header for content in up to SQ_PIECES_MOST pieces, which are written
+ * Fill in a frame's header for content in up to SQ_PIECES_MAX pieces, which are written
  * one after another behind it, and then sq_frame_padding(bytes) zeros.
  */
-enum { SQ_PIECES_MOST = 4 };
+enum { SQ_PIECES_MAX = 4 };
 void sq_frame_make(struct sq_frame *frame, uint64_t salt, enum sq_frame_kind kind, uint64_t number,
                    uint64_t synced_off, const struct sq_piece *pieces, unsigned count);
 

@@ -48,11 +48,11 @@ int sq_frames_put_one(struct sq_frames *frames, enum sq_frame_kind kind, const v
 int sq_frames_put_group(struct sq_frames *frames, const struct sq_frame_group *about,
                         const struct sq_frame_item *items, uint32_t count)
 {
-    enum { ITEMS_MOST = 16384 };
+    enum { ITEMS_MAX = 16384 };
     int rc = sq_frames_put_one(frames, SQ_FRAME_GROUP, about, sizeof(*about));
 
-    for (uint32_t n = 0; rc == 0 && n < count; n += ITEMS_MOST) {
-        uint32_t some = count - n < ITEMS_MOST ? count - n : ITEMS_MOST;
+    for (uint32_t n = 0; rc == 0 && n < count; n += ITEMS_MAX) {
+        uint32_t some = count - n < ITEMS_MAX ? count - n : ITEMS_MAX;
         struct sq_frame_entries entries = {
             .group = about->group,
             .count = some,

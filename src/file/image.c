@@ -150,7 +150,7 @@ static int add_group(struct sq_image *image, const struct sq_frame_group *attr)
 {
     struct sq_image_group *g = &image->groups[attr->group];
 
-    for (uint32_t i = 0; image->has_base && i < SQ_GROUPS_MOST; i++)
+    for (uint32_t i = 0; image->has_base && i < SQ_GROUPS_MAX; i++)
         if (strcmp(image->groups[i].attr.name, attr->name) == 0)
             image->groups[i].there = false;
     if (attr->keeps_entries == 0)
@@ -215,7 +215,7 @@ void sq_image_begin(struct sq_image *image, const struct sq_file_header *header)
 
 static int add_queue(struct sq_image *image, const struct sq_frame_queue *queue)
 {
-    if (queue->next_id == 0 || queue->next_id > SQ_ID_GREATEST)
+    if (queue->next_id == 0 || queue->next_id > SQ_ID_MAX)
         return sq_fail(-EBADMSG, "the next message's id is %llu",
                        (unsigned long long)queue->next_id);
     memcpy(&image->queue, queue, sizeof(image->queue));
@@ -328,12 +328,12 @@ int sq_image_check(struct sq_image *image)
         if (image->queue.next_id <= last)
             image->queue.next_id = last + 1;
     }
-    if (image->queue.next_id >= SQ_ID_GREATEST)
+    if (image->queue.next_id >= SQ_ID_MAX)
         return sq_fail(-EBADMSG, "the file is damaged: its messages' ids are too great");
     /* The part may have begun later than what a snapshot has ends. */
     if (image->queue.part_id > image->queue.next_id)
         image->queue.part_id = image->queue.next_id;
-    for (uint32_t i = 0; rc == 0 && i < SQ_GROUPS_MOST; i++)
+    for (uint32_t i = 0; rc == 0 && i < SQ_GROUPS_MAX; i++)
         if (image->groups[i].there) {
             rc = check_group(image, &image->groups[i]);
             rc = rc == -EBADMSG ? fail_at(image->groups[i].said_off) : rc;
@@ -380,7 +380,7 @@ int sq_image_advise(int rc)
 
 void sq_image_free(struct sq_image *image)
 {
-    for (uint32_t i = 0; i < SQ_GROUPS_MOST; i++)
+    for (uint32_t i = 0; i < SQ_GROUPS_MAX; i++)
         free(image->groups[i].items);
     free(image->messages);
     free(image->copies);

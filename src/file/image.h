@@ -36,7 +36,7 @@ struct sq_image {
     size_t copy_count, copy_room;
     struct sq_image_session *sessions;
     size_t session_count, session_room;
-    struct sq_image_group groups[SQ_GROUPS_MOST];
+    struct sq_image_group groups[SQ_GROUPS_MAX];
     struct sq_frame_queue queue; /* next_id is above all messages' */
     uint64_t frame_count;
     uint64_t end_off; /* where the last whole frame ends */

@@ -12,24 +12,24 @@
 
 #include "group/group.h"
 
-enum { SQ_LONG_WAY = 1 };
+enum { SQ_SLOW_PATH = 1 };
 
 /* A record that was leased the common way. */
-struct sq_shortcut {
+struct sq_fast_lease {
     struct sq_record_shm *record;
     uint32_t length;
     struct sq_lease lease;
 };
 
-enum { SQ_SHORTCUT_MODE = SQ_GROUP_HOLDS | SQ_GROUP_NAMED };
+enum { SQ_FAST_PATH_MODE = SQ_GROUP_HOLDS | SQ_GROUP_NAMED };
 
-SQ_HOT bool sq_shortcut_is_common(const struct sq_group_shm *g)
+SQ_HOT bool sq_fast_path_is_common(const struct sq_group_shm *g)
 {
-    return (sq_load(&g->mode) & ~(uint32_t)SQ_SHORTCUT_MODE) == 0;
+    return (sq_load(&g->mode) & ~(uint32_t)SQ_FAST_PATH_MODE) == 0;
 }
 
 /* A free entry, still in its list; SQ_NONE: look the long way. */
-SQ_HOT uint32_t sq_shortcut_free_entry(const struct sq_ring *ring)
+SQ_HOT uint32_t sq_fast_path_free_entry(const struct sq_ring *ring)
 {
     const struct sq_pending_shm *p = &ring->group->pending;
     uint32_t e = p->free_first;
@@ -42,7 +42,7 @@ SQ_HOT uint32_t sq_shortcut_free_entry(const struct sq_ring *ring)
 
 /* Whether the lists' ends are entries (or there is none) that come before `pos` and
  * `until_ns`. */
-SQ_HOT bool sq_shortcut_comes_last(const struct sq_ring *ring, uint64_t pos, int64_t until_ns)
+SQ_HOT bool sq_fast_path_comes_last(const struct sq_ring *ring, uint64_t pos, int64_t until_ns)
 {
     const struct sq_pending_shm *p = &ring->group->pending;
 
@@ -54,8 +54,8 @@ SQ_HOT bool sq_shortcut_comes_last(const struct sq_ring *ring, uint64_t pos, int
 }
 
 /* The entry's own part of a lease.  What else the state wants is there before its word. */
-SQ_HOT void sq_shortcut_fill(struct sq_entry_shm *entry, const struct sq_lease *lease, uint64_t pos,
-                             int64_t until_ns)
+SQ_HOT void sq_fast_path_fill(struct sq_entry_shm *entry, const struct sq_lease *lease,
+                              uint64_t pos, int64_t until_ns)
 {
     entry->pos = pos;
     entry->id = lease->id;
@@ -68,26 +68,26 @@ SQ_HOT void sq_shortcut_fill(struct sq_entry_shm *entry, const struct sq_lease *
     sq_program_order();
 }
 
-/* Lease the next.  0, -EAGAIN nothing is there, or SQ_LONG_WAY and nothing was done. */
-SQ_HOT int sq_shortcut_lease(const struct sq_ring *ring, int64_t now_ns, int64_t until_ns,
-                             uint32_t owner, struct sq_shortcut *taken)
+/* Lease the next.  0, -EAGAIN nothing is there, or SQ_SLOW_PATH and nothing was done. */
+SQ_HOT int sq_fast_path_lease(const struct sq_ring *ring, int64_t now_ns, int64_t until_ns,
+                              uint32_t owner, struct sq_fast_lease *taken)
 {
     struct sq_group_shm *g = ring->group;
     struct sq_pending_shm *p = &g->pending;
-    uint32_t e = sq_shortcut_free_entry(ring);
+    uint32_t e = sq_fast_path_free_entry(ring);
     struct sq_walk walk;
 
-    if (sq_unlikely(!sq_shortcut_is_common(g) || e == SQ_NONE ||
+    if (sq_unlikely(!sq_fast_path_is_common(g) || e == SQ_NONE ||
                     (g->pending.ready_count | sq_load(&p->waiting)) != 0 ||
                     sq_load(&p->next_due_ns) <= now_ns))
-        return SQ_LONG_WAY;
+        return SQ_SLOW_PATH;
     int rc = sq_ring_begin_take(ring, &walk);
     if (rc < 0)
-        return rc == -EAGAIN ? rc : SQ_LONG_WAY;
+        return rc == -EAGAIN ? rc : SQ_SLOW_PATH;
     uint64_t pos = walk.pos, id = walk.id;
     taken->record = sq_walk_step(ring, &walk, &taken->length);
-    if (sq_unlikely(taken->record == NULL || !sq_shortcut_comes_last(ring, pos, until_ns)))
-        return SQ_LONG_WAY;
+    if (sq_unlikely(taken->record == NULL || !sq_fast_path_comes_last(ring, pos, until_ns)))
+        return SQ_SLOW_PATH;
 
     struct sq_entry_shm *entry = &ring->entries[e];
     uint32_t pos_prev = p->pos_last, time_prev = p->lease_last;
@@ -96,7 +96,7 @@ SQ_HOT int sq_shortcut_lease(const struct sq_ring *ring, int64_t now_ns, int64_t
     entry->pos_prev = pos_prev;
     entry->pos_next = entry->time_next = SQ_NONE;
     entry->time_prev = time_prev;
-    sq_shortcut_fill(entry, &taken->lease, pos, until_ns);
+    sq_fast_path_fill(entry, &taken->lease, pos, until_ns);
     p->pos_last = p->lease_last = e;
     *(pos_prev == SQ_NONE ? &p->pos_first : &ring->entries[pos_prev].pos_next) = e;
     *(time_prev == SQ_NONE ? &p->lease_first : &ring->entries[time_prev].time_next) = e;
@@ -114,7 +114,7 @@ SQ_HOT int sq_shortcut_lease(const struct sq_ring *ring, int64_t now_ns, int64_t
 }
 
 /* Whether the entry's neighbours in both lists know it. */
-SQ_HOT bool sq_shortcut_is_linked(const struct sq_ring *ring, uint32_t e)
+SQ_HOT bool sq_fast_path_is_linked(const struct sq_ring *ring, uint32_t e)
 {
     const struct sq_pending_shm *p = &ring->group->pending;
     const struct sq_entry_shm *entry = &ring->entries[e], *all = ring->entries;
@@ -130,8 +130,8 @@ SQ_HOT bool sq_shortcut_is_linked(const struct sq_ring *ring, uint32_t e)
            (d == SQ_NONE ? p->lease_last : all[d].time_prev) == e;
 }
 
-/* Acknowledge.  0, or SQ_LONG_WAY and nothing was done. */
-SQ_HOT int sq_shortcut_ack(const struct sq_ring *ring, const struct sq_lease *lease)
+/* Acknowledge.  0, or SQ_SLOW_PATH and nothing was done. */
+SQ_HOT int sq_fast_path_ack(const struct sq_ring *ring, const struct sq_lease *lease)
 {
     struct sq_group_shm *g = ring->group;
     struct sq_pending_shm *p = &g->pending;
@@ -139,9 +139,9 @@ SQ_HOT int sq_shortcut_ack(const struct sq_ring *ring, const struct sq_lease *le
     uint32_t e = lease->entry;
 
     if (sq_unlikely(e >= ring->entry_count || sq_load(&all[e].word) != lease->word ||
-                    all[e].id != lease->id || !sq_shortcut_is_common(g) ||
-                    !sq_shortcut_is_linked(ring, e)))
-        return SQ_LONG_WAY;
+                    all[e].id != lease->id || !sq_fast_path_is_common(g) ||
+                    !sq_fast_path_is_linked(ring, e)))
+        return SQ_SLOW_PATH;
     struct sq_entry_shm *entry = &all[e];
     sq_store(&g->delivery.acked_count, sq_load(&g->delivery.acked_count) + 1);
     sq_program_order();
@@ -172,12 +172,12 @@ SQ_HOT int sq_shortcut_ack(const struct sq_ring *ring, const struct sq_lease *le
 
 /*
  * Acknowledge the only message that the group holds, and lease the next in its entry:
- * the lists stay as they are.  0, -EAGAIN nothing is there, or SQ_LONG_WAY; then nothing
+ * the lists stay as they are.  0, -EAGAIN nothing is there, or SQ_SLOW_PATH; then nothing
  * was done.
  */
-SQ_HOT int sq_shortcut_next(const struct sq_ring *ring, const struct sq_lease *lease,
-                            int64_t now_ns, int64_t until_ns, uint32_t owner,
-                            struct sq_shortcut *taken)
+SQ_HOT int sq_fast_path_next(const struct sq_ring *ring, const struct sq_lease *lease,
+                             int64_t now_ns, int64_t until_ns, uint32_t owner,
+                             struct sq_fast_lease *taken)
 {
     struct sq_group_shm *g = ring->group;
     struct sq_pending_shm *p = &g->pending;
@@ -185,26 +185,26 @@ SQ_HOT int sq_shortcut_next(const struct sq_ring *ring, const struct sq_lease *l
     struct sq_walk walk;
 
     if (sq_unlikely(e >= ring->entry_count || sq_load(&ring->entries[e].word) != lease->word ||
-                    ring->entries[e].id != lease->id || !sq_shortcut_is_common(g) ||
+                    ring->entries[e].id != lease->id || !sq_fast_path_is_common(g) ||
                     (p->ready_count | p->timed_count | sq_load(&p->waiting)) != 0 ||
                     p->pos_first != e || p->pos_last != e || p->lease_first != e ||
                     p->lease_last != e || sq_load(&p->next_due_ns) <= now_ns ||
                     sq_load(&p->stalled_pos) != UINT64_MAX))
-        return SQ_LONG_WAY;
+        return SQ_SLOW_PATH;
     int rc = sq_ring_begin_take(ring, &walk);
     if (rc < 0)
-        return rc == -EAGAIN ? rc : SQ_LONG_WAY;
+        return rc == -EAGAIN ? rc : SQ_SLOW_PATH;
     uint64_t pos = walk.pos;
     taken->lease = (struct sq_lease){e, sq_word(SQ_LEASED, 1, owner), walk.id};
     taken->record = sq_walk_step(ring, &walk, &taken->length);
     if (sq_unlikely(taken->record == NULL))
-        return SQ_LONG_WAY;
+        return SQ_SLOW_PATH;
 
     sq_store(&g->delivery.acked_count, sq_load(&g->delivery.acked_count) + 1);
     sq_program_order();
     sq_store_release(&ring->entries[e].word, 0);
     sq_program_order();
-    sq_shortcut_fill(&ring->entries[e], &taken->lease, pos, until_ns);
+    sq_fast_path_fill(&ring->entries[e], &taken->lease, pos, until_ns);
     sq_store_release(&g->held_pos, pos);
     sq_store(&p->next_due_ns, until_ns);
     sq_store(&g->delivery.delivered_count, sq_load(&g->delivery.delivered_count) + 1);

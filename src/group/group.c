@@ -42,7 +42,7 @@ static int doom(const struct sq_ring *ring, uint32_t e, uint32_t reason, int64_t
         ring, e, sq_word(park ? SQ_DEAD : SQ_DOOMED, sq_word_attempts(word), sq_word_owner(word)));
 }
 
-int sq_group_out_of_tries(const struct sq_ring *ring, uint32_t e, int64_t now_ns)
+int sq_group_out_of_attempts(const struct sq_ring *ring, uint32_t e, int64_t now_ns)
 {
     uint32_t most = sq_policy_of(ring->group)->max_attempts;
 
@@ -65,12 +65,12 @@ int sq_group_end_lease(const struct sq_ring *ring, uint32_t e, int64_t now_ns)
         ring->entries[e].reason |= SQ_REASON_AGAIN;
         return sq_pending_set(ring, e, sq_word(SQ_DOOMED, attempts, owner));
     }
-    int rc = sq_group_out_of_tries(ring, e, now_ns);
+    int rc = sq_group_out_of_attempts(ring, e, now_ns);
     return rc != 0 ? (rc < 0 ? rc : 0)
                    : sq_pending_set(ring, e, sq_word(SQ_WAITING, attempts, owner));
 }
 
-int sq_group_settle(const struct sq_ring *ring, int64_t now_ns)
+int sq_group_end_overdue(const struct sq_ring *ring, int64_t now_ns)
 {
     struct sq_pending_shm *p = &ring->group->pending;
     uint32_t e;
@@ -118,12 +118,12 @@ bool sq_group_meets_expired(const struct sq_ring *ring, int64_t now_ns)
 bool sq_group_wants(const struct sq_group_shm *g, const struct sq_view *view)
 {
     const struct sq_delivery_shm *d = &g->delivery;
-    char key[SQ_KEY_LONGEST + 1];
+    char key[SQ_KEY_MAX + 1];
 
     if (d->filter_type != 0 && d->filter_type != view->type)
         return false;
     if (d->filter_key[0] != '\0') {
-        uint32_t bytes = view->key_bytes <= SQ_KEY_LONGEST ? view->key_bytes : SQ_KEY_LONGEST;
+        uint32_t bytes = view->key_bytes <= SQ_KEY_MAX ? view->key_bytes : SQ_KEY_MAX;
         memcpy(key, view->key, bytes);
         key[bytes] = '\0';
         if (memchr(d->filter_key, '\0', sizeof(d->filter_key)) == NULL ||
@@ -331,7 +331,7 @@ static int try_pick(const struct sq_ring *ring, int64_t now_ns, bool to_lease, s
 static int find_next(const struct sq_ring *ring, int64_t now_ns, bool to_lease,
                      struct sq_pick *pick)
 {
-    int rc = sq_group_settle(ring, now_ns);
+    int rc = sq_group_end_overdue(ring, now_ns);
 
     if (rc < 0)
         return rc;

@@ -45,7 +45,7 @@ int sq_group_pick(const struct sq_ring *ring, int64_t now_ns, uint32_t owner, bo
 int sq_group_look(const struct sq_ring *ring, int64_t now_ns, int64_t *gone_ns);
 
 /* End what is over: leases, delays.  0 or -EBADMSG. */
-int sq_group_settle(const struct sq_ring *ring, int64_t now_ns);
+int sq_group_end_overdue(const struct sq_ring *ring, int64_t now_ns);
 
 /* --- the ends of a lease: 0; -ECANCELED it had ended before; -EBADMSG -------- */
 
@@ -81,7 +81,7 @@ bool sq_group_meets_expired(const struct sq_ring *ring, int64_t now_ns);
 int sq_group_end_lease(const struct sq_ring *ring, uint32_t e, int64_t now_ns);
 
 /* 1: entry `e` has had all its tries, and was doomed or parked; 0; -EBADMSG. */
-int sq_group_out_of_tries(const struct sq_ring *ring, uint32_t e, int64_t now_ns);
+int sq_group_out_of_attempts(const struct sq_ring *ring, uint32_t e, int64_t now_ns);
 
 /* The cursor is about to pass a removed message. */
 static inline void sq_group_pass_gone(const struct sq_ring *ring)

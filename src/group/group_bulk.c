@@ -57,8 +57,8 @@ static bool take_key_again(const struct sq_ring *ring, const struct sq_entry_shm
     struct sq_view view;
 
     return sq_record_view(ring, entry->pos, entry->id, &view) == 0 &&
-           sq_keys_find(ring, view.key, view.key_bytes) == 0 &&
-           sq_keys_add(ring, view.key, view.key_bytes, view.id, view.pos) == 0;
+           sq_key_index_find(ring, view.key, view.key_bytes) == 0 &&
+           sq_key_index_add(ring, view.key, view.key_bytes, view.id, view.pos) == 0;
 }
 
 int64_t sq_group_revive(const struct sq_ring *ring, uint64_t id)
@@ -184,7 +184,7 @@ static void derive_entries(const struct sq_ring *ring)
 int sq_group_derive(const struct sq_ring *ring)
 {
     derive_entries(ring);
-    return ring->key_count != 0 ? sq_keys_rebuild(ring) : 0;
+    return ring->key_count != 0 ? sq_key_index_rebuild(ring) : 0;
 }
 
 int sq_group_rebuild(const struct sq_ring *ring)

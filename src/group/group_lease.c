@@ -26,13 +26,13 @@ void sq_group_release_key_of(const struct sq_ring *ring, uint32_t e)
 
     if ((sq_load(&ring->group->mode) & SQ_GROUP_KEYED) != 0 &&
         sq_record_view(ring, ring->entries[e].pos, ring->entries[e].id, &view) != -EBADMSG)
-        sq_keys_remove(ring, &view);
+        sq_key_index_remove(ring, &view);
 }
 
 void sq_group_release_key(const struct sq_ring *ring, const struct sq_view *view)
 {
     if ((sq_load(&ring->group->mode) & SQ_GROUP_KEYED) != 0)
-        sq_keys_remove(ring, view);
+        sq_key_index_remove(ring, view);
 }
 
 int sq_group_finish_entry(const struct sq_ring *ring, uint32_t e)
@@ -68,7 +68,7 @@ int sq_group_lease(const struct sq_ring *ring, const struct sq_pick *pick, uint3
                    int64_t until_ns, struct sq_lease *lease)
 {
     struct sq_delivery_shm *d = &ring->group->delivery;
-    uint32_t attempts = pick->attempts < SQ_ATTEMPTS_MOST ? pick->attempts + 1 : SQ_ATTEMPTS_MOST;
+    uint32_t attempts = pick->attempts < SQ_ATTEMPTS_MAX ? pick->attempts + 1 : SQ_ATTEMPTS_MAX;
     uint32_t e = entry_for(ring, pick);
 
     if (e == SQ_NONE) {
@@ -169,7 +169,7 @@ static int take_back_seq(const struct sq_ring *ring, uint64_t *seq)
     } else {
         if (p->back_seq < base)
             p->back_seq = base;
-        else if (ahead >= far && (ahead % far == 0 || ahead > SQ_ID_GREATEST))
+        else if (ahead >= far && (ahead % far == 0 || ahead > SQ_ID_MAX))
             rc = draw_back(ring, base);
         p->back_seq++;
     }
@@ -221,8 +221,8 @@ int sq_group_reject(const struct sq_ring *ring, struct sq_lease *lease, uint32_t
     return rc < 0 ? rc : park ? 0 : 1;
 }
 
-int sq_group_buried(const struct sq_ring *ring, const struct sq_lease *lease, bool sent,
-                    int64_t now_ns)
+int sq_group_dead_letter_made(const struct sq_ring *ring, const struct sq_lease *lease, bool sent,
+                              int64_t now_ns)
 {
     int rc = sq_group_check_lease(ring, lease);
 

@@ -27,8 +27,8 @@ int sq_group_reject(const struct sq_ring *ring, struct sq_lease *lease, uint32_t
                     int64_t now_ns);
 
 /* A dying one is sent, or could not be and is parked. */
-int sq_group_buried(const struct sq_ring *ring, const struct sq_lease *lease, bool sent,
-                    int64_t now_ns);
+int sq_group_dead_letter_made(const struct sq_ring *ring, const struct sq_lease *lease, bool sent,
+                              int64_t now_ns);
 
 int sq_group_touch(const struct sq_ring *ring, const struct sq_lease *lease, int64_t until_ns);
 

@@ -44,15 +44,15 @@ static uint64_t find(const struct sq_ring *ring, const void *key, uint32_t bytes
     return ring->key_count;
 }
 
-uint64_t sq_keys_find(const struct sq_ring *ring, const void *key, uint32_t bytes)
+uint64_t sq_key_index_find(const struct sq_ring *ring, const void *key, uint32_t bytes)
 {
     uint64_t i = find(ring, key, bytes, hash_of(key, bytes));
 
     return i < ring->key_count ? ring->keys[i].id : 0;
 }
 
-int sq_keys_add(const struct sq_ring *ring, const void *key, uint32_t bytes, uint64_t id,
-                uint64_t pos)
+int sq_key_index_add(const struct sq_ring *ring, const void *key, uint32_t bytes, uint64_t id,
+                     uint64_t pos)
 {
     uint64_t hash = hash_of(key, bytes), i = find(ring, key, bytes, hash);
 
@@ -77,7 +77,7 @@ static uint64_t find_id(const struct sq_ring *ring, const struct sq_view *view)
     return ring->key_count;
 }
 
-void sq_keys_remove(const struct sq_ring *ring, const struct sq_view *view)
+void sq_key_index_remove(const struct sq_ring *ring, const struct sq_view *view)
 {
     uint64_t mask = (uint64_t)ring->key_count - 1, gap = find_id(ring, view), i = gap;
 
@@ -97,7 +97,7 @@ void sq_keys_remove(const struct sq_ring *ring, const struct sq_view *view)
     ring->keys[gap].id = 0;
 }
 
-void sq_keys_move(const struct sq_ring *ring, const struct sq_view *view, uint64_t pos)
+void sq_key_index_move(const struct sq_ring *ring, const struct sq_view *view, uint64_t pos)
 {
     uint64_t i = find_id(ring, view);
 
@@ -107,10 +107,10 @@ void sq_keys_move(const struct sq_ring *ring, const struct sq_view *view, uint64
 
 static int add_view(const struct sq_ring *ring, const struct sq_view *view)
 {
-    return sq_keys_add(ring, view->key, view->key_bytes, view->id, view->pos);
+    return sq_key_index_add(ring, view->key, view->key_bytes, view->id, view->pos);
 }
 
-int sq_keys_rebuild(const struct sq_ring *ring)
+int sq_key_index_rebuild(const struct sq_ring *ring)
 {
     const struct sq_pending_shm *p = &ring->group->pending;
     struct sq_walk walk = {sq_load(&ring->group->cursor_pos),
@@ -137,7 +137,7 @@ int sq_keys_rebuild(const struct sq_ring *ring)
     return rc;
 }
 
-uint32_t sq_keys_count(uint64_t messages)
+uint32_t sq_key_index_count(uint64_t messages)
 {
     uint32_t count = 64;
 

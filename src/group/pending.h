@@ -14,7 +14,7 @@
 
 /* --- an entry's word ------------------------------------------------------ */
 
-enum { SQ_ATTEMPTS_MOST = (1 << 24) - 1 };
+enum { SQ_ATTEMPTS_MAX = (1 << 24) - 1 };
 
 static inline uint64_t sq_word(enum sq_entry_state state, uint32_t attempts, uint32_t owner)
 {
@@ -28,7 +28,7 @@ static inline enum sq_entry_state sq_word_state(uint64_t word)
 
 static inline uint32_t sq_word_attempts(uint64_t word)
 {
-    return (uint32_t)(word >> 8) & SQ_ATTEMPTS_MOST;
+    return (uint32_t)(word >> 8) & SQ_ATTEMPTS_MAX;
 }
 
 /* Who has it, or had it last: as in locks (sync/lock.h). */

@@ -28,7 +28,7 @@ static void clear_order(const struct sq_ring *ring)
     p->compacted_pos = p->compacted_count = p->compacted_loosened = 0;
     p->loosened += (uint64_t)1 << 32; /* all may be otherwise than before */
     p->departures_seen = UINT64_MAX;  /* no count: look for lost leases */
-    sq_store(&p->token, SQ_TOKEN_UNKNOWN);
+    sq_store(&p->pipe, SQ_POLL_PIPE_UNKNOWN);
     sq_store(&p->gone_ns, SQ_NEVER);
 }
 

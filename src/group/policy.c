@@ -84,7 +84,7 @@ static double fibonacci(double first, uint32_t n)
     return b * first;
 }
 
-int64_t sq_policy_rest_ns(const struct shmq_policy *p, uint32_t attempts, uint64_t *random)
+int64_t sq_policy_delay_ns(const struct shmq_policy *p, uint32_t attempts, uint64_t *random)
 {
     double cap = (double)p->retry_greatest_ns, first = (double)p->retry_first_ns, rest;
     double n = attempts > 0 ? attempts : 1;

@@ -14,6 +14,6 @@ int sq_policy_check(const struct shmq_policy *given, struct shmq_policy *policy)
  * The rest after `attempts` deliveries, at least 0 and at most the policy's cap,
  * whatever the policy's bytes are.  *random is the state of the jitter's numbers.
  */
-int64_t sq_policy_rest_ns(const struct shmq_policy *policy, uint32_t attempts, uint64_t *random);
+int64_t sq_policy_delay_ns(const struct shmq_policy *policy, uint32_t attempts, uint64_t *random);
 
 #endif

@@ -105,7 +105,7 @@ static void point_to(const struct column *columns, unsigned n, uint64_t pos, uin
         if (c->entry == SQ_NONE || column_pos(c) != pos)
             continue;
         if (c->ring.key_count != 0 && sq_record_view(&c->ring, pos, 0, &view) == 0)
-            sq_keys_move(&c->ring, &view, to);
+            sq_key_index_move(&c->ring, &view, to);
         sq_program_order(); /* the copy is whole */
         c->ring.entries[c->entry].pos = to;
         sq_program_order();
@@ -168,10 +168,10 @@ static uint64_t count_loosened(const struct sq_ring *ring, uint64_t groups)
     return count;
 }
 
-uint64_t sq_space_compact(const struct sq_ring *ring, uint64_t groups, int64_t now_ns)
+uint64_t sq_ring_compact(const struct sq_ring *ring, uint64_t groups, int64_t now_ns)
 {
     struct sq_pending_shm *last = &ring->groups[0].pending;
-    struct column columns[SQ_GROUPS_MOST] = {0};
+    struct column columns[SQ_GROUPS_MAX] = {0};
     uint64_t limit, pos = 0;
     unsigned n = open_columns(ring, groups, columns, &limit);
     uint64_t before = low_of(columns, n, limit), top = limit;
@@ -193,7 +193,7 @@ uint64_t sq_space_compact(const struct sq_ring *ring, uint64_t groups, int64_t n
     return low_of(columns, n, limit) - before;
 }
 
-bool sq_space_wanted(const struct sq_ring *ring, int64_t now_ns)
+bool sq_ring_compact_wanted(const struct sq_ring *ring, int64_t now_ns)
 {
     const struct sq_pending_shm *last = &ring->groups[0].pending;
     uint64_t bits = sq_ring_groups(ring), tail = sq_load(&ring->producer->tail_pos);

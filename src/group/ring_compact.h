@@ -14,13 +14,13 @@
  * P, or C of a queue's only group: whether sliding might free a sixteenth of the ring,
  * going by what happened since it was last done: something, and that much, or a while ago.
  */
-bool sq_space_wanted(const struct sq_ring *ring, int64_t now_ns);
+bool sq_ring_compact_wanted(const struct sq_ring *ring, int64_t now_ns);
 
 /*
  * Slide what can be.  The caller has the sides of all these groups (as bits), which are
  * all there are but for one that was made meanwhile, at the tail; and for a topic P.
  * How many bytes that freed.
  */
-uint64_t sq_space_compact(const struct sq_ring *ring, uint64_t groups, int64_t now_ns);
+uint64_t sq_ring_compact(const struct sq_ring *ring, uint64_t groups, int64_t now_ns);
 
 #endif

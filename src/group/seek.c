@@ -34,12 +34,12 @@ static uint64_t history_begin(const struct sq_ring *ring)
     return p->history_pos;
 }
 
-int sq_place_find(const struct sq_ring *ring, int start, uint64_t at, struct sq_place *place)
+int sq_seek_find(const struct sq_ring *ring, int start, uint64_t at, struct sq_seek *place)
 {
     struct sq_walk walk = {0, sq_load(&ring->producer->tail_pos), 0};
     struct sq_view view;
 
-    *place = (struct sq_place){walk.end, sq_load(&ring->producer->next_id)};
+    *place = (struct sq_seek){walk.end, sq_load(&ring->producer->next_id)};
     walk.pos =
         (ring->kind & SHMQ_TOPIC) != 0 ? history_begin(ring) : sq_load(&ring->group->cursor_pos);
     if (!sq_ring_spans(ring, walk.pos, walk.end))
@@ -50,14 +50,14 @@ int sq_place_find(const struct sq_ring *ring, int start, uint64_t at, struct sq_
         if (rc < 0)
             return rc;
         if (rc == SQ_MET_MESSAGE && reached(ring, &view, start, at)) {
-            *place = (struct sq_place){before.pos, view.id};
+            *place = (struct sq_seek){before.pos, view.id};
             break;
         }
     }
     return 0;
 }
 
-void sq_place_set(struct sq_group_shm *g, const struct sq_place *place)
+void sq_seek_set(struct sq_group_shm *g, const struct sq_seek *place)
 {
     g->known_tail_pos = place->pos;
     sq_store(&g->gone_count, 0);
@@ -65,31 +65,31 @@ void sq_place_set(struct sq_group_shm *g, const struct sq_place *place)
     sq_store_release(&g->cursor_pos, place->pos);
 }
 
-void sq_place_begin(const struct sq_ring *ring, const char *name, const struct shmq_policy *policy,
-                    const struct sq_place *place)
+void sq_seek_begin(const struct sq_ring *ring, const char *name, const struct shmq_policy *policy,
+                   const struct sq_seek *place)
 {
     sq_pending_reset(ring);
-    sq_place_set(ring->group, place);
+    sq_seek_set(ring->group, place);
     sq_group_begin(ring, name, policy);
 }
 
-int sq_place_move(const struct sq_ring *ring, int start, uint64_t at)
+int sq_seek_move(const struct sq_ring *ring, int start, uint64_t at)
 {
-    struct sq_place place;
+    struct sq_seek place;
 
     if (sq_load(&ring->group->pending.leased) != 0)
         return -EBUSY;
-    int rc = sq_place_find(ring, start, at, &place);
+    int rc = sq_seek_find(ring, start, at, &place);
     if (rc < 0)
         return rc;
-    sq_place_set(ring->group, &place);
+    sq_seek_set(ring->group, &place);
     sq_pending_reset(ring);
     rc = sq_group_rebuild(ring); /* counts the removed ones, and the keys */
-    sq_place_seen(ring);
+    sq_seek_seen(ring);
     return rc;
 }
 
-void sq_place_seen(const struct sq_ring *ring)
+void sq_seek_seen(const struct sq_ring *ring)
 {
     sq_ring_look_room(ring, 0, 0);
 }

@@ -9,7 +9,7 @@
 
 #include "group/group.h"
 
-struct sq_place {
+struct sq_seek {
     uint64_t pos, id;
 };
 
@@ -18,21 +18,21 @@ struct sq_place {
  * shmq_start); the tail if there is none.  `ring` reads as the group; of a topic all of the
  * history is looked at, of another queue what is before the group.  0 or -EBADMSG.
  */
-int sq_place_find(const struct sq_ring *ring, int start, uint64_t at, struct sq_place *place);
+int sq_seek_find(const struct sq_ring *ring, int start, uint64_t at, struct sq_seek *place);
 
 /* Have a group that nobody sees stand there.  Removed messages before it are still to be
  * counted (sq_ring_rebuild_consumer()). */
-void sq_place_set(struct sq_group_shm *group, const struct sq_place *place);
+void sq_seek_set(struct sq_group_shm *group, const struct sq_seek *place);
 
 /* Make it a group that has nothing, at that place.  Nobody sees it. */
-void sq_place_begin(const struct sq_ring *ring, const char *name, const struct shmq_policy *policy,
-                    const struct sq_place *place);
+void sq_seek_begin(const struct sq_ring *ring, const char *name, const struct shmq_policy *policy,
+                   const struct sq_seek *place);
 
 /* P: have the producers' side see a group that was made: what it saw last, it goes by. */
-void sq_place_seen(const struct sq_ring *ring);
+void sq_seek_seen(const struct sq_ring *ring);
 
 /* P and C: move the group; all it had held back is forgotten.  0; -EBUSY messages are
  * leased; -EBADMSG. */
-int sq_place_move(const struct sq_ring *ring, int start, uint64_t at);
+int sq_seek_move(const struct sq_ring *ring, int start, uint64_t at);
 
 #endif

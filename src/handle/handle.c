@@ -51,7 +51,7 @@ static void forget_parent(struct sq_forkable *forkable)
     sq_hooks_inherit(q);
 }
 
-void sq_queue_init(struct shmq *q)
+void sq_handle_init(struct shmq *q)
 {
     enum { SPIN_FIRST_NS = 10000 };
 
@@ -178,7 +178,7 @@ void sq_wake_them(struct shmq *q, enum sq_role role, unsigned count)
 {
     sq_cond_wake(sq_side_cond(q, role), count);
     if (role == SQ_ROLE_CONSUMER)
-        sq_token_sync(q, sq_ring_group_index(&q->segment.ring));
+        sq_poll_pipe_sync(q, sq_ring_group_index(&q->segment.ring));
 }
 
 /* --- other groups' sides -------------------------------------------------- */
@@ -267,7 +267,7 @@ void sq_note_group(struct shmq *q)
     struct sq_slot_shm *slot = sq_attach_slot(&q->segment, &q->attachment);
 
     if (slot != NULL)
-        slot->group = q->groupless ? SQ_GROUPS_MOST : sq_ring_group_index(&q->segment.ring);
+        slot->group = q->groupless ? SQ_GROUPS_MAX : sq_ring_group_index(&q->segment.ring);
 }
 
 static int claim(struct shmq *q, enum sq_role role, struct sq_deadline *deadline)

@@ -80,9 +80,9 @@ struct shmq {
     struct sq_guard guard[2];
     struct sq_habit habit[2];
     struct sq_reservation reservation;
-    bool groupless;                       /* a topic's handle that reads as no group */
-    uint32_t generation;                  /* of the group it reads as */
-    _Atomic int token_fd[SQ_GROUPS_MOST]; /* poll_pipe.c; one more than the descriptor, 0: none */
+    bool groupless;                          /* a topic's handle that reads as no group */
+    uint32_t generation;                     /* of the group it reads as */
+    _Atomic int poll_pipe_fd[SQ_GROUPS_MAX]; /* one more than the descriptor, 0: none */
     struct sq_unpacks unpacks;
     struct sq_hook hooks[SQ_HOOKS];
     struct sq_own_file *own_file; /* of a queue with a file; opaque here (persist/own_file.h) */
@@ -109,7 +109,7 @@ static inline void sq_cancel_release(int state)
  * address, since a thread's successor may live at the same ones. */
 uint64_t sq_thread(void);
 
-void sq_queue_init(struct shmq *q);
+void sq_handle_init(struct shmq *q);
 
 /* Write into our slot as which group we read. */
 void sq_note_group(struct shmq *q);

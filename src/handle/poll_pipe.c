@@ -7,8 +7,8 @@
  * again, look, and put the byte in or take it out.  That is done with the group's side
  * held, so that looking and changing are one.  No cost where nobody polls.
  *
- * Crash rule.  `token` is stored after the pipe has changed.  Who dies holds the
- * group's lock, and whoever repairs sets SQ_TOKEN_UNKNOWN: then the pipe is emptied first.
+ * Crash rule.  `pipe` is stored after the pipe has changed.  Who dies holds the
+ * group's lock, and whoever repairs sets SQ_POLL_PIPE_UNKNOWN: then the pipe is emptied first.
  */
 #include "handle/poll_pipe.h"
 
@@ -48,10 +48,10 @@ static int check_pipe(const struct shmq *q, int fd)
     return 0;
 }
 
-int sq_token_open(struct shmq *q, uint32_t group, bool make)
+int sq_poll_pipe_open(struct shmq *q, uint32_t group, bool make)
 {
     struct pipe_path path;
-    int fd = sq_load(&q->token_fd[group]) - 1, none = 0;
+    int fd = sq_load(&q->poll_pipe_fd[group]) - 1, none = 0;
 
     if (fd >= 0)
         return fd;
@@ -70,7 +70,7 @@ int sq_token_open(struct shmq *q, uint32_t group, bool make)
         close(fd);
         return rc;
     }
-    if (!atomic_compare_exchange_strong(&q->token_fd[group], &none, fd + 1)) {
+    if (!atomic_compare_exchange_strong(&q->poll_pipe_fd[group], &none, fd + 1)) {
         close(fd); /* another thread was faster */
         fd = none - 1;
     }
@@ -78,18 +78,18 @@ int sq_token_open(struct shmq *q, uint32_t group, bool make)
 }
 
 /* C: the pipe is to hold a byte, or not. */
-static void set_token(struct sq_pending_shm *p, int fd, bool in)
+static void set_pipe(struct sq_pending_shm *p, int fd, bool in)
 {
     char bytes[64];
 
-    if (sq_load(&p->token) == (in ? SQ_TOKEN_IN : SQ_TOKEN_OUT))
+    if (sq_load(&p->pipe) == (in ? SQ_POLL_PIPE_READABLE : SQ_POLL_PIPE_EMPTY))
         return;
     while (read(fd, bytes, sizeof(bytes)) == (ssize_t)sizeof(bytes))
         ;
     if (in && write(fd, "", 1) != 1)
         return;
     sq_program_order();
-    sq_store(&p->token, in ? SQ_TOKEN_IN : SQ_TOKEN_OUT);
+    sq_store(&p->pipe, in ? SQ_POLL_PIPE_READABLE : SQ_POLL_PIPE_EMPTY);
 }
 
 /* Its members are to find out. */
@@ -107,7 +107,7 @@ static int64_t look(struct shmq *q, const struct sq_ring *ring, int fd)
 
     sq_cond_watch(&g->items);  /* before we look: who comes later, comes here */
     if (group_is_gone(ring)) { /* a receive says so */
-        set_token(&g->pending, fd, true);
+        set_pipe(&g->pending, fd, true);
         return SQ_NEVER;
     }
     if (sq_return_lost(q, ring, now_ns) < 0)
@@ -116,18 +116,18 @@ static int64_t look(struct shmq *q, const struct sq_ring *ring, int fd)
     bool in =
         sq_group_look(ring, now_ns, &gone_ns) != -EAGAIN || sq_segment_marked_gone(&q->segment);
     sq_store(&g->pending.gone_ns, gone_ns);
-    set_token(&g->pending, fd, in);
-    return sq_token_due_ns(&g->pending);
+    set_pipe(&g->pending, fd, in);
+    return sq_poll_pipe_due_ns(&g->pending);
 }
 
-void sq_token_sync_watched(struct shmq *q, uint32_t group)
+void sq_poll_pipe_sync_watched(struct shmq *q, uint32_t group)
 {
     struct sq_deadline deadline = sq_deadline_in(SHMQ_MS(100));
     struct sq_ring ring = q->segment.ring;
     int cancel = sq_cancel_hold();
 
     sq_ring_read_as(&ring, group);
-    int fd = sq_load(&ring.group->pending.watched) == 0 ? -1 : sq_token_open(q, group, false);
+    int fd = sq_load(&ring.group->pending.watched) == 0 ? -1 : sq_poll_pipe_open(q, group, false);
     /* A handle on a topic that reads no group may still have to write its pipe. */
     if (fd >= 0 && sq_make_ready_attached(q, &deadline) == 0 &&
         sq_enter_group(q, group, &deadline) == 0) {
@@ -140,14 +140,14 @@ void sq_token_sync_watched(struct shmq *q, uint32_t group)
     sq_cancel_release(cancel);
 }
 
-void sq_token_close(struct shmq *q)
+void sq_poll_pipe_close(struct shmq *q)
 {
-    for (uint32_t i = 0; i < SQ_GROUPS_MOST; i++)
-        if (sq_load(&q->token_fd[i]) != 0)
-            close(sq_load(&q->token_fd[i]) - 1);
+    for (uint32_t i = 0; i < SQ_GROUPS_MAX; i++)
+        if (sq_load(&q->poll_pipe_fd[i]) != 0)
+            close(sq_load(&q->poll_pipe_fd[i]) - 1);
 }
 
-void sq_token_unlink(const struct sq_path *path, const struct sq_segment *segment)
+void sq_poll_pipe_unlink(const struct sq_path *path, const struct sq_segment *segment)
 {
     struct pipe_path pipe;
 

@@ -13,19 +13,19 @@
 
 /* Open the group's pipe, which is made with `make` (-ESTALE: the queue was removed).  Its
  * descriptor or a negative errno. */
-int sq_token_open(struct shmq *q, uint32_t group, bool make);
+int sq_poll_pipe_open(struct shmq *q, uint32_t group, bool make);
 
 /* Without a side: see to the pipe of group number `group`, if anybody polls it. */
-void sq_token_sync_watched(struct shmq *q, uint32_t group);
+void sq_poll_pipe_sync_watched(struct shmq *q, uint32_t group);
 
-static inline void sq_token_sync(struct shmq *q, uint32_t group)
+static inline void sq_poll_pipe_sync(struct shmq *q, uint32_t group)
 {
     if (sq_unlikely((sq_load(&q->segment.control->notices) & SQ_NOTICE_WATCHED) != 0))
-        sq_token_sync_watched(q, group);
+        sq_poll_pipe_sync_watched(q, group);
 }
 
 /* When somebody is to see to it again: something is due, or has expired. */
-static inline int64_t sq_token_due_ns(const struct sq_pending_shm *p)
+static inline int64_t sq_poll_pipe_due_ns(const struct sq_pending_shm *p)
 {
     int64_t due_ns = sq_load(&p->next_due_ns), gone_ns = sq_load(&p->gone_ns);
 
@@ -33,9 +33,9 @@ static inline int64_t sq_token_due_ns(const struct sq_pending_shm *p)
 }
 
 /* Close what was opened. */
-void sq_token_close(struct shmq *q);
+void sq_poll_pipe_close(struct shmq *q);
 
 /* Remove the pipes of a queue whose path this was. */
-void sq_token_unlink(const struct sq_path *path, const struct sq_segment *segment);
+void sq_poll_pipe_unlink(const struct sq_path *path, const struct sq_segment *segment);
 
 #endif

@@ -28,18 +28,18 @@
 #include "sync/futex.h"
 
 enum {
-    SPIN_LEAST_NS = 1000,
-    SPIN_MOST_NS = 40000,
+    SPIN_MIN_NS = 1000,
+    SPIN_MAX_NS = 40000,
     LOOKS_PER_CLOCK = 16,
     AWAY_NS = 10000, /* how long a look away lasts */
     AWAY_PAUSES = 8,
-    HEELS_NEAR_LOOKS = 2,         /* found within so many looks: close behind */
-    HEELS_TIMES = 3,              /* so often in a row: a stream */
-    HEELS_LEAST_COUNT = 32,       /* found fewer after looking away, and less: too slow a */
-    HEELS_LEAST_BYTES = 32 << 10, /* stream to gain by it */
+    HEELS_NEAR_LOOKS = 2,       /* found within so many looks: close behind */
+    HEELS_TIMES = 3,            /* so often in a row: a stream */
+    HEELS_LEAST_COUNT = 32,     /* found fewer after looking away, and less: too slow a */
+    HEELS_MIN_BYTES = 32 << 10, /* stream to gain by it */
     YIELDS = 4,
-    YIELD_LONGEST_NS = 200000, /* longer: a third process has this CPU */
-    YIELD_REST = 64,           /* waits without, after yielding was in vain */
+    YIELD_MAX_NS = 200000, /* longer: a third process has this CPU */
+    YIELD_REST = 64,       /* waits without, after yielding was in vain */
 };
 
 bool sq_seems_ready(const struct shmq *q, int64_t now_ns)
@@ -66,7 +66,7 @@ static bool seems_ready(const struct shmq *q, enum sq_role role, struct sq_need 
     if (role == SQ_ROLE_CONSUMER)
         return sq_seems_ready(q, 0);
     return sq_ring_seems_roomy(ring, need.bytes, need.count) ||
-           (sq_load(&ring->group->sole) == 0 && sq_space_wanted(ring, sq_clock_tick_ns()));
+           (sq_load(&ring->group->sole) == 0 && sq_ring_compact_wanted(ring, sq_clock_tick_ns()));
 }
 
 static void pause_times(int n)
@@ -86,7 +86,7 @@ static bool on_heels(const struct shmq *q, struct sq_habit *habit)
     sq_store(&habit->last_pos, pos);
     if (sq_load(&habit->heels) < HEELS_TIMES)
         return false;
-    if (count >= HEELS_LEAST_COUNT || bytes >= HEELS_LEAST_BYTES)
+    if (count >= HEELS_LEAST_COUNT || bytes >= HEELS_MIN_BYTES)
         return true;
     sq_store(&habit->heels, 0);
     return false;
@@ -151,7 +151,7 @@ static bool yield_adaptively(const struct shmq *q, enum sq_role role, struct sq_
         sched_yield();
         helped = seems_ready(q, role, need);
     }
-    if (!helped || sq_clock_ns() - now_ns > YIELD_LONGEST_NS)
+    if (!helped || sq_clock_ns() - now_ns > YIELD_MAX_NS)
         sq_store(&habit->no_yield, YIELD_REST);
     return helped;
 }
@@ -167,8 +167,8 @@ static bool spin_adaptively(struct shmq *q, enum sq_role role, struct sq_need ne
         return yield_adaptively(q, role, need, habit, now_ns);
     bool helped = spin(q, role, need, habit, now_ns, end_ns);
     spin_ns = helped ? spin_ns * 2 : spin_ns / 2;
-    spin_ns = spin_ns > SPIN_MOST_NS ? SPIN_MOST_NS : spin_ns;
-    sq_store(&habit->spin_ns, spin_ns < SPIN_LEAST_NS ? SPIN_LEAST_NS : spin_ns);
+    spin_ns = spin_ns > SPIN_MAX_NS ? SPIN_MAX_NS : spin_ns;
+    sq_store(&habit->spin_ns, spin_ns < SPIN_MIN_NS ? SPIN_MIN_NS : spin_ns);
     return helped;
 }
 
@@ -277,7 +277,7 @@ void sq_wake_consumer(struct shmq *q)
     if (sq_seems_ready(q, now_ns) || (timed && !(watch_ns > now_ns && watch_ns <= due_ns)))
         sq_wake(q, SQ_ROLE_CONSUMER, 1);
     else
-        sq_token_sync(q, sq_ring_group_index(&q->segment.ring)); /* it may be empty now */
+        sq_poll_pipe_sync(q, sq_ring_group_index(&q->segment.ring)); /* it may be empty now */
 }
 
 /* Sleep once, unless there is reason not to.  1 it is ready; 0 look again;
@@ -325,16 +325,16 @@ static void account(struct shmq *q, enum sq_role role, int64_t slept_ns)
 }
 
 /*
- * When a sleeper looks for itself: within SQ_SLEEP_LONGEST_NS, and at one of a
+ * When a sleeper looks for itself: within SQ_SLEEP_MAX_NS, and at one of a
  * few moments that many share.  A thousand sleepers cost the machine some wakes
  * of an idle processor a second, not a thousand.
  */
 static int64_t next_look(int64_t now_ns, int slot)
 {
     enum { MOMENTS = 8 };
-    int64_t phase_ns = slot % MOMENTS * (SQ_SLEEP_LONGEST_NS / MOMENTS);
+    int64_t phase_ns = slot % MOMENTS * (SQ_SLEEP_MAX_NS / MOMENTS);
 
-    return now_ns - (now_ns - phase_ns) % SQ_SLEEP_LONGEST_NS + SQ_SLEEP_LONGEST_NS;
+    return now_ns - (now_ns - phase_ns) % SQ_SLEEP_MAX_NS + SQ_SLEEP_MAX_NS;
 }
 
 /* At the end of a long sleep nothing is held: a good place for a cancelled
@@ -369,10 +369,11 @@ static bool some_group_drops(const struct shmq *q)
  * it holds.  Nobody else can. */
 static void slide_while_idle(struct shmq *q, struct sq_deadline *deadline)
 {
-    if (!sq_alone(q, SQ_ROLE_CONSUMER) || !sq_space_wanted(&q->segment.ring, sq_clock_tick_ns()) ||
+    if (!sq_alone(q, SQ_ROLE_CONSUMER) ||
+        !sq_ring_compact_wanted(&q->segment.ring, sq_clock_tick_ns()) ||
         sq_enter(q, SQ_ROLE_CONSUMER, deadline) < 0)
         return;
-    sq_space_compact(&q->segment.ring, 1, sq_clock_tick_ns());
+    sq_ring_compact(&q->segment.ring, 1, sq_clock_tick_ns());
     sq_leave(q, SQ_ROLE_CONSUMER);
     sq_wake(q, SQ_ROLE_PRODUCER, UINT32_MAX);
 }

@@ -10,9 +10,9 @@
 #include "message/compress.h"
 
 enum {
-    NAME_LONGEST = 255,
-    VALUE_LONGEST = 65535,
-    HEADERS_MOST = 1024,
+    NAME_MAX = 255,
+    VALUE_MAX = 65535,
+    HEADERS_MAX = 1024,
 };
 
 /* Letters, digits and marks, no blank, no '='. */
@@ -20,10 +20,10 @@ static bool is_name(const char *name)
 {
     size_t n = 0;
 
-    for (; name[n] != '\0' && n <= NAME_LONGEST; n++)
+    for (; name[n] != '\0' && n <= NAME_MAX; n++)
         if (name[n] <= ' ' || name[n] > '~' || name[n] == '=')
             return false;
-    return n > 0 && n <= NAME_LONGEST;
+    return n > 0 && n <= NAME_MAX;
 }
 
 static int check_header(const struct shmq_header *headers, unsigned i)
@@ -34,10 +34,10 @@ static int check_header(const struct shmq_header *headers, unsigned i)
         return sq_fail(-EINVAL,
                        "headers[%u] has a name that is none: 1 to %d printable ASCII "
                        "characters without '=' and blanks",
-                       i, NAME_LONGEST);
-    if (h->value == NULL || strnlen(h->value, VALUE_LONGEST + 1) > VALUE_LONGEST)
+                       i, NAME_MAX);
+    if (h->value == NULL || strnlen(h->value, VALUE_MAX + 1) > VALUE_MAX)
         return sq_fail(-EINVAL, "header %s has no value, or one longer than %d", h->name,
-                       VALUE_LONGEST);
+                       VALUE_MAX);
     for (unsigned j = 0; j < i; j++)
         if (strcmp(headers[j].name, h->name) == 0)
             return sq_fail(-EINVAL, "header %s is there twice", h->name);
@@ -51,8 +51,8 @@ static int measure_headers(const struct shmq_msg *msg, uint32_t *bytes)
     size_t sum = 0, place = 0;
     int rc = 1;
 
-    if (msg->header_count > HEADERS_MOST)
-        return sq_fail(-EINVAL, "%u headers are more than %d", msg->header_count, HEADERS_MOST);
+    if (msg->header_count > HEADERS_MAX)
+        return sq_fail(-EINVAL, "%u headers are more than %d", msg->header_count, HEADERS_MAX);
     if (msg->headers == NULL && msg->header_count > 0)
         return sq_fail(-EINVAL, "headers is NULL and header_count %u", msg->header_count);
     for (unsigned i = 0; i < msg->header_count; i++) {
@@ -64,7 +64,7 @@ static int measure_headers(const struct shmq_msg *msg, uint32_t *bytes)
     if (msg->headers == NULL && msg->header_bytes > 0) {
         while (rc == 1)
             rc = sq_headers_next(msg->header_block, msg->header_bytes, &place, &name, &value);
-        if (rc < 0 || msg->header_bytes > (size_t)HEADERS_MOST * VALUE_LONGEST)
+        if (rc < 0 || msg->header_bytes > (size_t)HEADERS_MAX * VALUE_MAX)
             return sq_fail(-EINVAL, "header_block is not a received message's");
         sum = msg->header_bytes;
     }
@@ -114,9 +114,9 @@ int sq_encode_prepare(struct sq_outgoing *out, const struct shmq_msg *msg, uint3
         return sq_fail(-EINVAL, "msg->size is %zu; use SHMQ_MSG_INIT", msg->size);
     if (msg->data == NULL && msg->length > 0)
         return sq_fail(-EINVAL, "data is NULL and length %zu", msg->length);
-    if (msg->key_length > SQ_KEY_LONGEST || (msg->key == NULL && msg->key_length > 0))
+    if (msg->key_length > SQ_KEY_MAX || (msg->key == NULL && msg->key_length > 0))
         return sq_fail(-EINVAL, "a key of %zu bytes is NULL or longer than %d", msg->key_length,
-                       SQ_KEY_LONGEST);
+                       SQ_KEY_MAX);
     int rc = measure_headers(msg, &out->header_bytes);
     if (rc == 0)
         rc = check_times(out);

@@ -277,7 +277,7 @@ int sq_capture_still(const struct sq_ring *ring, struct sq_capture *c)
 
 void sq_capture_free(struct sq_capture *c)
 {
-    for (unsigned i = 0; i < SQ_GROUPS_MOST; i++) {
+    for (unsigned i = 0; i < SQ_GROUPS_MAX; i++) {
         free(c->groups[i].items);
         free(c->groups[i].positions);
     }

@@ -21,7 +21,7 @@ struct sq_captured {
 };
 
 struct sq_capture {
-    struct sq_captured groups[SQ_GROUPS_MOST];
+    struct sq_captured groups[SQ_GROUPS_MAX];
     unsigned group_count;
     uint64_t history_pos; /* where a topic's begins; UINT64_MAX: not known */
     uint64_t fresh_pos;   /* the lowest cursor, or that */

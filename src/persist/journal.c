@@ -22,7 +22,8 @@ static int append_one(struct shmq *q, enum sq_frame_kind kind, const void *data,
 {
     struct sq_piece piece = {data, bytes};
 
-    return sq_append_frame(q, kind, &piece, 1, sq_load(&q->segment.file->journal_pos), promise);
+    return sq_journal_file_frame(q, kind, &piece, 1, sq_load(&q->segment.file->journal_pos),
+                                 promise);
 }
 
 /* J and P. */
@@ -35,7 +36,7 @@ static int append_queue(struct shmq *q, uint64_t pos, struct sq_promise *promise
         .put_bytes = sq_load(&p->put_bytes),
     };
     struct sq_piece piece = {&queue, sizeof(queue)};
-    int rc = sq_append_frame(q, SQ_FRAME_QUEUE, &piece, 1, pos, promise);
+    int rc = sq_journal_file_frame(q, SQ_FRAME_QUEUE, &piece, 1, pos, promise);
 
     if (rc == 0)
         sq_store(&q->segment.file->journal.retell, 0);
@@ -54,17 +55,17 @@ static int append_records(struct shmq *q, uint64_t from, uint64_t to, struct sq_
     /* Somebody died before he had put what he wrote, or written what he did. */
     if (sq_load(&f->journal_pos) != from || sq_load(&f->journal.retell) != 0)
         rc = append_queue(q, from, promise);
-    return rc < 0 ? rc : sq_append_frame(q, SQ_FRAME_RECORDS, &piece, 1, to, promise);
+    return rc < 0 ? rc : sq_journal_file_frame(q, SQ_FRAME_RECORDS, &piece, 1, to, promise);
 }
 
 int sq_journal_records(struct shmq *q, uint64_t from, uint64_t to, struct sq_promise *promise)
 {
     int cancel = sq_cancel_hold();
-    int rc = sq_append_enter(q);
+    int rc = sq_journal_file_enter(q);
 
     if (rc == 0) {
         rc = append_records(q, from, to, promise);
-        sq_append_leave(q);
+        sq_journal_file_leave(q);
     }
     sq_cancel_release(cancel);
     return rc;
@@ -75,13 +76,13 @@ int sq_journal_update(struct shmq *q, uint64_t from, uint64_t to, uint64_t id,
 {
     struct sq_frame_mark mark = {.what = SQ_MARK_UPDATED, .id = id};
     int cancel = sq_cancel_hold();
-    int rc = sq_append_enter(q);
+    int rc = sq_journal_file_enter(q);
 
     if (rc == 0) {
         rc = append_records(q, from, to, promise);
         if (rc == 0)
             rc = append_one(q, SQ_FRAME_MARK, &mark, sizeof(mark), promise);
-        sq_append_leave(q);
+        sq_journal_file_leave(q);
     }
     sq_cancel_release(cancel);
     return rc;
@@ -92,11 +93,11 @@ static int append_alone(struct shmq *q, enum sq_frame_kind kind, const void *dat
                         struct sq_promise *promise)
 {
     int cancel = sq_cancel_hold();
-    int rc = sq_append_enter(q);
+    int rc = sq_journal_file_enter(q);
 
     if (rc == 0) {
         rc = append_one(q, kind, data, bytes, promise);
-        sq_append_leave(q);
+        sq_journal_file_leave(q);
     }
     sq_cancel_release(cancel);
     return rc;
@@ -123,11 +124,11 @@ static int owe(struct shmq *q, int rc)
 int sq_journal_part(struct shmq *q, struct sq_promise *promise)
 {
     int cancel = sq_cancel_hold();
-    int rc = sq_append_enter(q);
+    int rc = sq_journal_file_enter(q);
 
     if (rc == 0) {
         rc = append_queue(q, sq_load(&q->segment.ring.producer->tail_pos), promise);
-        sq_append_leave(q);
+        sq_journal_file_leave(q);
     }
     sq_cancel_release(cancel);
     return owe(q, rc);
@@ -163,7 +164,7 @@ int sq_journal_about(struct shmq *q, const struct sq_ring *ring, bool keeps_entr
     return owe(q, rc);
 }
 
-int sq_journal_ungroup(struct shmq *q, const struct sq_ring *ring, struct sq_promise *promise)
+int sq_journal_remove_group(struct shmq *q, const struct sq_ring *ring, struct sq_promise *promise)
 {
     struct sq_frame_entries none = {.group = sq_ring_group_index(ring)};
 
@@ -211,7 +212,7 @@ static int append_entries(struct shmq *q, const struct sq_ring *ring, struct sq_
             .got_bytes = sq_load(&g->got_bytes),
         };
         const struct sq_piece pieces[] = {{&entries, sizeof(entries)}, {items, n * sizeof(*items)}};
-        rc = sq_append_frame(q, SQ_FRAME_ENTRIES, pieces, 2, pos, promise);
+        rc = sq_journal_file_frame(q, SQ_FRAME_ENTRIES, pieces, 2, pos, promise);
     } while (rc == 0 && at < count);
     return rc;
 }
@@ -234,10 +235,10 @@ int sq_journal_group(struct shmq *q, const struct sq_ring *ring, struct sq_promi
     if (p->dirty_count == 0 && p->dirty_all == 0 && p->noted_id == sq_load(&g->finished_id))
         return 0;
     int cancel = sq_cancel_hold();
-    int rc = sq_append_enter(q);
+    int rc = sq_journal_file_enter(q);
     if (rc == 0) {
         rc = p->dirty_all != 0 ? append_all(q, ring, promise) : append_entries(q, ring, promise);
-        sq_append_leave(q);
+        sq_journal_file_leave(q);
     }
     if (rc == 0)
         sq_journal_noted(ring);

@@ -42,7 +42,7 @@ static inline int sq_journal_publish(struct shmq *q, const struct sq_ring *ring,
 
 /* C: before it is left: what is new of the group that the handle reads as, unless that was
  * removed.  `rc` (not negative), or why it could not be written. */
-static inline int sq_journal_settled(struct shmq *q, int rc, struct sq_promise *promise)
+static inline int sq_journal_note_changes(struct shmq *q, int rc, struct sq_promise *promise)
 {
     int error = rc >= 0 && sq_journal_writes(q) && !sq_consumer_is_stale(q)
                     ? sq_journal_group(q, &q->segment.ring, promise)
@@ -69,6 +69,6 @@ int sq_journal_about(struct shmq *q, const struct sq_ring *ring, bool keeps_entr
 void sq_journal_noted(const struct sq_ring *ring);
 
 /* C: it is about to be removed. */
-int sq_journal_ungroup(struct shmq *q, const struct sq_ring *ring, struct sq_promise *promise);
+int sq_journal_remove_group(struct shmq *q, const struct sq_ring *ring, struct sq_promise *promise);
 
 #endif

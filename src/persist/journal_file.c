@@ -34,7 +34,7 @@ enum {
 
 /* --- the lock ------------------------------------------------------------------ */
 
-int sq_append_lock(struct shmq *q, struct sq_lock_shm *lock, struct sq_deadline *deadline)
+int sq_journal_file_lock(struct shmq *q, struct sq_lock_shm *lock, struct sq_deadline *deadline)
 {
     int rc;
 
@@ -49,7 +49,7 @@ int sq_append_lock(struct shmq *q, struct sq_lock_shm *lock, struct sq_deadline 
     return rc;
 }
 
-void sq_append_note(struct sq_file_shm *f, int rc)
+void sq_journal_file_note(struct sq_file_shm *f, int rc)
 {
     if (rc == 0 && (sq_load(&f->error) == 0 || sq_load(&f->journal.owing) != 0))
         return;
@@ -60,7 +60,7 @@ void sq_append_note(struct sq_file_shm *f, int rc)
 
 /* --- the file -------------------------------------------------------------------- */
 
-void sq_append_close(struct shmq *q)
+void sq_journal_file_close(struct shmq *q)
 {
     if (q->own_file->journal_fd_plus_one > 0)
         close(q->own_file->journal_fd_plus_one - 1);
@@ -124,7 +124,7 @@ static int open_file(struct shmq *q, bool after_death)
     struct sq_own_file *own = q->own_file;
     if (own->journal_fd_plus_one != 0 && !after_death && own->generation == sq_load(&f->generation))
         return 0;
-    sq_append_close(q);
+    sq_journal_file_close(q);
     int rc = path_of(f, &path);
     if (rc < 0)
         return rc;
@@ -153,23 +153,23 @@ static int open_file(struct shmq *q, bool after_death)
     return 0;
 }
 
-int sq_append_enter(struct shmq *q)
+int sq_journal_file_enter(struct shmq *q)
 {
     struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(LOCK_S));
     struct sq_file_shm *f = q->segment.file;
-    int rc = sq_append_lock(q, &f->lock, &deadline);
+    int rc = sq_journal_file_lock(q, &f->lock, &deadline);
 
     if (rc < 0)
         return rc;
     rc = open_file(q, rc == 1);
     if (rc < 0) {
-        sq_append_note(f, rc);
+        sq_journal_file_note(f, rc);
         sq_lock_free(&f->lock);
     }
     return rc;
 }
 
-void sq_append_leave(struct shmq *q)
+void sq_journal_file_leave(struct shmq *q)
 {
     sq_lock_free(&q->segment.file->lock);
 }
@@ -262,7 +262,7 @@ static int write_frame(const struct shmq *q, const struct sq_frame *frame,
 {
     static const unsigned char zeros[SQ_FRAME_ALIGN];
     const struct sq_piece padding = {zeros, sq_frame_padding(frame->bytes)};
-    struct iovec parts[SQ_PIECES_MOST + 2] = {{(void *)(uintptr_t)frame, sizeof(*frame)}};
+    struct iovec parts[SQ_PIECES_MAX + 2] = {{(void *)(uintptr_t)frame, sizeof(*frame)}};
     unsigned char small[SMALL_BYTES];
     size_t used = sizeof(*frame);
 
@@ -283,11 +283,11 @@ static int write_frame(const struct shmq *q, const struct sq_frame *frame,
     return sq_file_write_at(q->own_file->journal_fd_plus_one - 1, small, used, off);
 }
 
-int sq_append_frame(struct shmq *q, enum sq_frame_kind kind, const struct sq_piece *pieces,
-                    unsigned count, uint64_t pos, struct sq_promise *promise)
+int sq_journal_file_frame(struct shmq *q, enum sq_frame_kind kind, const struct sq_piece *pieces,
+                          unsigned count, uint64_t pos, struct sq_promise *promise)
 {
     struct sq_file_shm *f = q->segment.file;
-    struct sq_journal_end end = sq_append_end(f);
+    struct sq_journal_end end = sq_journal_file_end(f);
     struct sq_frame frame;
     int rc = check_file(q);
 
@@ -295,7 +295,7 @@ int sq_append_frame(struct shmq *q, enum sq_frame_kind kind, const struct sq_pie
         sq_frame_make(&frame, q->own_file->salt, kind, end.number + 1, known_off(f), pieces, count);
         rc = write_frame(q, &frame, pieces, count, end.off);
     }
-    sq_append_note(f, rc);
+    sq_journal_file_note(f, rc);
     if (rc < 0)
         return rc;
     end.off += sq_frame_total(frame.bytes);
@@ -310,7 +310,7 @@ int sq_append_frame(struct shmq *q, enum sq_frame_kind kind, const struct sq_pie
 
 /* --- a new file ---------------------------------------------------------------------- */
 
-void sq_append_begin(struct sq_segment *segment, const struct sq_saved *saved)
+void sq_journal_file_begin(struct sq_segment *segment, const struct sq_saved *saved)
 {
     struct sq_file_shm *f = segment->file;
 

@@ -39,33 +39,33 @@ static inline bool sq_synced_keeps(uint64_t word, const struct sq_promise *promi
 
 /* Have J, and in q->own_file the file of the present generation.  0; -ETIMEDOUT; or why
  * there is no file to write to, and J is not had. */
-int sq_append_enter(struct shmq *q);
-void sq_append_leave(struct shmq *q);
+int sq_journal_file_enter(struct shmq *q);
+void sq_journal_file_leave(struct shmq *q);
 
 /* J: append a frame; journal_pos becomes `pos`.  0, and *promise says where it ends; or a
  * negative errno, and the file is as it was.  That the file was removed (-ENOENT) is found
  * out by the frames written 0.1 s later. */
-int sq_append_frame(struct shmq *q, enum sq_frame_kind kind, const struct sq_piece *pieces,
-                    unsigned count, uint64_t pos, struct sq_promise *promise);
+int sq_journal_file_frame(struct shmq *q, enum sq_frame_kind kind, const struct sq_piece *pieces,
+                          unsigned count, uint64_t pos, struct sq_promise *promise);
 
 /* A lock of sq_file_shm, from the dead if need be (1 then); 0; -ETIMEDOUT. */
-int sq_append_lock(struct shmq *q, struct sq_lock_shm *lock, struct sq_deadline *deadline);
+int sq_journal_file_lock(struct shmq *q, struct sq_lock_shm *lock, struct sq_deadline *deadline);
 
 /* J: where the next frame goes, and the number of the last. */
-static inline struct sq_journal_end sq_append_end(const struct sq_file_shm *f)
+static inline struct sq_journal_end sq_journal_file_end(const struct sq_file_shm *f)
 {
     return f->journal.ends[sq_load_acquire(&f->journal.end_at) & 1];
 }
 
 /* Note trouble with the file, for those who look at the queue; 0: there is none any more, but
  * for what is still owed. */
-void sq_append_note(struct sq_file_shm *f, int rc);
+void sq_journal_file_note(struct sq_file_shm *f, int rc);
 
 /* Nobody else sees the queue, or J is had: from now on the file is this one.  Whether it is
  * on the disk under its name is for `synced` to say. */
-void sq_append_begin(struct sq_segment *segment, const struct sq_saved *saved);
+void sq_journal_file_begin(struct sq_segment *segment, const struct sq_saved *saved);
 
 /* Let go of the handle's descriptor. */
-void sq_append_close(struct shmq *q);
+void sq_journal_file_close(struct shmq *q);
 
 #endif

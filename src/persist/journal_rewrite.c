@@ -51,7 +51,7 @@ static uint64_t living_bytes(const struct sq_ring *ring)
     return most;
 }
 
-bool sq_compact_is_due(const struct shmq *q, unsigned times)
+bool sq_journal_rewrite_is_due(const struct shmq *q, unsigned times)
 {
     const struct sq_file_shm *f = q->segment.file;
 
@@ -72,7 +72,7 @@ struct old {
 /* J: note where the old file ends. */
 static void note_end(const struct sq_file_shm *f, struct old *old)
 {
-    old->off = sq_append_end(f).off;
+    old->off = sq_journal_file_end(f).off;
     old->pos = sq_load(&f->journal_pos);
 }
 
@@ -82,18 +82,18 @@ static int look_end(struct shmq *q, struct old *old)
 {
     struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(LOCK_S));
     struct sq_file_shm *f = q->segment.file;
-    int rc = sq_append_enter(q);
+    int rc = sq_journal_file_enter(q);
 
     if (rc == 0) {
         note_end(f, old);
         old->fd = fcntl(q->own_file->journal_fd_plus_one - 1, F_DUPFD_CLOEXEC, 0);
         if (old->fd < 0)
             rc = sq_fail(-errno, "no descriptor to read the journal with");
-        sq_append_leave(q);
+        sq_journal_file_leave(q);
         return rc;
     }
     old->error = rc;
-    rc = sq_append_lock(q, &f->lock, &deadline);
+    rc = sq_journal_file_lock(q, &f->lock, &deadline);
     if (rc < 0)
         return rc;
     note_end(f, old);
@@ -227,20 +227,20 @@ static int replace(struct shmq *q, struct old *old, struct sq_frames *frames,
     struct sq_file_shm *f = q->segment.file;
 
     saved->sure_bytes = frames->out->off;
-    int rc = sq_append_lock(q, &f->lock, &deadline);
+    int rc = sq_journal_file_lock(q, &f->lock, &deadline);
     if (rc < 0)
         return rc;
-    if (old->fd < 0 && sq_append_end(f).off != old->off)
+    if (old->fd < 0 && sq_journal_file_end(f).off != old->off)
         rc = sq_fail(old->error, "others append to the journal, which cannot be read here");
     else
-        rc = copy_frames(old, sq_append_end(f).off, frames);
+        rc = copy_frames(old, sq_journal_file_end(f).off, frames);
     if (rc == 0) {
         saved->base_bytes = frames->out->off;
         saved->number = frames->number;
         saved->tail_pos = sq_load(&f->journal_pos);
         rc = sq_file_place(frames->out);
         if (rc >= 0)
-            sq_append_begin(&q->segment, saved);
+            sq_journal_file_begin(&q->segment, saved);
     }
     sq_lock_free(&f->lock);
     return rc;
@@ -256,7 +256,7 @@ static int replace_locked(struct shmq *q, struct old *old, struct sq_frames *fra
 {
     struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(LOCK_S));
     struct sq_file_shm *f = q->segment.file;
-    int rc = sq_append_lock(q, &f->sync, &deadline);
+    int rc = sq_journal_file_lock(q, &f->sync, &deadline);
 
     if (rc < 0)
         return rc;
@@ -264,13 +264,13 @@ static int replace_locked(struct shmq *q, struct old *old, struct sq_frames *fra
     if (rc == 0)
         rc = replace(q, old, frames, saved);
     if (rc >= 0) {
-        int error = sq_flush_now(q);
+        int error = sq_journal_sync_now(q);
         if (error < 0) {
             close(rc);
             rc = error;
         }
     }
-    sq_flush_done(q);
+    sq_journal_sync_done(q);
     return rc;
 }
 
@@ -294,7 +294,7 @@ static int write_base(struct shmq *q, struct old *old, struct sq_frames *frames,
     return rc < 0 ? rc : catch_up(q, old, frames);
 }
 
-int sq_compact(struct shmq *q, struct sq_saved *saved)
+int sq_journal_rewrite(struct shmq *q, struct sq_saved *saved)
 {
     struct sq_file_out out;
     struct sq_frames frames = {.out = &out};

@@ -23,8 +23,8 @@
 enum {
     LOOK_NS = 20 * 1000 * 1000,
     LOCK_S = 30,
-    GATHER_MOST_NS = 200 * 1000,
-    GATHER_PAUSE_MOST = 63,
+    GATHER_MAX_NS = 200 * 1000,
+    GATHER_PAUSE_MAX = 63,
 };
 
 static bool is_kept(const struct sq_file_shm *f, const struct sq_promise *promise)
@@ -57,7 +57,7 @@ static void gather(struct sq_journal_shm *j)
     uint64_t expected = j->sync_frames + j->sync_queued;
     int64_t begin_ns = sq_clock_ns();
     uint64_t half_ns = j->sync_took_ns / 2;
-    int64_t limit_ns = half_ns < GATHER_MOST_NS ? (int64_t)half_ns : GATHER_MOST_NS;
+    int64_t limit_ns = half_ns < GATHER_MAX_NS ? (int64_t)half_ns : GATHER_MAX_NS;
     uint64_t there = sq_load(&j->write_count) - j->sync_began_count, now = there;
 
     if (there >= expected)
@@ -74,7 +74,7 @@ static void gather(struct sq_journal_shm *j)
         j->gather_futile = 0;
     else
         j->gather_futile =
-            j->gather_futile < GATHER_PAUSE_MOST ? 2 * j->gather_futile + 1 : GATHER_PAUSE_MOST;
+            j->gather_futile < GATHER_PAUSE_MAX ? 2 * j->gather_futile + 1 : GATHER_PAUSE_MAX;
     j->gather_pause = j->gather_futile;
 }
 
@@ -87,31 +87,31 @@ static void note_sync(struct sq_journal_shm *j, uint64_t count)
     j->sync_began_count = count;
 }
 
-int sq_flush_now(struct shmq *q)
+int sq_journal_sync_now(struct shmq *q)
 {
     struct sq_file_shm *f = q->segment.file;
     struct sq_journal_shm *j = &f->journal;
-    int rc = sq_append_enter(q);
+    int rc = sq_journal_file_enter(q);
 
     if (rc < 0)
         return rc;
-    uint64_t off = sq_append_end(f).off, generation = q->own_file->generation;
+    uint64_t off = sq_journal_file_end(f).off, generation = q->own_file->generation;
     uint64_t count = sq_load(&j->write_count);
     int fd = fcntl(q->own_file->journal_fd_plus_one - 1, F_DUPFD_CLOEXEC, 0);
     bool spare = fd >= 0; /* else with J, since without it another thread may close ours */
     if (spare)
-        sq_append_leave(q);
+        sq_journal_file_leave(q);
     sq_store(&j->synced_ns, sq_clock_ns());
     rc = sync_file(spare ? fd : q->own_file->journal_fd_plus_one - 1);
     note_sync(j, count);
     if (spare)
         close(fd);
     else
-        sq_append_leave(q);
+        sq_journal_file_leave(q);
     if (rc == 0 && sq_synced_off(sq_load(&f->synced), generation) == 0)
         rc = sq_file_sync_folder(&q->segment.file_path);
     if (rc < 0) {
-        sq_append_note(f, rc);
+        sq_journal_file_note(f, rc);
         sq_store(&f->journal.broken, 1);
     } else {
         sq_store_release(&f->synced, sq_synced_word(generation, off));
@@ -120,7 +120,7 @@ int sq_flush_now(struct shmq *q)
     return rc;
 }
 
-void sq_flush_done(struct shmq *q)
+void sq_journal_sync_done(struct shmq *q)
 {
     struct sq_file_shm *f = q->segment.file;
 
@@ -139,8 +139,8 @@ static int lead(struct shmq *q, const struct sq_promise *promise)
     if (!is_kept(f, promise) && q->segment.attr.journal == SHMQ_JOURNAL_ALWAYS)
         gather(&f->journal);
     if (!is_kept(f, promise))
-        rc = sq_load(&f->journal.broken) != 0 ? failed() : sq_flush_now(q);
-    sq_flush_done(q);
+        rc = sq_load(&f->journal.broken) != 0 ? failed() : sq_journal_sync_now(q);
+    sq_journal_sync_done(q);
     return rc;
 }
 
@@ -179,7 +179,8 @@ static int wait_for(struct shmq *q, const struct sq_promise *promise, struct sq_
     return 0;
 }
 
-int sq_flush_wait(struct shmq *q, const struct sq_promise *promise, struct sq_deadline *deadline)
+int sq_journal_sync_wait(struct shmq *q, const struct sq_promise *promise,
+                         struct sq_deadline *deadline)
 {
     int cancel = sq_cancel_hold();
     int rc = wait_for(q, promise, deadline);
@@ -188,7 +189,7 @@ int sq_flush_wait(struct shmq *q, const struct sq_promise *promise, struct sq_de
     return rc;
 }
 
-struct sq_promise sq_flush_end(const struct shmq *q)
+struct sq_promise sq_journal_sync_end(const struct shmq *q)
 {
     const struct sq_file_shm *f = q->segment.file;
     struct sq_promise end;
@@ -200,12 +201,12 @@ struct sq_promise sq_flush_end(const struct shmq *q)
     return end;
 }
 
-int sq_flush_all(struct shmq *q, struct sq_deadline *deadline)
+int sq_journal_sync_all(struct shmq *q, struct sq_deadline *deadline)
 {
     int rc = sq_make_ready_attached(q, deadline);
-    struct sq_promise end = sq_flush_end(q);
+    struct sq_promise end = sq_journal_sync_end(q);
 
-    return rc < 0 ? rc : sq_flush_wait(q, &end, deadline);
+    return rc < 0 ? rc : sq_journal_sync_wait(q, &end, deadline);
 }
 
 /* What was promised is done, and in the file.  There is one error for that alone. */
@@ -215,7 +216,7 @@ static int unsure(void)
                    shmq_last_error_detail());
 }
 
-int sq_flush_promise(struct shmq *q, const struct sq_promise *promise)
+int sq_journal_sync_promise(struct shmq *q, const struct sq_promise *promise)
 {
     struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(LOCK_S));
     const struct sq_file_shm *f = q->segment.file;
@@ -226,5 +227,5 @@ int sq_flush_promise(struct shmq *q, const struct sq_promise *promise)
         q->own_file->grown(q);
     if (q->segment.attr.journal != SHMQ_JOURNAL_ALWAYS)
         return 0;
-    return sq_flush_wait(q, promise, &deadline) < 0 ? unsure() : 0;
+    return sq_journal_sync_wait(q, promise, &deadline) < 0 ? unsure() : 0;
 }

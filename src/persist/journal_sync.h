@@ -8,22 +8,23 @@
 
 /* `sync` is had, and no side: have all on the disk that has been appended.  0; -EIO and
  * others: the journal is broken from then on. */
-int sq_flush_now(struct shmq *q);
+int sq_journal_sync_now(struct shmq *q);
 
 /* Free it, and wake those who wait. */
-void sq_flush_done(struct shmq *q);
+void sq_journal_sync_done(struct shmq *q);
 
 /* All that has been appended so far. */
-struct sq_promise sq_flush_end(const struct shmq *q);
+struct sq_promise sq_journal_sync_end(const struct shmq *q);
 
-/* Attach if need be, and wait until that is on the disk.  As sq_flush_wait(). */
-int sq_flush_all(struct shmq *q, struct sq_deadline *deadline);
+/* Attach if need be, and wait until that is on the disk.  As sq_journal_sync_wait(). */
+int sq_journal_sync_all(struct shmq *q, struct sq_deadline *deadline);
 
 /* Wait until the promise is kept.  No side is had.  0; -ETIMEDOUT; -EIO: the sync failed. */
-int sq_flush_wait(struct shmq *q, const struct sq_promise *promise, struct sq_deadline *deadline);
+int sq_journal_sync_wait(struct shmq *q, const struct sq_promise *promise,
+                         struct sq_deadline *deadline);
 
 /* A call is about to return that promised so much, and has no side: in mode always, wait.
  * Who finds that the file has grown rings for those who rewrite it (sq_own_file.grown). */
-int sq_flush_promise(struct shmq *q, const struct sq_promise *promise);
+int sq_journal_sync_promise(struct shmq *q, const struct sq_promise *promise);
 
 #endif

@@ -22,13 +22,13 @@
 #include "segment/segment_attr.h"
 #include "segment/segment_reopen.h"
 
-int sq_keep_file(const struct shmq *q)
+int sq_queue_file_file(const struct shmq *q)
 {
     return sq_load_acquire(&q->own_file->fd_plus_one) -
            1; /* another thread may just have opened it */
 }
 
-void sq_keep_set_file(struct shmq *q, int fd)
+void sq_queue_file_set_file(struct shmq *q, int fd)
 {
     int old = atomic_exchange(&q->own_file->fd_plus_one, fd + 1) - 1;
 
@@ -42,30 +42,30 @@ static int make_own_file(struct shmq *q)
     return q->own_file != NULL ? 0 : sq_fail(-ENOMEM, "no memory for the queue's file");
 }
 
-int sq_keep_begin(struct shmq *q)
+int sq_queue_file_begin(struct shmq *q)
 {
     bool has_file = q->segment.file_path.text[0] != '\0';
 
     return has_file && q->own_file == NULL ? make_own_file(q) : 0;
 }
 
-void sq_keep_close(struct shmq *q)
+void sq_queue_file_close(struct shmq *q)
 {
     if (q->own_file == NULL)
         return;
-    sq_append_close(q);
-    sq_keep_set_file(q, -1);
+    sq_journal_file_close(q);
+    sq_queue_file_set_file(q, -1);
     free(q->own_file);
     q->own_file = NULL;
 }
 
-int sq_keep_note(struct shmq *q, int rc)
+int sq_queue_file_note(struct shmq *q, int rc)
 {
-    sq_append_note(q->segment.file, rc);
+    sq_journal_file_note(q->segment.file, rc);
     return rc;
 }
 
-void sq_keep_note_saved(struct sq_file_shm *f, const struct sq_saved *saved, int64_t when_ns)
+void sq_queue_file_note_saved(struct sq_file_shm *f, const struct sq_saved *saved, int64_t when_ns)
 {
     sq_store(&f->generation, saved->generation);
     sq_store(&f->base_bytes, saved->base_bytes);
@@ -90,7 +90,7 @@ struct source {
 /* The file has all that there is. */
 static void begin_journal(struct sq_segment *segment, const struct sq_saved *saved)
 {
-    sq_append_begin(segment, saved);
+    sq_journal_file_begin(segment, saved);
     for (uint64_t bits = sq_ring_groups(&segment->ring); bits != 0; bits &= bits - 1) {
         struct sq_ring one = segment->ring;
         sq_ring_read_as(&one, (uint32_t)__builtin_ctzll(bits));
@@ -107,7 +107,7 @@ static int fill_journal(struct sq_segment *segment, struct source *source, uint6
     if (fd < 0)
         return fd;
     source->fd = fd;
-    sq_keep_note_saved(segment->file, &saved, sq_clock_ns());
+    sq_queue_file_note_saved(segment->file, &saved, sq_clock_ns());
     begin_journal(segment, &saved);
     return 0;
 }
@@ -131,7 +131,7 @@ static int fill_restored(struct sq_segment *segment, void *arg)
     if (source->image->is_torn)
         sq_store(&segment->file->cut_bytes, source->bytes - source->image->end_off);
     int64_t age_ns = sq_clock_read(CLOCK_REALTIME) - header->written_ns;
-    sq_keep_note_saved(segment->file, &saved, sq_clock_ns() - (age_ns > 0 ? age_ns : 0));
+    sq_queue_file_note_saved(segment->file, &saved, sq_clock_ns() - (age_ns > 0 ? age_ns : 0));
     return segment->attr.journal == SHMQ_JOURNAL_NONE
                ? 0
                : fill_journal(segment, source, header->generation + 1);
@@ -147,7 +147,7 @@ static int fill_anew(struct sq_segment *segment, void *arg)
     source->fd = sq_snapshot_first(source->q, &segment->file_path, &saved);
     if (source->fd < 0)
         return source->fd;
-    sq_keep_note_saved(segment->file, &saved, sq_clock_ns());
+    sq_queue_file_note_saved(segment->file, &saved, sq_clock_ns());
     begin_journal(segment, &saved);
     return 0;
 }
@@ -181,7 +181,7 @@ static int create_image(struct sq_segment *segment, const struct sq_path *path,
     if (rc == 0)
         rc = sq_segment_create(segment, path, &attr, &origin);
     /* Messages that were updated while the ring was being saved may take more than it has. */
-    while (rc == -ENOBUFS && attr.capacity_bytes <= SQ_CAPACITY_MOST / 2) {
+    while (rc == -ENOBUFS && attr.capacity_bytes <= SQ_CAPACITY_MAX / 2) {
         attr.capacity_bytes *= 2;
         rc = sq_segment_create(segment, path, &attr, &origin);
     }
@@ -240,9 +240,9 @@ static int create(struct shmq *q, const struct shmq_attr *attr, const struct sq_
             fd = source.fd;
         }
     }
-    /* The queue is there: if that fails it is tried anew (sq_keep_attach()). */
+    /* The queue is there: if that fails it is tried anew (sq_queue_file_attach()). */
     if (rc == 0 && sq_file_share(fd) == 0)
-        sq_keep_set_file(q, fd);
+        sq_queue_file_set_file(q, fd);
     else if (fd >= 0)
         close(fd);
     return rc;
@@ -274,7 +274,7 @@ static int try_open(struct shmq *q, const struct shmq_attr *attr, const struct s
 
 static int open_by_turns(struct shmq *q, const struct shmq_attr *attr)
 {
-    enum { BUSY_MOST = 5 }; /* looks for a queue whose file others share by now */
+    enum { BUSY_MAX = 5 }; /* looks for a queue whose file others share by now */
     struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(30));
     struct sq_patience patience = {0};
     struct shmq_attr absolute = *attr;
@@ -286,7 +286,7 @@ static int open_by_turns(struct shmq *q, const struct shmq_attr *attr)
     absolute.snapshot = file.text;
     for (;;) {
         rc = try_open(q, &absolute, &file);
-        if (rc != -EAGAIN && (rc != -EBUSY || ++busy > BUSY_MOST))
+        if (rc != -EAGAIN && (rc != -EBUSY || ++busy > BUSY_MAX))
             return rc;
         rc = sq_patience_wait(&patience, &deadline);
         if (rc == -ETIMEDOUT)
@@ -297,18 +297,18 @@ static int open_by_turns(struct shmq *q, const struct shmq_attr *attr)
     }
 }
 
-int sq_keep_open(struct shmq *q, const struct shmq_attr *attr)
+int sq_queue_file_open(struct shmq *q, const struct shmq_attr *attr)
 {
     int rc = make_own_file(q);
 
     if (rc == 0)
         rc = open_by_turns(q, attr);
     if (rc < 0)
-        sq_keep_close(q);
+        sq_queue_file_close(q);
     return rc;
 }
 
-int sq_keep_load(const struct sq_path *path, const char *given)
+int sq_queue_file_load(const struct sq_path *path, const char *given)
 {
     struct sq_segment segment = {.fd = -1};
     struct sq_file_path file;
@@ -331,7 +331,7 @@ int sq_keep_load(const struct sq_path *path, const char *given)
 
 /* --- attaching ------------------------------------------------------------------------- */
 
-void sq_keep_attach(struct shmq *q)
+void sq_queue_file_attach(struct shmq *q)
 {
     struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(1));
     const struct sq_file_path *path = &q->segment.file_path;
@@ -340,13 +340,13 @@ void sq_keep_attach(struct shmq *q)
 
     if (path->text[0] == '\0' || q->segment.readable_only)
         return;
-    if (sq_keep_file(q) >= 0 && sq_file_is_at(sq_keep_file(q), path))
+    if (sq_queue_file_file(q) >= 0 && sq_file_is_at(sq_queue_file_file(q), path))
         return;
     do /* who has just created it is about to share the lock */
         fd = sq_file_open(path, SQ_FILE_SHARED);
     while (fd == -EAGAIN && sq_patience_wait(&patience, &deadline) == 0);
     if (fd >= 0)
-        sq_keep_set_file(q, fd);
+        sq_queue_file_set_file(q, fd);
     else if (sq_load(&q->segment.file->error) == 0)
-        sq_keep_note(q, fd);
+        sq_queue_file_note(q, fd);
 }

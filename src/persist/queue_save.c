@@ -15,7 +15,7 @@
 #include "segment/segment_attr.h"
 #include "segment/segment_reopen.h"
 
-bool sq_keep_is_stale(const struct shmq *q)
+bool sq_queue_save_is_stale(const struct shmq *q)
 {
     return sq_capture_changes(&q->segment.ring) != sq_load(&q->segment.file->changes);
 }
@@ -26,7 +26,7 @@ static int check_target(struct shmq *q, const struct sq_file_path *path, bool ow
     unsigned char page[SQ_FILE_HEADER_BYTES];
     struct sq_reader reader;
 
-    if (own && sq_keep_file(q) >= 0 && sq_file_is_at(sq_keep_file(q), path))
+    if (own && sq_queue_file_file(q) >= 0 && sq_file_is_at(sq_queue_file_file(q), path))
         return 0;
     int fd = sq_file_open(path, SQ_FILE_SHARED);
     if (fd < 0)
@@ -50,11 +50,11 @@ static int rewrite_journal(struct shmq *q)
 {
     struct sq_file_shm *f = q->segment.file;
     struct sq_saved saved;
-    int rc = sq_compact(q, &saved);
+    int rc = sq_journal_rewrite(q, &saved);
 
     if (rc < 0)
         return rc;
-    sq_keep_set_file(q, rc);
+    sq_queue_file_set_file(q, rc);
     sq_store(&f->saved_id, saved.next_id - 1);
     sq_store(&f->saved_ns, sq_clock_ns());
     sq_store(&f->changes, saved.changes);
@@ -75,15 +75,15 @@ static int save_own(struct shmq *q)
     if (rc == 0)
         rc = check_target(q, &q->segment.file_path, true);
     if (rc == 0 && q->segment.attr.journal != SHMQ_JOURNAL_NONE)
-        return sq_keep_note(q, rewrite_journal(q));
+        return sq_queue_file_note(q, rewrite_journal(q));
     if (rc == 0)
         rc = sq_snapshot_write(q, &q->segment.file_path, sq_load(&f->generation) + 1, &saved);
     if (rc >= 0) {
-        sq_keep_set_file(q, rc);
-        sq_keep_note_saved(f, &saved, sq_clock_ns());
+        sq_queue_file_set_file(q, rc);
+        sq_queue_file_note_saved(f, &saved, sq_clock_ns());
         rc = 0;
     }
-    return sq_keep_note(q, rc);
+    return sq_queue_file_note(q, rc);
 }
 
 /* Attached, and the one who saves. */
@@ -96,7 +96,7 @@ static int begin_saving(struct shmq *q, struct sq_deadline *deadline)
     return rc < 0 ? rc : sq_pin_enter(q, deadline);
 }
 
-int sq_keep_save(struct shmq *q, struct sq_deadline *deadline, bool (*due)(const struct shmq *))
+int sq_queue_save(struct shmq *q, struct sq_deadline *deadline, bool (*due)(const struct shmq *))
 {
     if (q->segment.file_path.text[0] == '\0')
         return sq_fail(-EINVAL, "the queue has no file: say which");
@@ -111,12 +111,12 @@ int sq_keep_save(struct shmq *q, struct sq_deadline *deadline, bool (*due)(const
     return rc;
 }
 
-int sq_keep_save_as(struct shmq *q, const struct sq_file_path *path, struct sq_deadline *deadline)
+int sq_queue_save_as(struct shmq *q, const struct sq_file_path *path, struct sq_deadline *deadline)
 {
     struct sq_saved saved;
 
     if (strcmp(path->text, q->segment.file_path.text) == 0)
-        return sq_keep_save(q, deadline, NULL);
+        return sq_queue_save(q, deadline, NULL);
     int cancel = sq_cancel_hold();
     int rc = begin_saving(q, deadline);
     if (rc == 0) {

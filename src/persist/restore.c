@@ -38,9 +38,9 @@ struct restoring {
     uint64_t tail;
     uint64_t first_id;      /* of those in a row */
     uint64_t next_place_id; /* the next message before which some group stands */
-    uint64_t cursors[SQ_GROUPS_MOST];
-    uint64_t gone, gone_before[SQ_GROUPS_MOST]; /* removed ones in the row; before the cursor */
-    int64_t realtime_ns;                        /* CLOCK_REALTIME less CLOCK_MONOTONIC, now */
+    uint64_t cursors[SQ_GROUPS_MAX];
+    uint64_t gone, gone_before[SQ_GROUPS_MAX]; /* removed ones in the row; before the cursor */
+    int64_t realtime_ns;                       /* CLOCK_REALTIME less CLOCK_MONOTONIC, now */
 };
 
 int sq_restore_header(const struct sq_file_header *h, struct shmq_attr *attr)
@@ -72,7 +72,7 @@ int sq_restore_attr(const struct sq_image *image, struct shmq_attr *attr)
 
     if (rc == 0 && (attr->kind & SHMQ_TOPIC) == 0 && !image->groups[0].there)
         rc = sq_fail(-EBADMSG, "the file has no group");
-    for (uint32_t i = 0; rc == 0 && i < SQ_GROUPS_MOST; i++)
+    for (uint32_t i = 0; rc == 0 && i < SQ_GROUPS_MAX; i++)
         if (image->groups[i].there && sq_segment_policy(&image->groups[i].attr.policy, &policy) < 0)
             rc = sq_fail(-EBADMSG, "the policy of group %u makes no sense", i);
     return rc;
@@ -176,7 +176,7 @@ static uint64_t needed_bytes(const struct sq_image *image, uint64_t first)
 
     for (size_t i = image->message_count; i-- > 0 && image->messages[i].id >= first;)
         bytes += bytes_of(&image->messages[i]) - SQ_RECORD_HEADER_BYTES;
-    for (uint32_t i = 0; i < SQ_GROUPS_MOST; i++)
+    for (uint32_t i = 0; i < SQ_GROUPS_MAX; i++)
         for (uint32_t k = 0; image->groups[i].there && k < image->groups[i].item_count; k++) {
             const struct sq_frame_item *item = &image->groups[i].items[k];
             const struct sq_image_message *message =
@@ -194,7 +194,7 @@ static uint64_t find_first(const struct sq_image *image, uint64_t capacity_bytes
     const struct sq_image_message *before;
     uint64_t first = image->queue.next_id;
 
-    for (uint32_t i = 0; i < SQ_GROUPS_MOST; i++)
+    for (uint32_t i = 0; i < SQ_GROUPS_MAX; i++)
         if (image->groups[i].there && image->groups[i].attr.finished_id + 1 < first)
             first = image->groups[i].attr.finished_id + 1;
     if ((image->header->kind & SHMQ_TOPIC) == 0)
@@ -214,7 +214,7 @@ static void note_cursors(struct restoring *r, uint64_t id)
     if (id < r->next_place_id)
         return;
     r->next_place_id = UINT64_MAX;
-    for (uint32_t i = 0; i < SQ_GROUPS_MOST; i++) {
+    for (uint32_t i = 0; i < SQ_GROUPS_MAX; i++) {
         uint64_t next = r->image->groups[i].attr.finished_id + 1;
         if (!r->image->groups[i].there)
             continue;
@@ -234,7 +234,7 @@ static bool is_held(const struct restoring *r, size_t at)
 /* Mark what groups have entries for. */
 static void mark_held(struct restoring *r)
 {
-    for (uint32_t i = 0; i < SQ_GROUPS_MOST; i++) {
+    for (uint32_t i = 0; i < SQ_GROUPS_MAX; i++) {
         const struct sq_image_group *g = &r->image->groups[i];
         for (uint32_t k = 0; k < g->item_count; k++) {
             const struct sq_frame_item *item = &g->items[k];
@@ -420,7 +420,7 @@ static int fill(struct restoring *r)
     sq_store(&p->put_bytes, image->queue.put_bytes);
     p->history_pos = row;
     sq_store(&p->tail_pos, r->tail);
-    for (uint32_t i = 0; rc == 0 && i < SQ_GROUPS_MOST; i++)
+    for (uint32_t i = 0; rc == 0 && i < SQ_GROUPS_MAX; i++)
         if (image->groups[i].there)
             rc = put_group(r, i);
     return rc < 0 ? rc : derive(r);

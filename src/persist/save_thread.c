@@ -25,14 +25,14 @@
 #include "segment/segment_reopen.h"
 
 enum {
-    LOOK_NS = 20 * 1000 * 1000,           /* where puts are counted */
-    LOOK_LONGEST_NS = 1000 * 1000 * 1000, /* also whether the file is still locked */
-    GROWTH_LEAST = 1 << 18,               /* or a quarter of the file: then it is looked at */
-    LATE_TIMES = 4,                       /* so often too long: whoever appends waits ... */
-    LATE_NS = 1000 * 1000 * 1000,         /* ... so long for another who rewrites it */
+    LOOK_NS = 20 * 1000 * 1000,       /* where puts are counted */
+    LOOK_MAX_NS = 1000 * 1000 * 1000, /* also whether the file is still locked */
+    GROWTH_MIN = 1 << 18,             /* or a quarter of the file: then it is looked at */
+    LATE_TIMES = 4,                   /* so often too long: whoever appends waits ... */
+    LATE_NS = 1000 * 1000 * 1000,     /* ... so long for another who rewrites it */
 };
 
-struct sq_saver {
+struct sq_save_thread {
     struct shmq *q;
     pthread_t thread;
     pthread_mutex_t lock;
@@ -71,7 +71,7 @@ static bool is_time(const struct shmq *q)
 
 static bool is_synced(const struct shmq *q)
 {
-    struct sq_promise end = sq_flush_end(q);
+    struct sq_promise end = sq_journal_sync_end(q);
 
     return sq_synced_keeps(sq_load_acquire(&q->segment.file->synced), &end);
 }
@@ -91,15 +91,15 @@ static bool is_due(const struct shmq *q)
 
     if (changes != 0 && (int64_t)put > 0 && put >= changes)
         return true;
-    if (has_journal(q) && (sq_load(&f->error) != 0 || sq_compact_is_due(q, 1)))
+    if (has_journal(q) && (sq_load(&f->error) != 0 || sq_journal_rewrite_is_due(q, 1)))
         return true;
-    return !syncs_by_time(q) && is_time(q) && sq_keep_is_stale(q);
+    return !syncs_by_time(q) && is_time(q) && sq_queue_save_is_stale(q);
 }
 
 /* Until when to sleep. */
 static int64_t next_look(const struct shmq *q, int64_t now_ns)
 {
-    int64_t until_ns = now_ns + LOOK_LONGEST_NS;
+    int64_t until_ns = now_ns + LOOK_MAX_NS;
 
     if (sq_load(&q->segment.file->error) != 0)
         return until_ns;
@@ -110,28 +110,28 @@ static int64_t next_look(const struct shmq *q, int64_t now_ns)
     /* Nothing has changed: look again as often as it may be due. */
     int64_t due = due_ns(q), every_ns = q->segment.attr.save_ns;
     if (due <= now_ns)
-        due = every_ns < LOOK_LONGEST_NS ? now_ns + every_ns : until_ns;
+        due = every_ns < LOOK_MAX_NS ? now_ns + every_ns : until_ns;
     return due < until_ns ? due : until_ns;
 }
 
 static void look(struct shmq *q)
 {
     struct sq_deadline deadline = sq_deadline_in(SHMQ_NOWAIT);
-    struct sq_deadline sync_deadline = sq_deadline_in(LOOK_LONGEST_NS);
+    struct sq_deadline sync_deadline = sq_deadline_in(LOOK_MAX_NS);
 
     if (sync_is_due(q))
-        sq_flush_all(q, &sync_deadline);
+        sq_journal_sync_all(q, &sync_deadline);
     if (is_due(q))
-        sq_keep_save(q, &deadline, is_due);
+        sq_queue_save(q, &deadline, is_due);
     else
-        sq_keep_attach(q); /* somebody else may have replaced the file */
+        sq_queue_file_attach(q); /* somebody else may have replaced the file */
 }
 
 /* --- the thread --------------------------------------------------------------- */
 
 static void *save_now_and_then(void *arg)
 {
-    struct sq_saver *s = arg;
+    struct sq_save_thread *s = arg;
     struct shmq *q = s->q;
 
     pthread_mutex_lock(&s->lock);
@@ -156,15 +156,15 @@ static void grown(struct shmq *q)
 {
     struct sq_file_shm *f = q->segment.file;
     uint64_t end = sq_load(&f->end_off);
-    struct sq_saver *s = sq_hook_state(q, SQ_HOOK_SAVER);
+    struct sq_save_thread *s = sq_hook_state(q, SQ_HOOK_SAVER);
 
-    sq_store(&f->journal.look_off, end + (end / 4 > GROWTH_LEAST ? end / 4 : GROWTH_LEAST));
-    if (!sq_compact_is_due(q, 1))
+    sq_store(&f->journal.look_off, end + (end / 4 > GROWTH_MIN ? end / 4 : GROWTH_MIN));
+    if (!sq_journal_rewrite_is_due(q, 1))
         return;
-    bool late = sq_compact_is_due(q, LATE_TIMES);
+    bool late = sq_journal_rewrite_is_due(q, LATE_TIMES);
     if (late || s == NULL) {
         struct sq_deadline deadline = sq_deadline_in(late ? LATE_NS : SHMQ_NOWAIT);
-        sq_keep_save(q, &deadline, is_due);
+        sq_queue_save(q, &deadline, is_due);
         return;
     }
     pthread_mutex_lock(&s->lock);
@@ -174,7 +174,7 @@ static void grown(struct shmq *q)
 }
 
 /* A thread that gets none of the application's signals. */
-static int start_thread(struct sq_saver *s)
+static int start_thread(struct sq_save_thread *s)
 {
     pthread_condattr_t attr;
     sigset_t all, old;
@@ -194,7 +194,7 @@ static int start_thread(struct sq_saver *s)
 /* A forked child has no such thread. */
 static void close_saver(struct shmq *q, void *state, bool inherited)
 {
-    struct sq_saver *s = state;
+    struct sq_save_thread *s = state;
 
     if (!inherited) {
         pthread_mutex_lock(&s->lock);
@@ -209,14 +209,14 @@ static void close_saver(struct shmq *q, void *state, bool inherited)
     q->own_file->grown = NULL;
 }
 
-int sq_saver_start(struct shmq *q)
+int sq_save_thread_start(struct shmq *q)
 {
     const struct shmq_attr *attr = &q->segment.attr;
 
     if (q->segment.file_path.text[0] == '\0' || q->segment.readable_only ||
         (attr->save_ns == 0 && attr->save_changes == 0 && !has_journal(q)))
         return 0;
-    struct sq_saver *s = calloc(1, sizeof(*s));
+    struct sq_save_thread *s = calloc(1, sizeof(*s));
     if (s == NULL)
         return sq_fail(-ENOMEM, "no memory to save the queue now and then");
     s->q = q;
@@ -245,14 +245,14 @@ static bool is_last(struct shmq *q)
     return true;
 }
 
-void sq_save_at_end(struct shmq *q)
+void sq_save_thread_at_close(struct shmq *q)
 {
     struct sq_deadline sync_deadline = sq_deadline_in(SHMQ_SEC(10));
     struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(10));
 
     if (syncs_by_time(q) && q->attachment.slot >= 0 && !is_synced(q))
-        sq_flush_all(q, &sync_deadline);
+        sq_journal_sync_all(q, &sync_deadline);
     if (q->segment.attr.save_at_end && q->segment.file_path.text[0] != '\0' &&
         q->attachment.slot >= 0 && is_last(q))
-        sq_keep_save(q, &deadline, sq_keep_is_stale);
+        sq_queue_save(q, &deadline, sq_queue_save_is_stale);
 }

@@ -7,10 +7,10 @@
 #include "persist/queue_file.h"
 
 /* Start it, if the queue wants to be saved now and then; it ends with the handle's hooks. */
-int sq_saver_start(struct shmq *q);
+int sq_save_thread_start(struct shmq *q);
 
 /* The handle is being closed: sync what is synced by time, and save if this is the last
  * handle on a queue that is to be saved at the end. */
-void sq_save_at_end(struct shmq *q);
+void sq_save_thread_at_close(struct shmq *q);
 
 #endif

@@ -137,7 +137,7 @@ int sq_ring_look_low(const struct sq_ring *ring)
     uint64_t tail = sq_load(&p->tail_pos), low, depth;
     int rc = least_low(ring, tail, &low, &depth);
 
-    if (rc < 0 || sq_load(&p->next_id) >= SQ_ID_GREATEST)
+    if (rc < 0 || sq_load(&p->next_id) >= SQ_ID_MAX)
         return -EBADMSG;
     low = pinned(ring, tail, low);
     p->low_id = sq_load(&p->next_id) - depth;
@@ -249,10 +249,10 @@ int64_t sq_ring_reset(const struct sq_ring *ring)
 
     /* Ids must not repeat; of two counters, of which one may be damaged, the
      * larger is safe unless it is absurd. */
-    if (next_id <= finished && finished < SQ_ID_GREATEST)
+    if (next_id <= finished && finished < SQ_ID_MAX)
         next_id = finished + 1;
-    if (next_id == 0 || next_id >= SQ_ID_GREATEST)
-        next_id = finished < SQ_ID_GREATEST / 2 ? finished + 1 + ring->capacity_bytes : 1;
+    if (next_id == 0 || next_id >= SQ_ID_MAX)
+        next_id = finished < SQ_ID_MAX / 2 ? finished + 1 + ring->capacity_bytes : 1;
     uint64_t lost = finished < next_id ? next_id - 1 - finished : 0;
     if (lost > ring->capacity_bytes / SQ_RECORD_HEADER_BYTES)
         lost = 0; /* no one can tell */
@@ -354,7 +354,7 @@ static uint64_t go_to_tail(const struct sq_ring *ring, uint64_t tail, uint64_t n
     struct sq_group_shm *g = ring->group;
     uint64_t finished = sq_load(&g->finished_id);
 
-    if (finished < next_id && next_id < SQ_ID_GREATEST) {
+    if (finished < next_id && next_id < SQ_ID_MAX) {
         sq_store(&g->dropped_count, sq_load(&g->dropped_count) + next_id - 1 - finished);
         sq_store(&g->finished_id, next_id - 1);
     }
@@ -380,7 +380,7 @@ int sq_ring_rebuild_consumer(const struct sq_ring *ring)
     sq_store(&g->gone_count, all.gone);
     if (all.next != 0)
         sq_store(&g->finished_id, all.first - 1);
-    else if (sq_load(&g->finished_id) < next_id - 1 && next_id - 1 < SQ_ID_GREATEST)
+    else if (sq_load(&g->finished_id) < next_id - 1 && next_id - 1 < SQ_ID_MAX)
         sq_store(&g->finished_id, next_id - 1); /* who went back died before the cursor did */
     return 0;
 }

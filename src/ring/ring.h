@@ -40,7 +40,7 @@ struct sq_ring {
     struct sq_group_shm *groups;        /* all of them */
     unsigned char *tables;              /* their pending tables, ... */
     uint64_t table_bytes;               /* ... so many bytes each */
-    uint32_t group_count;               /* 1 to SQ_GROUPS_MOST */
+    uint32_t group_count;               /* 1 to SQ_GROUPS_MAX */
     uint32_t *dirty;                    /* with a journal: the group's changed entries, ... */
     uint64_t *dirty_bits;               /* ... as bits, too.  Without: NULL */
 };

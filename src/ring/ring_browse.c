@@ -78,7 +78,7 @@ static ssize_t browse_one(const struct sq_ring *ring, uint64_t *pos, uint64_t ta
             return -EBADMSG;
     }
     uint64_t id = sq_load(&head.id);
-    if (id == 0 || id >= SQ_ID_GREATEST)
+    if (id == 0 || id >= SQ_ID_MAX)
         return -EBADMSG;
     if (info != NULL)
         *info = (struct shmq_info){.id = id, .put_ns = head.put_ns, .length = head.length};

@@ -168,7 +168,7 @@ static void lay_out(struct sq_header_shm *h, const struct shmq_attr *attr)
     h->keys_off = h->pending_off + h->group_count * h->pending_bytes;
     if ((attr->kind & SHMQ_UNIQUE) != 0)
         h->key_count =
-            sq_keys_count(h->capacity_bytes / (SQ_RECORD_HEADER_BYTES + SQ_EXTENSION_BYTES));
+            sq_key_index_count(h->capacity_bytes / (SQ_RECORD_HEADER_BYTES + SQ_EXTENSION_BYTES));
     h->file_off = sq_align_up(h->keys_off + h->key_count * sizeof(struct sq_key_shm), SQ_SEPARATE);
     h->ring_off = sq_align_up(h->file_off + sizeof(struct sq_file_shm), page);
     h->total_bytes = h->ring_off + h->capacity_bytes;
@@ -296,12 +296,11 @@ static int check_header(const struct sq_header_shm *h, uint64_t object_bytes, bo
     if (h->header_bytes != sizeof(*h) || h->slot_bytes != sizeof(struct sq_slot_shm) ||
         h->group_bytes != sizeof(struct sq_group_shm) || h->slot_count == 0 ||
         h->group_count == 0 || h->total_bytes != object_bytes || h->capacity_bytes < page ||
-        (h->capacity_bytes & (h->capacity_bytes - 1)) != 0 ||
-        h->capacity_bytes > SQ_CAPACITY_MOST || ring % page != 0 || ring > object_bytes ||
-        h->capacity_bytes != object_bytes - ring ||
+        (h->capacity_bytes & (h->capacity_bytes - 1)) != 0 || h->capacity_bytes > SQ_CAPACITY_MAX ||
+        ring % page != 0 || ring > object_bytes || h->capacity_bytes != object_bytes - ring ||
         h->max_message_bytes > h->capacity_bytes - SQ_RECORD_HEADER_BYTES ||
-        h->full > SHMQ_FULL_DROP || h->order > SHMQ_PRIORITY || h->group_count > SQ_GROUPS_MOST ||
-        h->entry_count == 0 || h->entry_count > SQ_PENDING_MOST ||
+        h->full > SHMQ_FULL_DROP || h->order > SHMQ_PRIORITY || h->group_count > SQ_GROUPS_MAX ||
+        h->entry_count == 0 || h->entry_count > SQ_PENDING_MAX ||
         (h->pending_bytes != sq_table_bytes(h->entry_count) &&
          h->pending_bytes !=
              sq_table_bytes(h->entry_count) + sq_table_dirty_bytes(h->entry_count)) ||

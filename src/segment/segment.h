@@ -9,10 +9,10 @@
 #include "file/file.h"
 #include "group/group.h"
 
-#define SQ_SHM_DIR       "/dev/shm"
-#define SQ_NAME_LONGEST  SHMQ_NAME_LONGEST
-#define SQ_CAPACITY_MOST ((uint64_t)1 << 40)
-#define SQ_PENDING_MOST  SQ_ENTRIES_MOST
+#define SQ_SHM_DIR      "/dev/shm"
+#define SQ_NAME_MAX     SHMQ_NAME_LONGEST
+#define SQ_CAPACITY_MAX ((uint64_t)1 << 40)
+#define SQ_PENDING_MAX  SQ_ENTRIES_MAX
 
 /* A mapped segment.  Everything here is this process's own. */
 struct sq_segment {

@@ -27,9 +27,9 @@ int sq_segment_path(const char *name, struct sq_path *path)
     if (name[0] == '/')
         name++;
     size_t length = strlen(name);
-    if (length == 0 || length > SQ_NAME_LONGEST)
-        return sq_fail(-EINVAL, "a queue's name has 1 to %d characters, this one %zu",
-                       SQ_NAME_LONGEST, length);
+    if (length == 0 || length > SQ_NAME_MAX)
+        return sq_fail(-EINVAL, "a queue's name has 1 to %d characters, this one %zu", SQ_NAME_MAX,
+                       length);
     for (const char *c = name; *c != '\0'; c++)
         if (!((*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9') ||
               *c == '.' || *c == '_' || *c == '-'))
@@ -76,9 +76,9 @@ static int check_sizes(struct shmq_attr *attr)
 {
     if (attr->capacity_bytes == 0)
         attr->capacity_bytes = CAPACITY_DEFAULT;
-    if (attr->capacity_bytes > SQ_CAPACITY_MOST)
+    if (attr->capacity_bytes > SQ_CAPACITY_MAX)
         return sq_fail(-EINVAL, "capacity_bytes %" PRIu64 " is more than the limit of %" PRIu64,
-                       attr->capacity_bytes, SQ_CAPACITY_MOST);
+                       attr->capacity_bytes, SQ_CAPACITY_MAX);
     attr->capacity_bytes = round_capacity(attr->capacity_bytes);
     uint64_t longest = attr->capacity_bytes - SQ_RECORD_HEADER_BYTES;
     if (longest > UINT32_MAX)
@@ -109,13 +109,13 @@ static int check_pending(struct shmq_attr *attr)
         attr->pending_count = PENDING_DEFAULT;
     if (attr->pending_count == 0) {
         uint64_t count = attr->max_messages != 0 ? attr->max_messages : attr->capacity_bytes / 64;
-        attr->pending_count = (uint32_t)(count < 64                ? 64
-                                         : count > SQ_PENDING_MOST ? SQ_PENDING_MOST
-                                                                   : count);
+        attr->pending_count = (uint32_t)(count < 64               ? 64
+                                         : count > SQ_PENDING_MAX ? SQ_PENDING_MAX
+                                                                  : count);
     }
-    if (attr->pending_count > SQ_PENDING_MOST)
+    if (attr->pending_count > SQ_PENDING_MAX)
         return sq_fail(-EINVAL, "pending_count %u is more than the limit of %d",
-                       attr->pending_count, SQ_PENDING_MOST);
+                       attr->pending_count, SQ_PENDING_MAX);
     if (attr->order == SHMQ_FIFO)
         return 0;
     if (attr->max_messages > attr->pending_count)
@@ -142,9 +142,9 @@ static int check_kind(int flags, struct shmq_attr *attr)
         return sq_fail(-EINVAL, "order %u is none of enum shmq_order", attr->order);
     if (attr->max_groups == 0)
         attr->max_groups = topic ? GROUPS_DEFAULT : 1;
-    if (attr->max_groups > SQ_GROUPS_MOST || (!topic && attr->max_groups != 1))
+    if (attr->max_groups > SQ_GROUPS_MAX || (!topic && attr->max_groups != 1))
         return sq_fail(-EINVAL, "max_groups %u: a topic has 1 to %d, another queue 1",
-                       attr->max_groups, SQ_GROUPS_MOST);
+                       attr->max_groups, SQ_GROUPS_MAX);
     return 0;
 }
 

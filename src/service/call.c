@@ -18,12 +18,12 @@ static void tell(struct sq_call *call)
         sq_cond_wake(&call->told, 1);
 }
 
-static int begin_call(struct shmq *q, struct sq_caller *c, struct sq_call *call)
+static int begin_call(struct shmq *q, struct sq_reply_queue *c, struct sq_call *call)
 {
     int rc = 0;
 
     if (c->calls == NULL) {
-        rc = sq_caller_ready(q, c);
+        rc = sq_reply_queue_ready(q, c);
     } else if (c->broken) {
         rc = sq_fail(-ESTALE, "the queue for replies, %s, is gone or damaged", c->name);
     }
@@ -36,7 +36,7 @@ static int begin_call(struct shmq *q, struct sq_caller *c, struct sq_call *call)
 }
 
 /* Another one must listen, if nobody does. */
-static void end_call(struct sq_caller *c, const struct sq_call *call)
+static void end_call(struct sq_reply_queue *c, const struct sq_call *call)
 {
     struct sq_call **link = &c->calls;
 
@@ -61,7 +61,7 @@ static void finish(struct sq_call *call, int error)
 }
 
 /* A reply has come; copy it for whom it is.  From a second one on it is late. */
-static void hand_over(struct sq_caller *c, struct shmq_msg *msg)
+static void hand_over(struct sq_reply_queue *c, struct shmq_msg *msg)
 {
     struct sq_call *call = c->calls;
 
@@ -77,7 +77,7 @@ static void hand_over(struct sq_caller *c, struct shmq_msg *msg)
 }
 
 /* The queue is no good any more, for nobody's call. */
-static void give_up(struct sq_caller *c, int error)
+static void give_up(struct sq_reply_queue *c, int error)
 {
     c->broken = true;
     for (struct sq_call *call = c->calls; call != NULL; call = call->next)
@@ -93,7 +93,7 @@ static int64_t time_left(struct sq_deadline *deadline)
 }
 
 /* 0 go on; -ETIMEDOUT, -EINTR. */
-static int listen_for_replies(struct sq_caller *c, struct sq_deadline *deadline)
+static int listen_for_replies(struct sq_reply_queue *c, struct sq_deadline *deadline)
 {
     struct shmq_msg msg = SHMQ_MSG_INIT;
 
@@ -112,21 +112,23 @@ static int listen_for_replies(struct sq_caller *c, struct sq_deadline *deadline)
 }
 
 /* Sleep until told something.  The announcement is made with the lock, so it is seen. */
-static int sleep_until_told(struct sq_caller *c, struct sq_call *call, struct sq_deadline *deadline)
+static int sleep_until_told(struct sq_reply_queue *c, struct sq_call *call,
+                            struct sq_deadline *deadline)
 {
     int64_t now_ns = sq_clock_ns(), at_ns = sq_deadline_at(deadline, now_ns);
-    bool long_ns = at_ns - now_ns > SQ_SLEEP_LONGEST_NS;
+    bool long_ns = at_ns - now_ns > SQ_SLEEP_MAX_NS;
     uint32_t ticket = sq_cond_prepare(&call->told);
 
     call->sleeps = true;
     pthread_mutex_unlock(&c->lock);
-    int rc = sq_cond_sleep(&call->told, ticket, long_ns ? now_ns + SQ_SLEEP_LONGEST_NS : at_ns);
+    int rc = sq_cond_sleep(&call->told, ticket, long_ns ? now_ns + SQ_SLEEP_MAX_NS : at_ns);
     pthread_mutex_lock(&c->lock);
     call->sleeps = false;
     return rc == -ETIMEDOUT && long_ns ? 0 : rc;
 }
 
-static ssize_t await_reply(struct sq_caller *c, struct sq_call *call, struct sq_deadline *deadline)
+static ssize_t await_reply(struct sq_reply_queue *c, struct sq_call *call,
+                           struct sq_deadline *deadline)
 {
     int rc = 0;
 
@@ -172,7 +174,7 @@ static int copy_headers(const struct shmq_msg *request, struct shmq_header *list
 }
 
 /* Send a copy of the request that says where the reply is to go. */
-static int send_request(struct shmq *q, const struct sq_caller *c, const struct sq_call *call,
+static int send_request(struct shmq *q, const struct sq_reply_queue *c, const struct sq_call *call,
                         struct shmq_msg *request, int64_t timeout_ns)
 {
     struct shmq_msg copy = *request;
@@ -199,7 +201,7 @@ static int send_request(struct shmq *q, const struct sq_caller *c, const struct 
 static ssize_t call_and_wait(struct shmq *q, struct shmq_msg *request, struct sq_call *call,
                              struct sq_deadline *deadline)
 {
-    struct sq_caller *c = sq_caller_of(q);
+    struct sq_reply_queue *c = sq_reply_queue_of(q);
     int64_t left_ns = time_left(deadline);
 
     if (c == NULL)

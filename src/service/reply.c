@@ -10,7 +10,7 @@
 #include "service/reply_queue.h"
 
 /* A handle on the queue `name`: the one used last, if nobody is using it. */
-static int open_peer(struct sq_caller *c, const char *name, shmq_t **peer)
+static int open_peer(struct sq_reply_queue *c, const char *name, shmq_t **peer)
 {
     *peer = NULL;
     pthread_mutex_lock(&c->lock);
@@ -23,7 +23,7 @@ static int open_peer(struct sq_caller *c, const char *name, shmq_t **peer)
 }
 
 /* Keep it for the next reply, in place of another one. */
-static void keep_peer(struct sq_caller *c, const char *name, shmq_t *peer)
+static void keep_peer(struct sq_reply_queue *c, const char *name, shmq_t *peer)
 {
     pthread_mutex_lock(&c->lock);
     shmq_t *other = c->peer;
@@ -35,7 +35,7 @@ static void keep_peer(struct sq_caller *c, const char *name, shmq_t *peer)
 
 static int reply_to(struct shmq *q, const char *name, struct shmq_msg *reply)
 {
-    struct sq_caller *c = sq_caller_of(q);
+    struct sq_reply_queue *c = sq_reply_queue_of(q);
     shmq_t *peer;
 
     if (c == NULL)
@@ -45,7 +45,7 @@ static int reply_to(struct shmq *q, const char *name, struct shmq_msg *reply)
         return sq_fail(rc, "who sent the request has closed %s", name);
     if (rc < 0)
         return rc;
-    bool alive = sq_caller_lives(peer);
+    bool alive = sq_reply_queue_has_caller(peer);
     rc = alive ? shmq_send(peer, reply, SHMQ_NOWAIT) : -ENOENT;
     if (rc == -ESTALE || rc == -ENOENT) {
         shmq_close(peer);

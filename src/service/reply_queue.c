@@ -12,15 +12,15 @@
 #include "handle/hooks.h"
 
 enum {
-    REPLIES_LEASED_MOST = 16, /* one is, at a time */
+    REPLIES_LEASED_MAX = 16, /* one is, at a time */
     PROCESSES_SHOWN = 64,
 };
-#define CAPACITY_MOST ((uint64_t)16 << 20)
-#define YOUNG_NS      SHMQ_SEC(2) /* being made takes microseconds */
+#define CAPACITY_MAX ((uint64_t)16 << 20)
+#define YOUNG_NS     SHMQ_SEC(2) /* being made takes microseconds */
 
 /* --- the queue for replies ----------------------------------------------------- */
 
-bool sq_caller_lives(shmq_t *replies)
+bool sq_reply_queue_has_caller(shmq_t *replies)
 {
     struct shmq_process list[PROCESSES_SHOWN];
     int count = shmq_attached(replies, list, PROCESSES_SHOWN);
@@ -50,14 +50,14 @@ static int remove_dead(const char *name, void *arg)
     if (strncmp(name, SQ_REPLY_PREFIX, (sizeof(SQ_REPLY_PREFIX) - 1)) != 0 ||
         shmq_open(&q, name, SHMQ_RDONLY, NULL) < 0)
         return 0;
-    bool dead = !is_young(q) && !sq_caller_lives(q);
+    bool dead = !is_young(q) && !sq_reply_queue_has_caller(q);
     shmq_close(q);
     if (dead)
         shmq_unlink(name);
     return 0;
 }
 
-static int make_replies(struct shmq *q, struct sq_caller *c)
+static int make_replies(struct shmq *q, struct sq_reply_queue *c)
 {
     struct shmq_attr like = SHMQ_ATTR_INIT, attr = SHMQ_ATTR_INIT;
     uint64_t random;
@@ -66,10 +66,10 @@ static int make_replies(struct shmq *q, struct sq_caller *c)
     if (rc < 0)
         return rc;
     shmq_list(remove_dead, NULL);
-    attr.capacity_bytes = like.capacity_bytes < CAPACITY_MOST ? like.capacity_bytes : CAPACITY_MOST;
+    attr.capacity_bytes = like.capacity_bytes < CAPACITY_MAX ? like.capacity_bytes : CAPACITY_MAX;
     attr.mode = like.mode;
     attr.full = SHMQ_FULL_FAIL;
-    attr.pending_count = REPLIES_LEASED_MOST;
+    attr.pending_count = REPLIES_LEASED_MAX;
     if (getrandom(&random, sizeof(random), 0) != sizeof(random))
         random = (uint64_t)sq_clock_ns() * 0x9e3779b97f4a7c15u;
     snprintf(c->name, sizeof(c->name), SQ_REPLY_PREFIX "%d.%016llx", (int)getpid(),
@@ -78,7 +78,7 @@ static int make_replies(struct shmq *q, struct sq_caller *c)
     return shmq_open(&c->replies, c->name, SHMQ_CREATE | SHMQ_EXCL | SHMQ_SOLE_CONSUMER, &attr);
 }
 
-static void drop_replies(struct sq_caller *c)
+static void drop_replies(struct sq_reply_queue *c)
 {
     if (c->replies == NULL)
         return;
@@ -88,7 +88,7 @@ static void drop_replies(struct sq_caller *c)
 }
 
 /* Nobody calls: what there is came too late.  Whether the queue is good for more. */
-static bool clear_replies(struct sq_caller *c)
+static bool clear_replies(struct sq_reply_queue *c)
 {
     struct shmq_msg late = SHMQ_MSG_INIT;
 
@@ -100,7 +100,7 @@ static bool clear_replies(struct sq_caller *c)
     return rc == 0 || rc == -EAGAIN || rc == -ETIMEDOUT || rc == -EINTR;
 }
 
-int sq_caller_ready(struct shmq *q, struct sq_caller *c)
+int sq_reply_queue_ready(struct shmq *q, struct sq_reply_queue *c)
 {
     if (c->replies != NULL && (c->broken || !clear_replies(c)))
         drop_replies(c);
@@ -112,7 +112,7 @@ int sq_caller_ready(struct shmq *q, struct sq_caller *c)
 /* An inherited one's lock is as the parent's was, and its queue is the parent's. */
 static void close_caller(struct shmq *q, void *state, bool inherited)
 {
-    struct sq_caller *c = state;
+    struct sq_reply_queue *c = state;
 
     (void)q;
     if (!inherited) {
@@ -124,9 +124,9 @@ static void close_caller(struct shmq *q, void *state, bool inherited)
     free(c);
 }
 
-struct sq_caller *sq_caller_of(struct shmq *q)
+struct sq_reply_queue *sq_reply_queue_of(struct shmq *q)
 {
-    struct sq_caller *c = sq_hook_state(q, SQ_HOOK_REPLIES);
+    struct sq_reply_queue *c = sq_hook_state(q, SQ_HOOK_REPLIES);
 
     if (c != NULL)
         return c;

@@ -34,7 +34,7 @@ struct sq_call {
     struct sq_cond_shm told; /* it is done, or is to listen */
 };
 
-struct sq_caller {
+struct sq_reply_queue {
     pthread_mutex_t lock;
     struct sq_call *calls; /* all that are not over */
     bool listened;         /* one of them listens */
@@ -47,13 +47,13 @@ struct sq_caller {
 };
 
 /* The handle's, made at the first use; NULL: no memory. */
-struct sq_caller *sq_caller_of(struct shmq *q);
+struct sq_reply_queue *sq_reply_queue_of(struct shmq *q);
 
 /* With caller.lock, while there are no calls: have a queue for replies, with nothing in
  * it.  0 or a negative errno. */
-int sq_caller_ready(struct shmq *q, struct sq_caller *c);
+int sq_reply_queue_ready(struct shmq *q, struct sq_reply_queue *c);
 
 /* Whether who waits for replies in this queue lives; yes, where that cannot be told. */
-bool sq_caller_lives(shmq_t *replies);
+bool sq_reply_queue_has_caller(shmq_t *replies);
 
 #endif

@@ -26,18 +26,18 @@
 #include "base/error.h"
 #include "service/worker_job.h"
 
-#define SLICE_NS        SHMQ_MS(100) /* of a receive */
-#define REST_FIRST_NS   SHMQ_MS(1)   /* after an error, doubled with each further one */
-#define REST_LONGEST_NS SHMQ_SEC(1)
-#define TICK_LEAST_NS   SHMQ_MS(1)  /* between two looks at the leases: seldom enough not */
-#define TICK_LONGEST_NS SHMQ_SEC(1) /* to cost, and often enough for a new policy */
+#define SLICE_NS      SHMQ_MS(100) /* of a receive */
+#define REST_FIRST_NS SHMQ_MS(1)   /* after an error, doubled with each further one */
+#define REST_MAX_NS   SHMQ_SEC(1)
+#define TICK_MIN_NS   SHMQ_MS(1)  /* between two looks at the leases: seldom enough not */
+#define TICK_MAX_NS   SHMQ_SEC(1) /* to cost, and often enough for a new policy */
 
-enum { THREADS_MOST = 4096 };
+enum { THREADS_MAX = 4096 };
 
 struct member {
     struct shmq_worker *worker;
     pthread_t thread;
-    struct sq_hand hand;
+    struct sq_worker_job hand;
 };
 
 struct shmq_worker {
@@ -60,7 +60,7 @@ struct shmq_worker {
 
 static int64_t after(int64_t timeout_ns)
 {
-    int64_t now_ns = sq_hand_now_ns();
+    int64_t now_ns = sq_worker_job_now_ns();
 
     return timeout_ns < 0 || timeout_ns > INT64_MAX - now_ns ? INT64_MAX : now_ns + timeout_ns;
 }
@@ -116,9 +116,10 @@ static bool listen_for_message(struct shmq_worker *w, struct member *m)
             rest_ns = REST_FIRST_NS;
             continue;
         }
-        for (int64_t until_ns = after(rest_ns); !w->duty.stopping && sq_hand_now_ns() < until_ns;)
+        for (int64_t until_ns = after(rest_ns);
+             !w->duty.stopping && sq_worker_job_now_ns() < until_ns;)
             wait_until(w, &w->pause, until_ns);
-        rest_ns = rest_ns * 2 < REST_LONGEST_NS ? rest_ns * 2 : REST_LONGEST_NS;
+        rest_ns = rest_ns * 2 < REST_MAX_NS ? rest_ns * 2 : REST_MAX_NS;
     }
     return false;
 }
@@ -142,7 +143,7 @@ static void *run_thread(void *arg)
             pthread_cond_broadcast(&w->pause);
         pthread_cond_signal(&w->change);
         pthread_mutex_unlock(&w->lock);
-        sq_hand_deal(&m->hand);
+        sq_worker_job_deal(&m->hand);
         pthread_mutex_lock(&w->lock);
         w->running--;
         pthread_cond_signal(&w->change);
@@ -161,13 +162,13 @@ static int64_t renew_all(struct shmq_worker *w)
     struct shmq_policy policy;
 
     if (shmq_policy_of(w->duty.g, &policy) < 0)
-        return after(TICK_LONGEST_NS);
+        return after(TICK_MAX_NS);
     int64_t third_ns = policy.lease_ns / 3;
     for (unsigned i = 0; i < w->count; i++)
-        sq_hand_renew(&w->members[i].hand, third_ns);
-    return after(third_ns < TICK_LEAST_NS     ? TICK_LEAST_NS
-                 : third_ns > TICK_LONGEST_NS ? TICK_LONGEST_NS
-                                              : third_ns);
+        sq_worker_job_renew(&w->members[i].hand, third_ns);
+    return after(third_ns < TICK_MIN_NS   ? TICK_MIN_NS
+                 : third_ns > TICK_MAX_NS ? TICK_MAX_NS
+                                          : third_ns);
 }
 
 static void *run_renewer(void *arg)
@@ -212,9 +213,9 @@ static int check_attr(const struct shmq_worker_attr *given, struct shmq_worker_a
     }
     if (attr->threads == 0)
         attr->threads = 1;
-    if (attr->threads > THREADS_MOST)
+    if (attr->threads > THREADS_MAX)
         return sq_fail(-EINVAL, "%u threads are more than the limit of %d", attr->threads,
-                       THREADS_MOST);
+                       THREADS_MAX);
     if (attr->time_limit_ns < 0)
         return sq_fail(-EINVAL, "time_limit_ns %lld is negative", (long long)attr->time_limit_ns);
     return 0;
@@ -364,7 +365,7 @@ static bool end_threads(struct shmq_worker *w, int64_t timeout_ns)
     w->duty.returning = w->duty.returning || timeout_ns == SHMQ_NOWAIT;
     pthread_cond_broadcast(&w->seat);
     pthread_cond_broadcast(&w->pause);
-    while (w->alive > 0 && (w->running == 0 || sq_hand_now_ns() < until_ns))
+    while (w->alive > 0 && (w->running == 0 || sq_worker_job_now_ns() < until_ns))
         wait_until(w, &w->change, w->running > 0 ? until_ns : INT64_MAX);
     bool ended = w->alive == 0;
     pthread_mutex_unlock(&w->lock);

@@ -10,7 +10,7 @@
 #include <errno.h>
 #include <time.h>
 
-int64_t sq_hand_now_ns(void)
+int64_t sq_worker_job_now_ns(void)
 {
     struct timespec t;
 
@@ -20,7 +20,7 @@ int64_t sq_hand_now_ns(void)
 
 /* --- renewing ------------------------------------------------------------------ */
 
-static void set_renewing(struct sq_hand *h, bool renewing, int64_t now_ns)
+static void set_renewing(struct sq_worker_job *h, bool renewing, int64_t now_ns)
 {
     pthread_mutex_lock(&h->lock);
     h->renewing = renewing;
@@ -28,10 +28,10 @@ static void set_renewing(struct sq_hand *h, bool renewing, int64_t now_ns)
     pthread_mutex_unlock(&h->lock);
 }
 
-void sq_hand_renew(struct sq_hand *h, int64_t age_ns)
+void sq_worker_job_renew(struct sq_worker_job *h, int64_t age_ns)
 {
     pthread_mutex_lock(&h->lock);
-    int64_t now_ns = sq_hand_now_ns();
+    int64_t now_ns = sq_worker_job_now_ns();
     /* Otherwise it is renewed, or lost and there is nothing to be done. */
     if (h->renewing && now_ns - h->renewed_ns >= age_ns &&
         shmq_touch(h->duty->g, &h->msg, 0) != -ETIMEDOUT)
@@ -64,7 +64,7 @@ static int settle_once(shmq_t *g, struct shmq_msg *msg, int verdict, struct shmq
  * verdict is worth waiting for it; but a worker that is to stop leaves the message to
  * the end of its lease.
  */
-static void settle(struct sq_hand *h, int verdict, struct shmq_outcome *outcome)
+static void settle(struct sq_worker_job *h, int verdict, struct shmq_outcome *outcome)
 {
     int rc;
 
@@ -85,7 +85,7 @@ static int ask_on_error(const struct sq_duty *d, const struct shmq_msg *msg, int
  * message since, on_error decides what becomes of it, and has the policy's time for
  * that.  Otherwise it is only told, and must not look at bytes that are no longer ours.
  */
-static int overrun(struct sq_hand *h, struct shmq_msg *seen, struct shmq_outcome *outcome)
+static int overrun(struct sq_worker_job *h, struct shmq_msg *seen, struct shmq_outcome *outcome)
 {
     *outcome = (struct shmq_outcome){0};
     if (shmq_touch(h->duty->g, &h->msg, 0) < 0) {
@@ -96,7 +96,7 @@ static int overrun(struct sq_hand *h, struct shmq_msg *seen, struct shmq_outcome
 }
 
 /* Call the handler, and who may know better: the verdict. */
-static int judge(struct sq_hand *h, struct shmq_msg *seen, int64_t begun_ns,
+static int judge(struct sq_worker_job *h, struct shmq_msg *seen, int64_t begun_ns,
                  struct shmq_outcome *outcome)
 {
     const struct sq_duty *d = h->duty;
@@ -106,18 +106,19 @@ static int judge(struct sq_hand *h, struct shmq_msg *seen, int64_t begun_ns,
         *outcome = (struct shmq_outcome){0};
         return SHMQ_LATER; /* that is, at once */
     }
-    if (d->attr.time_limit_ns > 0 && sq_hand_now_ns() - begun_ns > d->attr.time_limit_ns)
+    if (d->attr.time_limit_ns > 0 && sq_worker_job_now_ns() - begun_ns > d->attr.time_limit_ns)
         return overrun(h, seen, outcome);
     return verdict == SHMQ_DONE ? verdict : ask_on_error(d, seen, verdict, outcome);
 }
 
-void sq_hand_deal(struct sq_hand *h)
+void sq_worker_job_deal(struct sq_worker_job *h)
 {
     const struct sq_duty *d = h->duty;
     struct shmq_outcome outcome = {0};
     struct shmq_msg seen = h->msg;
-    int64_t begun_ns = sq_hand_now_ns(); /* before the limit's lease: it ends after the limit */
-    int verdict = SHMQ_LATER;            /* that is, at once: for what was not begun */
+    int64_t begun_ns =
+        sq_worker_job_now_ns(); /* before the limit's lease: it ends after the limit */
+    int verdict = SHMQ_LATER;   /* that is, at once: for what was not begun */
 
     if (atomic_load(&d->returning)) {
         settle(h, verdict, &outcome);

@@ -22,7 +22,7 @@ struct sq_duty {
     _Atomic bool returning; /* and what is in hand goes back to the queue */
 };
 
-struct sq_hand {
+struct sq_worker_job {
     struct sq_duty *duty;
     struct shmq_msg msg; /* received; not the one that the handler sees, which stays as it is */
     pthread_mutex_t lock;
@@ -30,12 +30,12 @@ struct sq_hand {
     int64_t renewed_ns; /* with lock: when it was, or was received */
 };
 
-int64_t sq_hand_now_ns(void);
+int64_t sq_worker_job_now_ns(void);
 
 /* Deal with h->msg, which was just received: its lease has ended afterwards. */
-void sq_hand_deal(struct sq_hand *h);
+void sq_worker_job_deal(struct sq_worker_job *h);
 
 /* Any thread: renew the lease, if that is wanted and was not done for `age_ns`. */
-void sq_hand_renew(struct sq_hand *h, int64_t age_ns);
+void sq_worker_job_renew(struct sq_worker_job *h, int64_t age_ns);
 
 #endif

@@ -15,7 +15,7 @@
  *
  * The baton: who was woken, or took a message, and leaves others something to
  * do wakes the next.  A woken process can be killed before it does so; therefore
- * nobody sleeps longer than SQ_SLEEP_LONGEST_NS without looking.
+ * nobody sleeps longer than SQ_SLEEP_MAX_NS without looking.
  */
 #ifndef SQ_COND_H
 #define SQ_COND_H
@@ -26,7 +26,7 @@
 #include <semaphore.h>
 #endif
 
-#define SQ_SLEEP_LONGEST_NS ((int64_t)1000000000)
+#define SQ_SLEEP_MAX_NS ((int64_t)1000000000)
 
 struct sq_cond_shm {
 #ifdef SQ_SYNC_POSIX

@@ -9,7 +9,7 @@
  *
  * Crash rule: the word is never wrong.  A sleeper that dies leaves S set, which
  * costs one futile wake; a woken one that dies before it looks leaves S clear
- * while others sleep, and they look for themselves within SQ_SLEEP_LONGEST_NS.
+ * while others sleep, and they look for themselves within SQ_SLEEP_MAX_NS.
  */
 #include "sync/cond.h"
 
@@ -76,10 +76,10 @@ void sq_cond_wake(struct sq_cond_shm *cond, unsigned count)
 int sq_cond_sleep_any(struct sq_cond_shm *const *conds, const uint32_t *tickets, unsigned count,
                       int64_t until_ns)
 {
-    enum { WORDS_MOST = 128, NAP_NS = 1000 * 1000 };
-    _Atomic uint32_t *words[WORDS_MOST] = {NULL};
+    enum { WORDS_MAX = 128, NAP_NS = 1000 * 1000 };
+    _Atomic uint32_t *words[WORDS_MAX] = {NULL};
 
-    for (unsigned i = 0; i < count && i < WORDS_MOST; i++)
+    for (unsigned i = 0; i < count && i < WORDS_MAX; i++)
         words[i] = &conds[i]->word;
     int rc = sq_futex_wait_any(words, tickets, count, until_ns);
     if (rc == -ENOSYS || rc == -EPERM || rc == -EINVAL) {

@@ -23,7 +23,7 @@
 
 enum {
     TOKENS_ENOUGH = 64,
-    WAITERS_MOST = 1 << 16, /* more than that is damage */
+    WAITERS_MAX = 1 << 16, /* more than that is damage */
 };
 
 uint32_t sq_cond_stamp(void)
@@ -54,8 +54,8 @@ static bool take_waiter(struct sq_cond_shm *cond)
     uint32_t n = sq_load(&cond->waiters);
 
     while (n != 0)
-        if (atomic_compare_exchange_weak(&cond->waiters, &n, n > WAITERS_MOST ? 0 : n - 1))
-            return n <= WAITERS_MOST;
+        if (atomic_compare_exchange_weak(&cond->waiters, &n, n > WAITERS_MAX ? 0 : n - 1))
+            return n <= WAITERS_MAX;
     return false;
 }
 

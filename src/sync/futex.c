@@ -37,14 +37,14 @@ int sq_futex_wait_any(_Atomic uint32_t *const *words, const uint32_t *expected, 
 {
     /* <linux/futex.h> since Linux 5.16: struct futex_waitv, and its system call's number,
      * which is the same on all machines. */
-    enum { FUTEX_32 = 2, WORDS_MOST = 128, NUMBER_OF_FUTEX_WAITV = 449 };
+    enum { FUTEX_32 = 2, WORDS_MAX = 128, NUMBER_OF_FUTEX_WAITV = 449 };
     struct {
         uint64_t value, address;
         uint32_t flags, reserved;
-    } waits[WORDS_MOST];
+    } waits[WORDS_MAX];
     struct timespec until = sq_timespec(until_ns);
 
-    for (unsigned i = 0; i < count && i < WORDS_MOST; i++) {
+    for (unsigned i = 0; i < count && i < WORDS_MAX; i++) {
         waits[i].value = expected[i];
         waits[i].address = (uintptr_t)words[i];
         waits[i].flags = FUTEX_32;

@@ -17,7 +17,7 @@ enum {
     SPIN_TRIES = 40,
     YIELD_TRIES = 8,
     NAP_FIRST_NS = 50 * 1000,
-    NAP_LONGEST_NS = 1000 * 1000,
+    NAP_MAX_NS = 1000 * 1000,
     NOWAIT_GRACE_NS = 10 * 1000 * 1000,
 };
 
@@ -42,7 +42,7 @@ int sq_patience_wait(struct sq_patience *p, struct sq_deadline *deadline)
         p->nap_ns = NAP_FIRST_NS;
     int64_t left_ns = p->end_ns - now_ns;
     int rc = sq_nap(now_ns + (p->nap_ns < left_ns ? p->nap_ns : left_ns));
-    if (p->nap_ns < NAP_LONGEST_NS)
+    if (p->nap_ns < NAP_MAX_NS)
         p->nap_ns *= 2;
     return rc == -EINTR ? -EINTR : 0;
 }

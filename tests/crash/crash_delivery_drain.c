@@ -142,7 +142,7 @@ static bool check_keys(struct delivery_scene *s)
 
     for (unsigned i = 0; ring->key_count != 0 && i < DELIVERY_MESSAGES; i++) {
         const char *key = delivery_key(i);
-        uint64_t id = sq_keys_find(ring, key, (uint32_t)strlen(key));
+        uint64_t id = sq_key_index_find(ring, key, (uint32_t)strlen(key));
         bool keeps = strchr("FULD", s->found[0][i].letter) != NULL;
         if (id != (keeps ? i + 1 : 0))
             return delivery_fail(s, "the key of message %u (%c) stands for %llu", i,

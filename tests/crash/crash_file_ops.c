@@ -222,9 +222,9 @@ static const struct keep_plan plans[] = {
 
 /* --- all of them, one by one ------------------------------------------------------------- */
 
-enum { OPS_MOST = 160 };
+enum { OPS_MAX = 160 };
 
-static struct keep_op ops[OPS_MOST];
+static struct keep_op ops[OPS_MAX];
 static unsigned op_count;
 
 static const struct delivery_op *find(const char *name)
@@ -242,9 +242,9 @@ static void add(const struct keep_plan *plan, unsigned journal)
     static const char *const besides[] = {"", "+opens", "+syncs"};
     static const char *const journals[] = {"", ".os", "", ".always"};
     const struct delivery_op *like = plan->own != NULL ? plan->own : find(plan->like);
-    static char of_file[OPS_MOST][64];
+    static char of_file[OPS_MAX][64];
 
-    if (like == NULL || op_count == OPS_MOST)
+    if (like == NULL || op_count == OPS_MAX)
         return;
     struct keep_op *op = &ops[op_count];
     *op = (struct keep_op){.plan = plan, .delivery = *like, .of_file = *like, .journal = journal};
@@ -257,7 +257,7 @@ static void add(const struct keep_plan *plan, unsigned journal)
 
 unsigned keep_op_count(void)
 {
-    for (size_t i = 0; op_count < OPS_MOST && i < sizeof(plans) / sizeof(plans[0]); i++)
+    for (size_t i = 0; op_count < OPS_MAX && i < sizeof(plans) / sizeof(plans[0]); i++)
         for (unsigned journal = SHMQ_JOURNAL_NONE; journal <= SHMQ_JOURNAL_ALWAYS; journal++)
             if ((plans[i].journals >> journal & 1) != 0)
                 add(&plans[i], journal);

@@ -104,9 +104,9 @@ static int die_appending(shmq_t *q)
     struct sq_piece piece = {&queue, sizeof(queue)};
     struct sq_frame frame;
 
-    if (sq_append_enter(q) != 0)
+    if (sq_journal_file_enter(q) != 0)
         return 3;
-    struct sq_journal_end end = sq_append_end(q->segment.file);
+    struct sq_journal_end end = sq_journal_file_end(q->segment.file);
     sq_frame_make(&frame, q->journal.salt, SQ_FRAME_QUEUE, end.number + 1, 0, &piece, 1);
     if (sq_file_write_at(q->journal.fd_plus_one - 1, &frame, sizeof(frame), end.off) != 0)
         return 4;
@@ -144,7 +144,7 @@ static int die(void *arg)
     case KEEP_DEAD_APPENDER:
         return die_appending(q);
     case KEEP_DEAD_SYNCER:
-        return sq_append_lock(q, &q->segment.file->sync, &deadline) < 0 ? 7 : raise(SIGKILL);
+        return sq_journal_file_lock(q, &q->segment.file->sync, &deadline) < 0 ? 7 : raise(SIGKILL);
     case KEEP_DEAD_PUTTER:
         return die_putting(k, q, &deadline);
     case KEEP_DEAD_SAVING:

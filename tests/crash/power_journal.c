@@ -291,7 +291,7 @@ int main(int argc, char **argv)
         else if (strcmp(argv[i], "--config") == 0)
             only = argv[i + 1];
     }
-    journal_must(deeds > 0 && deeds <= DEEDS_MOST, "--deeds", (long long)deeds);
+    journal_must(deeds > 0 && deeds <= DEEDS_MAX, "--deeds", (long long)deeds);
     snprintf(queue, sizeof(queue), "crash-journal-%d", (int)getpid());
     atexit(clean_up);
     for (unsigned n = 0; n <= CONFIGS; n++) {

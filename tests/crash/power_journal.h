@@ -31,9 +31,9 @@ enum {
     BOOK_IDS = 2048,
     BOOK_GROUPS = 3,
     BOOK_WORKERS = 2,
-    BOOK_LONGEST = 2500, /* payload */
+    BOOK_MAX = 2500, /* payload */
     BOOK_KEYS = 60,
-    DEEDS_MOST = 1500,
+    DEEDS_MAX = 1500,
     DEED_IDS = 6, /* messages in one deed */
 };
 
@@ -95,7 +95,7 @@ struct journal_shared {
     _Atomic uint32_t meanwhile; /* deeds that returned while a save went on */
     _Atomic uint32_t ending;
     uint32_t count; /* of deeds that were begun */
-    struct deed deeds[DEEDS_MOST];
+    struct deed deeds[DEEDS_MAX];
 };
 
 /* --- the book ------------------------------------------------------------------------ */
@@ -159,7 +159,7 @@ bool book_is_mortal(const struct book *b, uint64_t id);
 
 /* A message as it is sent: all of it follows from its id. */
 struct book_bytes {
-    unsigned char payload[BOOK_LONGEST];
+    unsigned char payload[BOOK_MAX];
     char key[24], value[24];
     struct shmq_header headers[2];
 };

@@ -59,7 +59,7 @@ void book_describe(const struct journal_config *config, uint64_t id, bool plain,
                    struct shmq_msg *msg, struct book_bytes *bytes)
 {
     bool unique = (config->flags & SHMQ_UNIQUE) != 0;
-    uint64_t longest = trait(id + version, 4, 5) == 0 ? BOOK_LONGEST : 100;
+    uint64_t longest = trait(id + version, 4, 5) == 0 ? BOOK_MAX : 100;
 
     *msg = (struct shmq_msg)SHMQ_MSG_INIT;
     msg->data = bytes->payload;

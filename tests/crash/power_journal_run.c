@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LIVE_MOST = 110, LEASED_MOST = 24, TURN_S = 60 };
+enum { LIVE_MAX = 110, LEASED_MAX = 24, TURN_S = 60 };
 
 struct run {
     const struct journal_config *config;
@@ -86,7 +86,7 @@ static bool choose_put(struct run *r, struct deed *d)
 
     d->id = r->book.next_id;
     d->count = many ? (uint8_t)(1 + random_of(r, DEED_IDS)) : 1;
-    return live < LIVE_MOST && (!unique || d->kind == DEED_SEND) && d->id + d->count < BOOK_IDS;
+    return live < LIVE_MAX && (!unique || d->kind == DEED_SEND) && d->id + d->count < BOOK_IDS;
 }
 
 static bool choose_end(struct run *r, struct deed *d)
@@ -141,7 +141,7 @@ static bool choose_rest(struct run *r, struct deed *d)
         return true;
     case DEED_RECEIVE:
         d->count = (uint8_t)(1 + random_of(r, 3));
-        return count_of(&r->book, BOOK_LEASED) < LEASED_MOST;
+        return count_of(&r->book, BOOK_LEASED) < LEASED_MAX;
     case DEED_REDRIVE:
         d->id = random_of(r, 2) == 0 ? 0 : choose_message(r, d, BOOK_DEAD);
         /* In a unique queue the key may be another's by now. */

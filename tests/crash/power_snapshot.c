@@ -20,13 +20,13 @@
 #include "disk/states.h"
 #include "shmq.h"
 
-enum { SAVES_MOST = 400, IDS_MOST = 4096, LONGEST = 3000 };
+enum { SAVES_MAX = 400, IDS_MAX = 4096, LONGEST = 3000 };
 
 /* What the child shares with the parent: not a file, so that it is not in the log. */
 struct shared {
-    uint32_t saves;                     /* that were begun */
-    uint64_t next[SAVES_MOST];          /* of each: ids from here on had not been put, ... */
-    uint8_t gone[SAVES_MOST][IDS_MOST]; /* ... and these were finished */
+    uint32_t saves;                   /* that were begun */
+    uint64_t next[SAVES_MAX];         /* of each: ids from here on had not been put, ... */
+    uint8_t gone[SAVES_MAX][IDS_MAX]; /* ... and these were finished */
 };
 
 static struct shared *shared;
@@ -73,7 +73,7 @@ static void put_some(shmq_t *q, uint64_t *state, uint64_t *next)
 {
     unsigned char bytes[LONGEST];
 
-    for (uint64_t n = random_of(state, 12); n > 0 && *next < IDS_MOST; n--, ++*next) {
+    for (uint64_t n = random_of(state, 12); n > 0 && *next < IDS_MAX; n--, ++*next) {
         struct shmq_msg msg = SHMQ_MSG_INIT;
 
         msg.data = bytes;
@@ -112,7 +112,7 @@ static void take_some(shmq_t *q, uint64_t *state, uint8_t *gone)
 
 static int run_saves(unsigned saves)
 {
-    static uint8_t gone[IDS_MOST];
+    static uint8_t gone[IDS_MAX];
     struct shmq_attr attr = SHMQ_ATTR_INIT;
     uint64_t state = seed, next = 1;
     char path[128];
@@ -141,7 +141,7 @@ static int run_saves(unsigned saves)
 /* Does the queue hold just what save `n` (from 0) had to write? */
 static bool holds(shmq_t *q, unsigned n)
 {
-    static uint8_t seen[IDS_MOST];
+    static uint8_t seen[IDS_MAX];
     static unsigned char buffer[LONGEST + 2048], expected[LONGEST];
     uint64_t place = 0, count = 0, should = 0;
     ssize_t length;
@@ -298,7 +298,7 @@ int main(int argc, char **argv)
         else if (strcmp(argv[i], "--seed") == 0)
             seed = strtoull(argv[i + 1], NULL, 10);
     }
-    must(saves > 0 && saves <= SAVES_MOST, "--saves is from 1 to 400, not", saves);
+    must(saves > 0 && saves <= SAVES_MAX, "--saves is from 1 to 400, not", saves);
     set_up();
     record(saves);
     plan.log = disk.log;

@@ -32,7 +32,7 @@ const char *disk_within(const char *path)
     return path[length] == '/' ? path + length + 1 : NULL;
 }
 
-const char *disk_within_fd(int fd, char path[DISK_PATH_MOST])
+const char *disk_within_fd(int fd, char path[DISK_PATH_MAX])
 {
     char link[64];
     ssize_t n;
@@ -40,7 +40,7 @@ const char *disk_within_fd(int fd, char path[DISK_PATH_MOST])
     if (!getenv("DISK_FOLDER"))
         return NULL;
     snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-    n = readlink(link, path, DISK_PATH_MOST - 1);
+    n = readlink(link, path, DISK_PATH_MAX - 1);
     if (n <= 0)
         return NULL;
     path[n] = '\0';
@@ -140,7 +140,7 @@ bool disk_fails(const char *name)
 
 static bool fails_on(int fd, const char *name)
 {
-    char path[DISK_PATH_MOST];
+    char path[DISK_PATH_MAX];
 
     return disk_may_fail() && disk_within_fd(fd, path) && disk_fails(name);
 }

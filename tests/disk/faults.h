@@ -6,13 +6,13 @@
 
 #include <stdbool.h>
 
-enum { DISK_PATH_MOST = 4096 };
+enum { DISK_PATH_MAX = 4096 };
 
 /* The part of an absolute path that is within the folder, or NULL. */
 const char *disk_within(const char *path);
 
 /* Likewise of a descriptor; "" is the folder itself. */
-const char *disk_within_fd(int fd, char path[DISK_PATH_MOST]);
+const char *disk_within_fd(int fd, char path[DISK_PATH_MAX]);
 
 /* How a call can fail, and how it does. */
 enum { CAN_EIO = 1, CAN_ENOSPC = 2, CAN_SHORT = 4, CAN_WRITE = 7 };

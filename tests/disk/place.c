@@ -17,7 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { ARGUMENTS_MOST = 16 };
+enum { ARGUMENTS_MAX = 16 };
 
 void disk_place_at(struct disk_place *place, const char *base)
 {
@@ -77,10 +77,10 @@ static void preload(void)
 
 int disk_run(const struct disk_place *place, const char *fail, const char *const *arguments)
 {
-    const char *all[ARGUMENTS_MOST + 2] = {"recorded"};
+    const char *all[ARGUMENTS_MAX + 2] = {"recorded"};
     int status;
 
-    for (unsigned n = 0; n < ARGUMENTS_MOST && arguments[n]; n++)
+    for (unsigned n = 0; n < ARGUMENTS_MAX && arguments[n]; n++)
         all[n + 1] = arguments[n];
     fflush(NULL);
     pid_t pid = fork();

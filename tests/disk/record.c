@@ -146,7 +146,7 @@ void disk_note(const char *text)
 
 static int open_at(int folder, const char *path, int flags, mode_t mode)
 {
-    char where[DISK_PATH_MOST];
+    char where[DISK_PATH_MAX];
     int fd, log, error;
     bool is_new;
 
@@ -206,7 +206,7 @@ int openat(int folder, const char *path, int flags, ...)
 /* How writing goes: at the descriptor's place (off < 0), or at `off`. */
 static ssize_t write_parts(int fd, const struct iovec *parts, int count, off_t off)
 {
-    char path[DISK_PATH_MOST];
+    char path[DISK_PATH_MAX];
     const char *name = disk_within_fd(fd, path);
     struct iovec half;
     ssize_t n;
@@ -270,7 +270,7 @@ ssize_t pwritev(int fd, const struct iovec *parts, int count, off_t off)
 /* A call on a descriptor that is followed by a resize to what it is then, or by a sync. */
 static int on_fd(const char *call, int fd, enum disk_op op, long number, long a, long b, long c)
 {
-    char path[DISK_PATH_MOST];
+    char path[DISK_PATH_MAX];
     const char *name = disk_within_fd(fd, path);
     int rc, error, log;
 

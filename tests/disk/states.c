@@ -17,12 +17,12 @@
 #include "disk/log.h"
 #include "disk/place.h"
 
-enum { SECTOR = 512, FILES_MOST = 4096, NAME_MOST = 256 };
+enum { SECTOR = 512, FILES_MAX = 4096, NAME_MAX = 256 };
 
 struct entry {
     struct disk_entry e;
     const unsigned char *data;
-    char name[NAME_MOST], other[NAME_MOST];
+    char name[NAME_MAX], other[NAME_MAX];
     int file; /* index of files, -1: none */
 };
 
@@ -38,7 +38,7 @@ struct file {
 /* Names, and the files that they mean. */
 struct names {
     struct {
-        char name[NAME_MOST];
+        char name[NAME_MAX];
         int file;
     } list[64];
     int count;
@@ -78,7 +78,7 @@ static uint64_t random_of(struct builder *b, uint64_t below)
 
 static bool copy_name(char *to, const unsigned char *from, size_t length)
 {
-    if (length >= NAME_MOST || memchr(from, '/', length))
+    if (length >= NAME_MAX || memchr(from, '/', length))
         return false;
     memcpy(to, from, length);
     to[length] = '\0';
@@ -240,7 +240,7 @@ static void step(struct builder *b, size_t n)
     struct entry *x = &b->entries[n];
 
     if (x->e.op == DISK_CREATE) {
-        if (b->file_count == FILES_MOST)
+        if (b->file_count == FILES_MAX)
             exit(97);
         b->files[b->file_count++] = (struct file){.ino = x->e.ino};
     }
@@ -385,7 +385,7 @@ static void begin(struct builder *b)
         free(b->files[i].bytes);
         free(b->files[i].pending);
     }
-    memset(b->files, 0, FILES_MOST * sizeof(*b->files));
+    memset(b->files, 0, FILES_MAX * sizeof(*b->files));
     b->pending_count = 0;
     b->file_count = b->names.count = 0;
 }
@@ -424,7 +424,7 @@ int64_t disk_states(const struct disk_plan *plan)
     struct disk_state s = {.folder = plan->folder, .note = ""};
     int rc = read_log(&b);
 
-    b.files = must(calloc(FILES_MOST, sizeof(*b.files)));
+    b.files = must(calloc(FILES_MAX, sizeof(*b.files)));
     double all = rc == 0 ? (double)count_states(&b) : 0, most = (double)plan->most, due = 0;
     double part = most > 0 && all > most ? most / all : 1;
     for (size_t n = 0; rc == 0 && n <= b.count; n++) {

@@ -27,7 +27,7 @@ enum fuzz_mode {
     FUZZ_HEADLESS = 8, /* with FUZZ_RIGHT: spoil the header, its salt included */
 };
 
-enum { ENTRIES_MOST = 1 << 16 };
+enum { ENTRIES_MAX = 1 << 16 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -42,7 +42,7 @@ static void limit_entries(struct sq_frame *frame)
     if (frame->kind % SQ_FRAME_KINDS != SQ_FRAME_ENTRIES || frame->bytes < sizeof(*e))
         return;
     for (size_t i = 0; i < (frame->bytes - sizeof(*e)) / sizeof(*items); i++)
-        items[i].entry %= ENTRIES_MOST;
+        items[i].entry %= ENTRIES_MAX;
 }
 
 static void put_right(unsigned char *bytes, uint64_t size, unsigned spoiled)
@@ -51,8 +51,8 @@ static void put_right(unsigned char *bytes, uint64_t size, unsigned spoiled)
     uint64_t off = SQ_FILE_HEADER_BYTES;
 
     header->queue[sizeof(header->queue) - 1] = 0;
-    if (header->entry_count > ENTRIES_MOST)
-        header->entry_count = ENTRIES_MOST;
+    if (header->entry_count > ENTRIES_MAX)
+        header->entry_count = ENTRIES_MAX;
     sq_file_header_seal(header);
     for (uint64_t number = 1; size - off >= sizeof(struct sq_frame); number++) {
         struct sq_frame *frame = (void *)(bytes + off);
@@ -128,7 +128,7 @@ static void must_be_sound(const struct sq_image *image, const unsigned char *byt
             all ^= (uint32_t)sq_image_realtime(image, m->record, m->record->put_ns);
         }
     }
-    for (uint32_t i = 0; i < SQ_GROUPS_MOST; i++) {
+    for (uint32_t i = 0; i < SQ_GROUPS_MAX; i++) {
         const struct sq_image_group *g = &image->groups[i];
         if (!g->there)
             continue;
@@ -151,7 +151,7 @@ static void must_be_sound(const struct sq_image *image, const unsigned char *byt
 /* Whether some group has it yet to finish. */
 static bool is_needed(const struct sq_image *image, const struct sq_image_message *m)
 {
-    for (uint32_t i = 0; m->record != NULL && i < SQ_GROUPS_MOST; i++) {
+    for (uint32_t i = 0; m->record != NULL && i < SQ_GROUPS_MAX; i++) {
         const struct sq_image_group *g = &image->groups[i];
         if (g->there && m->id > g->attr.finished_id)
             return true;

@@ -17,8 +17,8 @@
 #include "persist/restore.h"
 
 enum {
-    CAPACITY_MOST = 1 << 18,
-    ENTRIES_MOST = 1 << 12, /* of all groups */
+    CAPACITY_MAX = 1 << 18,
+    ENTRIES_MAX = 1 << 12, /* of all groups */
     OWNER = 77,
 };
 
@@ -47,7 +47,7 @@ static bool take_one(const struct sq_ring *ring, int64_t now_ns)
     if (rc == -EAGAIN)
         return false;
     if (rc == SQ_PICK_DOOMED) {
-        REQUIRE(sq_group_buried(ring, &pick.doomed, true, now_ns) == 0);
+        REQUIRE(sq_group_dead_letter_made(ring, &pick.doomed, true, now_ns) == 0);
         return true;
     }
     REQUIRE(rc == 0);
@@ -115,8 +115,8 @@ void fuzz_queue(const struct sq_image *image)
     struct sq_segment segment;
     struct shmq_attr attr;
 
-    if (sq_restore_attr(image, &attr) < 0 || attr.capacity_bytes > CAPACITY_MOST ||
-        (uint64_t)attr.pending_count * attr.max_groups > ENTRIES_MOST)
+    if (sq_restore_attr(image, &attr) < 0 || attr.capacity_bytes > CAPACITY_MAX ||
+        (uint64_t)attr.pending_count * attr.max_groups > ENTRIES_MAX)
         return;
     int rc = sq_segment_create(&segment, &nowhere, &attr, &origin);
     REQUIRE(rc == -ECANCELED || rc == -ENOBUFS || rc == -EBADMSG);

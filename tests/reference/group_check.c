@@ -177,7 +177,7 @@ static void check_keys(struct scene *s)
 
     for (int key = 0; key < SCENE_KEYS; key++) {
         uint32_t bytes = scene_key(text, key);
-        scene_same(s, "a key's owner", (int64_t)sq_keys_find(&s->ring, text, bytes),
+        scene_same(s, "a key's owner", (int64_t)sq_key_index_find(&s->ring, text, bytes),
                    (int64_t)ref_key_owner(&s->ref, key));
     }
 }

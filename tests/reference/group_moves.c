@@ -44,12 +44,12 @@ void scene_start_group(struct scene *s, int group, int start, uint64_t at)
     struct shmq_policy policy = {.max_attempts = s->config.max_attempts[group],
                                  .dead_letter_expired = s->config.dead_letter_expired[group]};
     struct ref_group *rg = &s->ref.groups[group];
-    struct sq_place place;
+    struct sq_seek place;
 
     if (s->config.dead_letter[group])
         strcpy(policy.dead_letter, "graves");
-    scene_same(s, "finding a place", sq_place_find(&ring, start, at, &place), 0);
-    sq_place_begin(&ring, "", &policy, &place);
+    scene_same(s, "finding a place", sq_seek_find(&ring, start, at, &place), 0);
+    sq_seek_begin(&ring, "", &policy, &place);
     if (s->config.filter_type[group] != 0) {
         ring.group->delivery.filter_type = s->config.filter_type[group];
         sq_store(&ring.group->mode, sq_load(&ring.group->mode) | SQ_GROUP_FILTERED);
@@ -57,7 +57,7 @@ void scene_start_group(struct scene *s, int group, int start, uint64_t at)
     scene_same(s, "deriving what is before it", sq_ring_rebuild_consumer(&ring), 0);
     sq_group_set_got(&ring, 0);
     atomic_fetch_or(&s->group_bits, (uint64_t)1 << group);
-    sq_place_seen(&ring);
+    sq_seek_seen(&ring);
     ref_group_begin(&s->ref, group, scene_history(s), start, at);
     rg->filter_type = s->config.filter_type[group];
     rg->max_attempts = s->config.max_attempts[group];
@@ -111,7 +111,7 @@ void scene_seek(struct scene *s, const struct step *step)
     uint32_t before = g->cursor;
 
     choose_start(s, step->args[1], &start, &at);
-    int rc = sq_place_move(&ring, start, at);
+    int rc = sq_seek_move(&ring, start, at);
     scene_same(s, "moving a group", rc, busy ? -EBUSY : 0);
     s->events[EVENT_SEEK_BUSY] += busy;
     if (s->failed || busy)

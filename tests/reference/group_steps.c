@@ -29,7 +29,7 @@ static int64_t clock_ns(const struct scene *s)
 static uint64_t compact(struct scene *s)
 {
     uint64_t low = scene_low(s);
-    uint64_t freed = sq_space_compact(&s->ring, sq_ring_groups(&s->ring), clock_ns(s));
+    uint64_t freed = sq_ring_compact(&s->ring, sq_ring_groups(&s->ring), clock_ns(s));
 
     scene_say(s, "compact: %llu bytes\n", (unsigned long long)freed);
     scene_check_compacted(s, freed, low);
@@ -41,7 +41,7 @@ static uint64_t compact(struct scene *s)
 static void check_not_wanted(struct scene *s)
 {
     s->events[EVENT_NOT_WANTED]++;
-    if (sq_space_wanted(&s->ring, clock_ns(s) + 1000000000)) {
+    if (sq_ring_compact_wanted(&s->ring, clock_ns(s) + 1000000000)) {
         s->events[EVENT_WANTED_LATER]++;
         return;
     }
@@ -89,7 +89,7 @@ static int make_room(struct scene *s, uint64_t bytes, uint64_t count)
         return 0;
     }
     rc = look_room(s, bytes, count);
-    if (rc == -EAGAIN && sq_space_wanted(&s->ring, clock_ns(s))) {
+    if (rc == -EAGAIN && sq_ring_compact_wanted(&s->ring, clock_ns(s))) {
         compact(s);
         rc = look_room(s, bytes, count);
         s->events[EVENT_COMPACTED_FOR_PUT] += rc == 0;
@@ -150,13 +150,14 @@ static bool write_unless_there(struct scene *s, const struct ref_message *m)
     uint32_t bytes = scene_key(key, m->key);
 
     if (s->config.unique) {
-        scene_same(s, "who has the key", (int64_t)sq_keys_find(ring, key, bytes), (int64_t)there);
+        scene_same(s, "who has the key", (int64_t)sq_key_index_find(ring, key, bytes),
+                   (int64_t)there);
         if (there != 0) {
             scene_say(s, "put: message %llu has the key\n", (unsigned long long)there);
             s->events[EVENT_KEY_TAKEN]++;
             return false;
         }
-        scene_same(s, "adding a key", sq_keys_add(ring, key, bytes, id, tail), 0);
+        scene_same(s, "adding a key", sq_key_index_add(ring, key, bytes, id, tail), 0);
     }
     scene_write(s, tail, id, 0, m);
     return true;
@@ -364,12 +365,12 @@ static void lease_both(struct scene *s, int group, const struct sq_pick *pick,
 static bool receive_shortly(struct scene *s, int group, uint32_t owner, int64_t until_ns)
 {
     struct sq_ring ring = scene_ring(s, group);
-    struct sq_shortcut taken;
+    struct sq_fast_lease taken;
     struct ref_pick ref;
     struct sq_view view;
-    int rc = sq_shortcut_lease(&ring, s->ref.now_ns, until_ns, owner, &taken);
+    int rc = sq_fast_path_lease(&ring, s->ref.now_ns, until_ns, owner, &taken);
 
-    if (rc == SQ_LONG_WAY)
+    if (rc == SQ_SLOW_PATH)
         return false;
     scene_say(s, "receive in group %d by owner %u until %lld, shortly: %d\n", group, owner,
               (long long)until_ns, rc);
@@ -474,11 +475,11 @@ static void ack(struct scene *s, const struct step *step)
     if (l == NULL)
         return;
     struct sq_ring ring = scene_ring(s, l->group);
-    int e = entry_of(s, l), rc = SQ_LONG_WAY;
+    int e = entry_of(s, l), rc = SQ_SLOW_PATH;
     if (step->args[2] % 2 == 1)
-        rc = sq_shortcut_ack(&ring, &l->lease);
+        rc = sq_fast_path_ack(&ring, &l->lease);
     s->events[EVENT_SHORT_ACK] += rc == 0;
-    if (rc == SQ_LONG_WAY)
+    if (rc == SQ_SLOW_PATH)
         rc = sq_group_ack(&ring, &l->lease);
     scene_say(s, "ack in group %d message %llu: %d\n", l->group, (unsigned long long)l->id, rc);
     scene_same(s, "ack", rc, e == REF_NONE ? -ECANCELED : 0);
@@ -564,7 +565,7 @@ static void bury(struct scene *s, const struct step *step)
     if (l == NULL)
         return;
     struct sq_ring ring = scene_ring(s, l->group);
-    int e = entry_of(s, l), rc = sq_group_buried(&ring, &l->lease, sent, s->ref.now_ns);
+    int e = entry_of(s, l), rc = sq_group_dead_letter_made(&ring, &l->lease, sent, s->ref.now_ns);
     scene_say(s, "bury in group %d message %llu, %s: %d\n", l->group, (unsigned long long)l->id,
               sent ? "sent" : "not sent", rc);
     scene_same(s, "bury", rc, e == REF_NONE ? -ECANCELED : 0);
@@ -849,7 +850,7 @@ static void move_entries(struct scene *s, const struct ref_message *m, uint64_t 
         if (e != SQ_NONE)
             scene_same(s, "moving an entry", sq_pending_move(&ring, e, to), 0);
         if (ring.key_count != 0 && sq_record_view(&ring, m->pos, m->id, &view) == 0)
-            sq_keys_move(&ring, &view, to);
+            sq_key_index_move(&ring, &view, to);
     }
 }
 

@@ -19,7 +19,7 @@
  *   here                          src/ring/ring.c, src/group/pending.c, src/group/pending_rebuild.c, src/group/ring_compact.c
  *   put                           sq_ring_look_room, and a put
  *   note_held                     sq_pending_note_held
- *   slide                         sq_space_compact
+ *   slide                         sq_ring_compact
  *   cell                          the ring; a record has one cell, or two (LONG)
  *   reads                         where the holder of a lease reads, in place
  *   got                           finished_id: the ids come in order

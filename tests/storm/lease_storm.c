@@ -26,9 +26,9 @@
 
 #include "support/message.h"
 
-#define EPOCH_NS       SHMQ_MS(4000)
-#define CALM_NS        SHMQ_SEC(20)
-#define GAP_LONGEST_NS SHMQ_SEC(2)
+#define EPOCH_NS   SHMQ_MS(4000)
+#define CALM_NS    SHMQ_SEC(20)
+#define GAP_MAX_NS SHMQ_SEC(2)
 
 static const struct lease_variant variants[] = {
     {"groups", 1 << 20, 2, SHMQ_FIFO, 0, SHMQ_SEC(30)},
@@ -360,7 +360,7 @@ static void run_all(int64_t seconds, uint64_t seed, struct lease_totals *totals)
         if (helper_teardown(NULL) != 0)
             totals->failed++;
     }
-    if (totals->longest_gap_ns >= GAP_LONGEST_NS) {
+    if (totals->longest_gap_ns >= GAP_MAX_NS) {
         printf("  no progress for %lld ms\n", (long long)(totals->longest_gap_ns / 1000000));
         totals->failed++;
     }

@@ -25,8 +25,8 @@
 #include "handle/handle.h"
 #include "support/message.h"
 
-#define EPOCH_NS       SHMQ_MS(2500)
-#define GAP_LONGEST_NS SHMQ_SEC(2)
+#define EPOCH_NS   SHMQ_MS(2500)
+#define GAP_MAX_NS SHMQ_SEC(2)
 
 static const struct storm_variant variants[] = {
     {"roomy", 1 << 20, SHMQ_FULL_BLOCK, 0, 0, STORM_SIDE},
@@ -315,7 +315,7 @@ static void run_all(int64_t seconds, bool threads, uint64_t seed, struct storm_t
         if (helper_teardown(NULL) != 0)
             totals->failed++;
     }
-    if (totals->longest_gap_ns >= GAP_LONGEST_NS) {
+    if (totals->longest_gap_ns >= GAP_MAX_NS) {
         printf("  no progress for %lld ms\n", (long long)(totals->longest_gap_ns / 1000000));
         totals->failed++;
     }

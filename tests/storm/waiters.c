@@ -25,7 +25,7 @@
 #include <unistd.h>
 
 enum {
-    DEAD_MOST = 3,
+    DEAD_MAX = 3,
     LENGTH = 104,    /* with its header an eighth of 1 KiB */
     FILL = 32,       /* so many fill 4096 bytes */
     HEALED_MS = 200, /* later than this, it was the bound that healed */
@@ -229,9 +229,9 @@ static int64_t kill_and_serve(const struct side *side, unsigned round, const pid
 /* How long the living one waited, in ms. */
 static int64_t one_round(const struct side *side, unsigned round, enum death death, uint64_t *seed)
 {
-    unsigned n = 1 + message_random(seed) % DEAD_MOST;
+    unsigned n = 1 + message_random(seed) % DEAD_MAX;
     bool first = death != WITH_WAKE && message_random(seed) % 2 == 0;
-    pid_t victims[DEAD_MOST];
+    pid_t victims[DEAD_MAX];
     cpu_set_t before;
 
     if (death == WITH_WAKE)

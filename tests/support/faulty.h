@@ -8,7 +8,7 @@
 #include "disk/place.h"
 #include "support/helper.h"
 
-enum { FAULTY_KINDS = 5, FAULTY_MOST = 200 };
+enum { FAULTY_KINDS = 5, FAULTY_MAX = 200 };
 
 /* In which ways calls fail: behind the number of the first that does, for disk_fail(). */
 extern const char *const faulty_kinds[FAULTY_KINDS];

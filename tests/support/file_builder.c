@@ -8,7 +8,7 @@
 
 void made_begin(struct made_file *f, uint32_t kind)
 {
-    *f = (struct made_file){.bytes = calloc(1, MADE_MOST), .size = SQ_FILE_HEADER_BYTES};
+    *f = (struct made_file){.bytes = calloc(1, MADE_MAX), .size = SQ_FILE_HEADER_BYTES};
     if (f->bytes == NULL)
         abort();
     f->header = (void *)f->bytes;
@@ -40,7 +40,7 @@ uint64_t made_frame(struct made_file *f, enum sq_frame_kind kind, const void *co
     uint64_t off = f->size;
     struct sq_frame frame;
 
-    if (MADE_MOST - off < sq_frame_total((uint32_t)bytes))
+    if (MADE_MAX - off < sq_frame_total((uint32_t)bytes))
         abort();
     sq_frame_make(&frame, f->header->salt, kind, ++f->number, f->synced_off, pieces,
                   bytes == 0 ? 0 : 2);

@@ -9,11 +9,11 @@
 
 #include "file/format.h"
 
-enum { MADE_MOST = 1 << 20, MADE_SALT = 0x5a17 };
+enum { MADE_MAX = 1 << 20, MADE_SALT = 0x5a17 };
 
 /* A header, and frames up to `size`. */
 struct made_file {
-    unsigned char *bytes; /* MADE_MOST, of malloc() */
+    unsigned char *bytes; /* MADE_MAX, of malloc() */
     uint64_t size;
     uint64_t number; /* of the last frame */
     uint64_t synced_off;

@@ -17,10 +17,10 @@
 
 #include "handle/handle.h"
 
-enum { CHILDREN_MOST = 64 };
+enum { CHILDREN_MAX = 64 };
 
 static int descriptors_before;
-static pid_t children[CHILDREN_MOST]; /* forked by this test, perhaps reaped since */
+static pid_t children[CHILDREN_MAX]; /* forked by this test, perhaps reaped since */
 static unsigned child_count;
 
 const char *helper_name(const char *suffix)
@@ -88,7 +88,7 @@ static bool end_children(void)
 {
     bool any = false;
 
-    for (unsigned i = 0; i < child_count && i < CHILDREN_MOST; i++) {
+    for (unsigned i = 0; i < child_count && i < CHILDREN_MAX; i++) {
         if (waitpid(children[i], NULL, WNOHANG) != 0)
             continue; /* not ours any more, or just ended */
         kill(children[i], SIGKILL);
@@ -138,7 +138,7 @@ pid_t helper_fork(int (*body)(void *arg), void *arg)
         _exit(body(arg));
     }
     assert_true(child > 0);
-    if (child_count < CHILDREN_MOST)
+    if (child_count < CHILDREN_MAX)
         children[child_count++] = child;
     return child;
 }

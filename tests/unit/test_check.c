@@ -150,7 +150,7 @@ static void is_sound(uint64_t left)
 /* Whether some group of the new file has yet to finish it. */
 static bool is_left(const struct sq_image *image, const struct sq_image_message *m)
 {
-    for (uint32_t i = 0; m->record != NULL && i < SQ_GROUPS_MOST; i++) {
+    for (uint32_t i = 0; m->record != NULL && i < SQ_GROUPS_MAX; i++) {
         const struct sq_image_group *g = &image->groups[i];
         if (g->there && m->id > g->attr.finished_id)
             return true;

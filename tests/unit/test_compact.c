@@ -153,16 +153,16 @@ static void drained(void **state)
 }
 
 /* Messages of which some are longer than what is read of a journal at once. */
-enum { LENGTH_MOST = 150000, KEPT = 8 };
+enum { LENGTH_MAX = 150000, KEPT = 8 };
 
 static size_t length_of(unsigned n)
 {
-    return sizeof(n) + (n % 16 == 0 ? n * 7919 % LENGTH_MOST : n * 31 % 500);
+    return sizeof(n) + (n % 16 == 0 ? n * 7919 % LENGTH_MAX : n * 31 % 500);
 }
 
 static void put_length(shmq_t *q, unsigned n)
 {
-    static unsigned char bytes[LENGTH_MOST + sizeof(n)];
+    static unsigned char bytes[LENGTH_MAX + sizeof(n)];
 
     memset(bytes, (int)(n % 251), length_of(n));
     memcpy(bytes, &n, sizeof(n));
@@ -171,7 +171,7 @@ static void put_length(shmq_t *q, unsigned n)
 
 static void expect_length(shmq_t *q, unsigned n)
 {
-    static unsigned char bytes[LENGTH_MOST + sizeof(n)];
+    static unsigned char bytes[LENGTH_MAX + sizeof(n)];
     unsigned got = 0;
 
     assert_int_equal(shmq_get(q, bytes, sizeof(bytes), NULL, SHMQ_SEC(10)), length_of(n));

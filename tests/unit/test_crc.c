@@ -9,7 +9,7 @@
 
 #include "support/helper.h"
 
-enum { LENGTH_MOST = 6 * LONG_BYTES + 6 * SHORT_BYTES + 9 };
+enum { LENGTH_MAX = 6 * LONG_BYTES + 6 * SHORT_BYTES + 9 };
 
 typedef uint32_t way(uint32_t crc, const void *data, size_t bytes);
 
@@ -51,15 +51,15 @@ static void test_vectors(void **state)
 static void test_lengths(void **state)
 {
     struct helper_random random = helper_seed();
-    unsigned char *room = malloc(LENGTH_MOST + 16);
+    unsigned char *room = malloc(LENGTH_MAX + 16);
 
     (void)state;
     assert_non_null(room);
-    for (size_t i = 0; i < LENGTH_MOST + 16; i++)
+    for (size_t i = 0; i < LENGTH_MAX + 16; i++)
         room[i] = (unsigned char)helper_random(&random);
     for (size_t odd = 0; odd < 8; odd++) {
         uint32_t bitwise = ~(uint32_t)0;
-        for (size_t n = 0; n <= LENGTH_MOST; n++) {
+        for (size_t n = 0; n <= LENGTH_MAX; n++) {
             /* All short ones and those about whole streams at each, others at one. */
             size_t beyond = n % (3 * LONG_BYTES);
             if (n <= 256 || beyond <= 9 || beyond % (3 * SHORT_BYTES) <= 9 || n % 8 == odd)

@@ -24,8 +24,8 @@
 enum {
     CASES_PER_CHILD = 500,
     VALUES = 6,
-    WORDS_MOST = 1200,
-    HITS_MOST = 8,
+    WORDS_MAX = 1200,
+    HITS_MAX = 8,
     ROUNDS = 400,
     LATE_MS = 2000, /* this machine may be busy; a hang takes longer */
 };
@@ -38,7 +38,7 @@ struct damage {
     unsigned count;
     struct {
         uint32_t off, value;
-    } hits[HITS_MOST];
+    } hits[HITS_MAX];
 };
 
 /* The queue: its object mapped a second time, and what it was when in order. */
@@ -46,7 +46,7 @@ static struct {
     char name[64];
     unsigned char *object, *image;
     size_t bytes, mode_off; /* of the group */
-    uint32_t offs[WORDS_MOST];
+    uint32_t offs[WORDS_MAX];
     unsigned word_count;
     struct damage *now; /* shared with the child: what it is at */
 } target;
@@ -277,7 +277,7 @@ static void run_cases(const struct damage *cases, unsigned count)
 static void add_words(uint64_t off, uint64_t bytes)
 {
     for (uint64_t at = 0; at < bytes; at += 4) {
-        assert_true(target.word_count < WORDS_MOST);
+        assert_true(target.word_count < WORDS_MAX);
         target.offs[target.word_count++] = (uint32_t)(off + at);
     }
 }
@@ -378,7 +378,7 @@ static void several_words(void **state)
     make_target();
     for (int i = 0; i < ROUNDS; i++) {
         cases[i].live = true;
-        cases[i].count = (unsigned)(helper_random(&random) % HITS_MOST) + 1;
+        cases[i].count = (unsigned)(helper_random(&random) % HITS_MAX) + 1;
         for (unsigned hit = 0; hit < cases[i].count; hit++) {
             uint64_t r = helper_random(&random);
             cases[i].hits[hit].off = target.offs[r % target.word_count];

@@ -25,7 +25,7 @@
 enum {
     CASES_PER_CHILD = 2000,
     VALUES = 6,
-    WORDS_MOST = 4000,
+    WORDS_MAX = 4000,
     LATE_MS = 2000, /* this machine may be busy; a hang takes longer */
     LATE = 9,       /* status of a child that was */
     IDS = 9,
@@ -42,7 +42,7 @@ static struct {
     shmq_t *keeper, *keepers_group; /* have the leases */
     unsigned char *object, *image;
     size_t bytes;
-    uint32_t offs[WORDS_MOST];
+    uint32_t offs[WORDS_MAX];
     unsigned word_count;
     struct damage *now; /* shared with the child: what it is at */
 } target;
@@ -402,7 +402,7 @@ static void run_cases(const struct damage *cases, unsigned count)
 static void add_words(uint64_t off, uint64_t bytes)
 {
     for (uint64_t at = 0; at < bytes; at += 4) {
-        assert_true(target.word_count < WORDS_MOST);
+        assert_true(target.word_count < WORDS_MAX);
         target.offs[target.word_count++] = (uint32_t)(off + at);
     }
 }

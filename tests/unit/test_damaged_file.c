@@ -16,7 +16,7 @@
 #include "file/format.h"
 #include "support/contents.h"
 
-enum { ENDS_MOST = 64 };
+enum { ENDS_MAX = 64 };
 
 static char folder[64], file[96], damaged[96];
 
@@ -28,7 +28,7 @@ static struct whole {
     struct {
         size_t off;
         char *text;
-    } ends[ENDS_MOST];
+    } ends[ENDS_MAX];
     unsigned count; /* 0: too many; what it has is told by the file cut at a frame's end */
 } whole;
 
@@ -82,7 +82,7 @@ static struct shmq_file_stats stats_of(shmq_t *q)
 /* Up to here the file says what is in the queue now. */
 static void note(shmq_t *q)
 {
-    assert_in_range(whole.count, 0, ENDS_MOST - 1);
+    assert_in_range(whole.count, 0, ENDS_MAX - 1);
     whole.ends[whole.count].off = stats_of(q).file_bytes;
     whole.ends[whole.count++].text = contents_of(q);
 }

@@ -669,7 +669,7 @@ static void buried_when_kept_out(void **state)
         sq_group_next_lease(&q->segment.ring, &place, q->attachment.owner, msg.id, &lease), 0);
     assert_int_equal(sq_group_reject(&q->segment.ring, &lease, 1, sq_clock_ns()), 1);
     assert_int_equal(pthread_create(&thread, NULL, keep_out, other), 0);
-    assert_int_equal(sq_bury(q, &lease, q->attachment.owner, NULL), 0);
+    assert_int_equal(sq_dead_letter_make(q, &lease, q->attachment.owner, NULL), 0);
     assert_int_equal(pthread_join(thread, NULL), 0);
     assert_int_equal(shmq_close(other), 0);
     assert_int_equal(helper_group(q).backlog, 0);

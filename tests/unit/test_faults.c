@@ -404,11 +404,11 @@ static void try_all(uint32_t journal)
     for (unsigned i = 0; i < TRIALS; i++)
         for (unsigned k = 0; k < FAULTY_KINDS; k++) {
             unsigned n = 1;
-            while (try_once(&s, &journal_trials[i], n, faulty_kinds[k]) && n < FAULTY_MOST)
+            while (try_once(&s, &journal_trials[i], n, faulty_kinds[k]) && n < FAULTY_MAX)
                 n++;
             /* Where all calls wait for the disk there is nothing to be synced. */
             bool idle = journal == SHMQ_JOURNAL_ALWAYS && journal_trials[i].act == sync_all;
-            assert_in_range(n, idle ? 1 : 2, FAULTY_MOST - 1);
+            assert_in_range(n, idle ? 1 : 2, FAULTY_MAX - 1);
             tries += n;
         }
     print_message("             %u queues, each with a fault\n", tries);

@@ -333,8 +333,8 @@ static void try_all(const struct trial *t, unsigned count)
                 snprintf(how, sizeof(how), "%u%s", ++n, faulty_kinds[k]);
                 calls = t[i].act(how);
                 faulty_clean();
-            } while (calls.all >= n && n < FAULTY_MOST);
-            assert_in_range(n, 4, FAULTY_MOST - 1);
+            } while (calls.all >= n && n < FAULTY_MAX);
+            assert_in_range(n, 4, FAULTY_MAX - 1);
             tries += n;
         }
         print_message("             %s (journal %u): %u times\n", t[i].name, t[i].journal, tries);

@@ -694,7 +694,7 @@ static bool all_sleep(void *q)
  * it looks around by itself.  Now and then the machine is late. */
 static void wakes_are_passed_on(void **state)
 {
-    enum { ROUNDS = 20, LATE_MOST = 4 };
+    enum { ROUNDS = 20, LATE_MAX = 4 };
     int late = 0;
 
     (void)state;
@@ -712,7 +712,7 @@ static void wakes_are_passed_on(void **state)
             assert_int_equal(helper_wait(children[i]), 0);
         late += helper_now_ns() - begun_ns > SHMQ_MS(200);
     }
-    assert_in_range(late, 0, LATE_MOST);
+    assert_in_range(late, 0, LATE_MAX);
     finish_several(3);
 }
 

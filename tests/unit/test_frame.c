@@ -103,9 +103,9 @@ static void test_pieces(void **state)
     sq_frame_make(&one, 7, SQ_FRAME_RECORDS, 3, 4096, &(struct sq_piece){text, sizeof(text)}, 1);
     for (size_t a = 0; a < sizeof(text); a++)
         for (size_t b = a; b < sizeof(text); b += 5) {
-            struct sq_piece p[SQ_PIECES_MOST] = {
+            struct sq_piece p[SQ_PIECES_MAX] = {
                 {text, a}, {text + a, b - a}, {NULL, 0}, {text + b, sizeof(text) - b}};
-            sq_frame_make(&other, 7, SQ_FRAME_RECORDS, 3, 4096, p, SQ_PIECES_MOST);
+            sq_frame_make(&other, 7, SQ_FRAME_RECORDS, 3, 4096, p, SQ_PIECES_MAX);
             assert_memory_equal(&one, &other, sizeof(one));
         }
     sq_frame_make(&other, 8, SQ_FRAME_RECORDS, 3, 4096, &(struct sq_piece){text, sizeof(text)}, 1);
@@ -188,8 +188,8 @@ static void test_header_values(void **state)
     REFUSED(f.header->capacity_bytes = 0);
     REFUSED(f.header->capacity_bytes = 65537);
     REFUSED(f.header->group_count = 0);
-    REFUSED(f.header->group_count = SQ_GROUPS_MOST + 1);
-    REFUSED(f.header->entry_count = SQ_ENTRIES_MOST + 1);
+    REFUSED(f.header->group_count = SQ_GROUPS_MAX + 1);
+    REFUSED(f.header->entry_count = SQ_ENTRIES_MAX + 1);
     REFUSED(f.header->queue_order = SHMQ_PRIORITY + 1);
     REFUSED(f.header->full = SHMQ_FULL_DROP + 1);
     REFUSED(f.header->kind = 1);

@@ -13,7 +13,7 @@
 #include "group/heap.h"
 
 enum {
-    LIMIT_MOST = 70,
+    LIMIT_MAX = 70,
     ROUNDS = 400,
     STEPS = 600,
 };
@@ -22,7 +22,7 @@ struct heap_test {
     struct helper_random random;
     struct sq_heap heap;
     uint32_t count; /* the heap's */
-    struct sq_heap_item_shm list[LIMIT_MOST];
+    struct sq_heap_item_shm list[LIMIT_MAX];
     uint32_t listed;
 };
 
@@ -118,7 +118,7 @@ static void random_steps(void **state)
     (void)state;
     t.random = helper_seed();
     for (uint32_t round = 0; round < ROUNDS; round++) {
-        make(&t, 1 + (uint32_t)below(&t, LIMIT_MOST));
+        make(&t, 1 + (uint32_t)below(&t, LIMIT_MAX));
         steps(&t);
         free(t.heap.items);
     }
@@ -132,8 +132,8 @@ static void sorts(void **state)
 
     (void)state;
     t.random = helper_seed();
-    make(&t, LIMIT_MOST);
-    for (uint32_t i = 0; i < LIMIT_MOST; i++)
+    make(&t, LIMIT_MAX);
+    for (uint32_t i = 0; i < LIMIT_MAX; i++)
         push(&t, i);
     while (sq_heap_top(&t.heap) != NULL) {
         struct sq_heap_item_shm top = *sq_heap_top(&t.heap);
@@ -151,11 +151,11 @@ static void valid_finds_disorder(void **state)
 
     (void)state;
     t.random = helper_seed();
-    make(&t, LIMIT_MOST);
-    for (uint32_t i = 0; i < LIMIT_MOST; i++)
+    make(&t, LIMIT_MAX);
+    for (uint32_t i = 0; i < LIMIT_MAX; i++)
         assert_true(sq_heap_push(&t.heap, (struct sq_heap_item_shm){1, i, i + 10}));
     assert_true(sq_heap_valid(&t.heap));
-    for (uint32_t i = 1; i < LIMIT_MOST; i++) {
+    for (uint32_t i = 1; i < LIMIT_MAX; i++) {
         struct sq_heap_item_shm good = t.heap.items[i];
         t.heap.items[i].minor = 1;
         assert_false(sq_heap_valid(&t.heap));
@@ -163,7 +163,7 @@ static void valid_finds_disorder(void **state)
         assert_false(sq_heap_valid(&t.heap));
         t.heap.items[i] = good;
     }
-    t.count = LIMIT_MOST + 1; /* a count that cannot be: nothing is read */
+    t.count = LIMIT_MAX + 1; /* a count that cannot be: nothing is read */
     assert_false(sq_heap_valid(&t.heap));
     assert_null(sq_heap_top(&t.heap));
     assert_false(sq_heap_push(&t.heap, (struct sq_heap_item_shm){0, 0, 0}));

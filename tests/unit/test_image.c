@@ -378,7 +378,7 @@ static void test_frames_twice(void **state)
             assert_memory_equal(a + 1, b + 1, a->length);
         }
     }
-    for (uint32_t g = 0; g < SQ_GROUPS_MOST; g++) {
+    for (uint32_t g = 0; g < SQ_GROUPS_MAX; g++) {
         assert_int_equal(once.groups[g].there, twice.groups[g].there);
         assert_memory_equal(&once.groups[g].attr, &twice.groups[g].attr,
                             sizeof(once.groups[g].attr));
@@ -470,7 +470,7 @@ static void test_shapes_refused(void **state)
         refuse(kinds[i], zeros, kinds[i] == SQ_FRAME_BASE ? 8 : 12, "");
     refuse(SQ_FRAME_GROUP, zeros, sizeof(struct sq_frame_group) + 8, "group's length");
     refuse(SQ_FRAME_QUEUE, zeros, sizeof(struct sq_frame_queue), "next message");
-    struct sq_frame_queue queue = {.next_id = SQ_ID_GREATEST + 1};
+    struct sq_frame_queue queue = {.next_id = SQ_ID_MAX + 1};
     refuse(SQ_FRAME_QUEUE, &queue, sizeof(queue), "next message");
     struct sq_frame_mark mark = {.what = 3, .id = 1};
     refuse(SQ_FRAME_MARK, &mark, sizeof(mark), "mark");
@@ -573,7 +573,7 @@ static void test_records_refused(void **state)
     REFUSED(r.second.tag = 8, two, "tag");
     REFUSED(sq_store(&r.second.id, 0), two, "id");
     REFUSED(sq_store(&r.second.id, SQ_ID_GONE), two, "id");
-    REFUSED(sq_store(&r.second.id, SQ_ID_GREATEST), two, "id");
+    REFUSED(sq_store(&r.second.id, SQ_ID_MAX), two, "id");
     REFUSED(sq_store(&r.second.id, SQ_ID_MOVED | 3), two, "id");
     REFUSED((sq_store(&r.second.id, SQ_ID_MOVED | 3), r.second.tag = SQ_RECORD_COPY), two, "id");
     REFUSED(r.second.tag = SQ_RECORD_EXTENDED, two, "extension");

@@ -26,7 +26,7 @@ static int64_t rest(const struct shmq_policy *policy, uint32_t attempts)
 {
     uint64_t random = 1;
 
-    return sq_policy_rest_ns(policy, attempts, &random);
+    return sq_policy_delay_ns(policy, attempts, &random);
 }
 
 /* --- the formulas -------------------------------------------------------------- */
@@ -107,7 +107,7 @@ static void evenly(void **state)
         unsigned counts[TENTHS] = {0};
         uint64_t random = seed.state;
         for (int i = 0; i < DRAWS; i++) {
-            int64_t ns = sq_policy_rest_ns(&policy, n, &random);
+            int64_t ns = sq_policy_delay_ns(&policy, n, &random);
             assert_true(ns >= 0 && ns <= most);
             counts[ns * TENTHS / (most + 1)]++;
         }
@@ -130,7 +130,7 @@ static void jitter(void **state)
     for (uint32_t n = 1; n <= 6; n++) {
         int64_t about = SHMQ_SEC(n), least = INT64_MAX, greatest = 0;
         for (int i = 0; i < 5000; i++) {
-            int64_t ns = sq_policy_rest_ns(&policy, n, &random);
+            int64_t ns = sq_policy_delay_ns(&policy, n, &random);
             least = ns < least ? ns : least;
             greatest = ns > greatest ? ns : greatest;
         }
@@ -146,7 +146,7 @@ static void jitter(void **state)
     }
     policy.retry_jitter = 1; /* from nothing to the double */
     for (int i = 0; i < 5000; i++) {
-        int64_t ns = sq_policy_rest_ns(&policy, 1, &random);
+        int64_t ns = sq_policy_delay_ns(&policy, 1, &random);
         assert_true(ns >= 0 && ns <= SHMQ_SEC(2));
     }
 }
@@ -162,10 +162,10 @@ static void jitter_of_the_infinite(void **state)
     policy.retry_jitter = 0.1;
     policy.retry_factor = 1e6;
     for (int i = 0; i < 100; i++)
-        assert_int_equal(sq_policy_rest_ns(&policy, 60, &random), SHMQ_SEC(3600));
+        assert_int_equal(sq_policy_delay_ns(&policy, 60, &random), SHMQ_SEC(3600));
     policy.retry_factor = 2;
     for (int i = 0; i < 100; i++)
-        assert_int_equal(sq_policy_rest_ns(&policy, 1200, &random), SHMQ_SEC(3600));
+        assert_int_equal(sq_policy_delay_ns(&policy, 1200, &random), SHMQ_SEC(3600));
 }
 
 /* First the jitter, then the cap: what is beyond it by more than the jitter takes is at it. */
@@ -181,7 +181,7 @@ static void cap_after_the_jitter(void **state)
         struct shmq_policy policy = policy_of(growing[i], SHMQ_SEC(1), SHMQ_SEC(10));
         policy.retry_jitter = 0.9;
         for (int n = 0; n < 200; n++)
-            assert_int_equal(sq_policy_rest_ns(&policy, 101, &random), SHMQ_SEC(10));
+            assert_int_equal(sq_policy_delay_ns(&policy, 101, &random), SHMQ_SEC(10));
     }
 }
 
@@ -192,10 +192,10 @@ static void random_is_the_callers(void **state)
     uint64_t one = 42, other = 42;
 
     (void)state;
-    int64_t first = sq_policy_rest_ns(&policy, 1, &one);
-    assert_int_equal(sq_policy_rest_ns(&policy, 1, &other), first);
+    int64_t first = sq_policy_delay_ns(&policy, 1, &one);
+    assert_int_equal(sq_policy_delay_ns(&policy, 1, &other), first);
     assert_int_equal(one, other);
-    assert_int_not_equal(sq_policy_rest_ns(&policy, 1, &one), first);
+    assert_int_not_equal(sq_policy_delay_ns(&policy, 1, &one), first);
 }
 
 /* --- damage ------------------------------------------------------------------------ */
@@ -225,7 +225,7 @@ static void damaged(void **state)
             policy.retry_jitter = numbers[helper_random(&seed) % NUMBERS];
         }
         int64_t cap = policy.retry_greatest_ns > 0 ? policy.retry_greatest_ns : 0;
-        int64_t ns = sq_policy_rest_ns(&policy, tries[helper_random(&seed) % 7], &random);
+        int64_t ns = sq_policy_delay_ns(&policy, tries[helper_random(&seed) % 7], &random);
         assert_true(ns >= 0 && ns <= cap);
     }
 }

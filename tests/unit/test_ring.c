@@ -17,9 +17,9 @@
 #include "ring/ring_browse.h"
 
 enum {
-    MODEL_MOST = 4096,
+    MODEL_MAX = 4096,
     STEPS = 50000, /* for each of four rings */
-    BATCH_MOST = 6,
+    BATCH_MAX = 6,
 };
 
 struct model {
@@ -28,7 +28,7 @@ struct model {
     struct {
         uint64_t id;
         uint32_t length;
-    } waiting[MODEL_MOST]; /* a circle: first to first + count */
+    } waiting[MODEL_MAX]; /* a circle: first to first + count */
     uint64_t first, count, used_bytes, next_id, peak, dropped, purged, got_bytes, put_bytes;
     uint64_t browse_pos, browse_id; /* a walk that goes on */
 };
@@ -116,7 +116,7 @@ static uint32_t random_length(struct model *m)
 static void forget_first(struct model *m)
 {
     m->used_bytes -= sq_record_bytes(m->waiting[m->first].length);
-    m->first = (m->first + 1) % MODEL_MOST;
+    m->first = (m->first + 1) % MODEL_MAX;
     m->count--;
 }
 
@@ -130,8 +130,8 @@ static bool model_has_room(const struct model *m, uint64_t bytes, uint64_t count
 
 static void append(struct model *m)
 {
-    unsigned n = (unsigned)below(m, BATCH_MOST) + 1;
-    uint32_t lengths[BATCH_MOST];
+    unsigned n = (unsigned)below(m, BATCH_MAX) + 1;
+    uint32_t lengths[BATCH_MAX];
     uint64_t bytes = 0, payload_bytes = 0, tail = sq_load(&m->ring.producer->tail_pos);
 
     for (unsigned i = 0; i < n; i++) {
@@ -153,7 +153,7 @@ static void append(struct model *m)
         payload_write(sq_ring_write_header(&m->ring, tail, id, lengths[i], 0, 1), id, lengths[i]);
         tail += sq_record_bytes(lengths[i]);
         payload_bytes += lengths[i];
-        uint64_t at = (m->first + m->count++) % MODEL_MOST;
+        uint64_t at = (m->first + m->count++) % MODEL_MAX;
         m->waiting[at].id = id;
         m->waiting[at].length = lengths[i];
     }
@@ -166,7 +166,7 @@ static void append(struct model *m)
 
 static void take(struct model *m)
 {
-    uint64_t n = below(m, BATCH_MOST) + 1, payload_bytes = 0;
+    uint64_t n = below(m, BATCH_MAX) + 1, payload_bytes = 0;
     struct sq_walk walk;
     int rc = sq_ring_begin_take(&m->ring, &walk);
 
@@ -223,8 +223,8 @@ static void reset(struct model *m)
 static int64_t next_to_browse(const struct model *m, uint64_t after_id)
 {
     for (uint64_t i = 0; i < m->count; i++)
-        if (m->waiting[(m->first + i) % MODEL_MOST].id > after_id)
-            return (int64_t)((m->first + i) % MODEL_MOST);
+        if (m->waiting[(m->first + i) % MODEL_MAX].id > after_id)
+            return (int64_t)((m->first + i) % MODEL_MAX);
     return -1;
 }
 
@@ -319,7 +319,7 @@ static void compare(struct model *m)
     assert_int_equal(sq_load(&g->dropped_count), m->dropped);
     assert_int_equal(sq_load(&g->purged_count), m->purged);
     uint64_t peak = sq_load(&p->peak_depth);
-    assert_true(peak <= m->peak && peak + 32 + BATCH_MOST >= m->peak);
+    assert_true(peak <= m->peak && peak + 32 + BATCH_MAX >= m->peak);
 }
 
 static void step(struct model *m)

@@ -44,7 +44,7 @@ static int teardown(void **state)
 
 /* --- files --------------------------------------------------------------------- */
 
-enum { MESSAGES_MOST = 16 };
+enum { MESSAGES_MAX = 16 };
 
 static uint64_t of_journal(struct made_file *f,
                            uint64_t (*add)(struct made_file *, uint64_t, uint32_t, const char *),
@@ -117,15 +117,15 @@ static bool has_record(const struct sq_frame *frame, uint64_t id)
 
 /* What a group hands out, in order, and has parked. */
 struct got {
-    uint64_t ids[MESSAGES_MOST];
-    char texts[MESSAGES_MOST][24]; /* by id */
+    uint64_t ids[MESSAGES_MAX];
+    char texts[MESSAGES_MAX][24]; /* by id */
     unsigned count;
     uint64_t parked; /* bits by id */
 };
 
 static void note(struct got *got, const struct shmq_msg *msg)
 {
-    assert_true(msg->id < MESSAGES_MOST && got->count < MESSAGES_MOST);
+    assert_true(msg->id < MESSAGES_MAX && got->count < MESSAGES_MAX);
     snprintf(got->texts[msg->id], sizeof(got->texts[0]), "%.*s", (int)msg->length,
              (const char *)msg->data);
 }

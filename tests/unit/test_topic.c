@@ -416,10 +416,10 @@ static void visited_when_it_is_gone(void **state)
     assert_int_equal(shmq_unsubscribe(q, "g"), 0);
     assert_int_equal(sq_enter_group(q, 0, &deadline), 0);
     assert_int_equal(shmq_subscribe(q, "g", NULL, &next), -ETIMEDOUT);
-    sq_store(&p->token, SQ_TOKEN_UNKNOWN);
+    sq_store(&p->pipe, SQ_POLL_PIPE_UNKNOWN);
     sq_leave_group(q, 0);
-    sq_token_sync_watched(g, 0);
-    assert_int_equal(sq_load(&p->token), SQ_TOKEN_IN); /* its members are to find out */
+    sq_poll_pipe_sync_watched(g, 0);
+    assert_int_equal(sq_load(&p->pipe), SQ_POLL_PIPE_READABLE); /* its members are to find out */
     next = join(q, "g");
     assert_int_equal(shmq_fd(g), -ESTALE);
     assert_true(helper_await(no_keeper, p));

@@ -14,16 +14,16 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MESSAGES_MOST = 4096 };
+enum { MESSAGES_MAX = 4096 };
 
 /* What the handlers of a test saw, and what they are to say. */
 struct scene {
     _Atomic unsigned handled;
     _Atomic unsigned inside, inside_most;
-    _Atomic unsigned times[MESSAGES_MOST]; /* by id */
-    _Atomic unsigned attempts;             /* of the last one */
-    _Atomic int64_t at_ns;                 /* when that came */
-    int verdicts[8];                       /* by attempt, from 1; from 0 on: the last one */
+    _Atomic unsigned times[MESSAGES_MAX]; /* by id */
+    _Atomic unsigned attempts;            /* of the last one */
+    _Atomic int64_t at_ns;                /* when that came */
+    int verdicts[8];                      /* by attempt, from 1; from 0 on: the last one */
     int64_t takes_ns;
     struct shmq_outcome outcome;
     _Atomic bool gate_shut; /* handlers wait while it is */
@@ -49,7 +49,7 @@ static int handle(shmq_t *q, const struct shmq_msg *msg, struct shmq_outcome *ou
     (void)q;
     while (inside > most && !atomic_compare_exchange_weak(&s->inside_most, &most, inside))
         ;
-    if (msg->id < MESSAGES_MOST)
+    if (msg->id < MESSAGES_MAX)
         atomic_fetch_add(&s->times[msg->id], 1);
     s->attempts = msg->attempts;
     s->at_ns = helper_now_ns();

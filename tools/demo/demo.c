@@ -36,7 +36,7 @@ enum {
     PRODUCERS = 3,
     CONSUMERS = 2,
     LONGEST = 60000,
-    LINES_MOST = 1 << 26,  /* that one producer may put */
+    LINES_MAX = 1 << 26,   /* that one producer may put */
     LINES_WANTED = 200000, /* at least; a small input is read again */
     SECONDS_READING = 12,  /* no further file is begun after that */
     KILL_CONSUMER_AT = 30000,
@@ -74,7 +74,7 @@ struct shared {
     struct progress progress[PRODUCERS];
     struct consumer consumer[CONSUMERS + 1];
     _Atomic bool marker_seen;
-    _Atomic uint64_t id[PRODUCERS][LINES_MOST]; /* of the line's message; 0: not come */
+    _Atomic uint64_t id[PRODUCERS][LINES_MAX]; /* of the line's message; 0: not come */
     _Atomic uint64_t doubled;
 };
 
@@ -177,7 +177,7 @@ static bool more_to_read(unsigned producer, uint64_t file, uint64_t lines)
 {
     uint64_t share = (file_count + PRODUCERS - 1 - producer) / PRODUCERS;
 
-    if (lines >= LINES_MOST - (1 << 22))
+    if (lines >= LINES_MAX - (1 << 22))
         return false;
     if (file < share)
         return now_ns() - shared->started_ns < SHMQ_SEC(SECONDS_READING);
@@ -243,7 +243,7 @@ static bool note_line(struct consumer *me, const struct head *head, size_t lengt
 {
     const unsigned char *bytes = (const unsigned char *)(head + 1);
 
-    if (length < sizeof(*head) || head->producer >= PRODUCERS || head->sequence >= LINES_MOST ||
+    if (length < sizeof(*head) || head->producer >= PRODUCERS || head->sequence >= LINES_MAX ||
         head->check != check_of(bytes, length - sizeof(*head))) {
         me->torn++;
         return false;

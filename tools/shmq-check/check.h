@@ -68,7 +68,7 @@ struct check_group {
 };
 
 struct check_counts {
-    struct check_group groups[SQ_GROUPS_MOST];
+    struct check_group groups[SQ_GROUPS_MAX];
     uint64_t messages; /* that some group has not finished */
     uint64_t history;  /* of a topic: others that groups can go back to */
 };

@@ -14,7 +14,7 @@
 #include "group/pending_rebuild.h"
 #include "message/unpack.h"
 
-enum { FINDINGS_MOST = 100 };
+enum { FINDINGS_MAX = 100 };
 
 /* --- findings ------------------------------------------------------------------- */
 
@@ -23,7 +23,7 @@ find(struct findings *f, bool derived, const char *format, ...)
 {
     va_list args;
 
-    if (f->count == FINDINGS_MOST)
+    if (f->count == FINDINGS_MAX)
         return; /* that will do */
     if (f->count == f->room) {
         size_t room = f->room == 0 ? 8 : 2 * f->room;
@@ -318,7 +318,7 @@ static void exam_keys(struct exam *x, const struct sq_ring *ring)
         if (met < 0)
             return;
         if (met == SQ_MET_MESSAGE && view.key_bytes > 0 &&
-            sq_keys_find(ring, view.key, view.key_bytes) == 0)
+            sq_key_index_find(ring, view.key, view.key_bytes) == 0)
             find(x->found, true, "the key of message %llu is not in the index",
                  (unsigned long long)view.id);
     }

@@ -18,7 +18,7 @@
 #include "shmq-check/check_findings.h"
 #include "shmq-check/salvage_queue.h"
 
-enum { LOOKS_LEAST = 3, LOOKS_MOST = 50, PAUSE_NS = 20 * 1000 * 1000 };
+enum { LOOKS_MIN = 3, LOOKS_MAX = 50, PAUSE_NS = 20 * 1000 * 1000 };
 
 struct checking {
     const struct check_request *request;
@@ -55,10 +55,10 @@ static void compare(struct checking *c, const struct findings *now)
 static bool is_settled(const struct checking *c)
 {
     if (c->found.count == 0)
-        return c->still_looks > 0 || (c->look.is_sole && c->looks >= LOOKS_LEAST);
+        return c->still_looks > 0 || (c->look.is_sole && c->looks >= LOOKS_MIN);
     if (exam_count(&c->found, false) > 0)
-        return c->looks >= LOOKS_LEAST;
-    return c->still_looks >= LOOKS_LEAST;
+        return c->looks >= LOOKS_MIN;
+    return c->still_looks >= LOOKS_MIN;
 }
 
 static int look_again(struct checking *c)
@@ -80,13 +80,13 @@ static int look(struct checking *c)
 {
     int rc = look_again(c);
 
-    while (rc == 0 && !is_settled(c) && c->looks < LOOKS_MOST) {
+    while (rc == 0 && !is_settled(c) && c->looks < LOOKS_MAX) {
         cli_sleep_until(cli_now_ns() + PAUSE_NS);
         rc = look_again(c);
     }
     /* One that was in too few looks may be of the moment. */
     const struct findings none = {.list = NULL};
-    if (c->still_looks < LOOKS_LEAST)
+    if (c->still_looks < LOOKS_MIN)
         exam_keep_common(&c->found, &none, true);
     return rc;
 }

@@ -85,7 +85,7 @@ int check_count(const struct sq_image *image, struct check_counts *counts)
     memset(counts, 0, sizeof(*counts));
     if (needed == NULL)
         return sq_fail(-ENOMEM, "no memory for %zu messages", image->message_count);
-    for (uint32_t i = 0; i < SQ_GROUPS_MOST; i++) {
+    for (uint32_t i = 0; i < SQ_GROUPS_MAX; i++) {
         if (!image->groups[i].there)
             continue;
         count_group(image, i, &counts->groups[i], needed);
@@ -147,7 +147,7 @@ void check_show_counts(struct text *out, bool json, const struct check_counts *c
                    (unsigned long long)counts->messages, (unsigned long long)counts->history);
     else
         check_line(out, "messages", "%llu not finished", (unsigned long long)counts->messages);
-    for (uint32_t i = 0; i < SQ_GROUPS_MOST; i++) {
+    for (uint32_t i = 0; i < SQ_GROUPS_MAX; i++) {
         if (!counts->groups[i].there)
             continue;
         if (json) {

@@ -353,7 +353,7 @@ static bool goes_on(const struct sq_ring *ring, uint64_t pos, uint64_t end, uint
 
 uint64_t look_resync(const struct sq_ring *ring, uint64_t pos, uint64_t end, uint64_t last_id)
 {
-    uint64_t next_id = SQ_ID_GREATEST;
+    uint64_t next_id = SQ_ID_MAX;
 
     if (last_id > 0)
         next_id = last_id + (end - pos) / SQ_RECORD_HEADER_BYTES + 2;

@@ -66,7 +66,7 @@ struct salvage {
     struct salvage_facts facts;
     struct sq_image image; /* `messages` has all ids; those not there have no record */
     size_t message_end;    /* of the array: no record from here on, yet */
-    struct salvage_group groups[SQ_GROUPS_MOST];
+    struct salvage_group groups[SQ_GROUPS_MAX];
     struct salvage_loss *losses;
     size_t loss_count, loss_room;
     uint64_t begun;                 /* groups */

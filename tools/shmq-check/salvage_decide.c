@@ -92,7 +92,7 @@ static int add_entry(struct mending *m, uint64_t id)
 
     while (m->next_free < g->item_count && (g->items[m->next_free].word & 0xff) != SQ_FREE)
         m->next_free++;
-    if (m->next_free >= SQ_ENTRIES_MOST)
+    if (m->next_free >= SQ_ENTRIES_MAX)
         return sq_fail(-E2BIG, "more messages are in doubt than a queue can hold");
     int rc = have_items(g, m->next_free + 1);
     if (rc == 0)
@@ -198,7 +198,7 @@ static int mend_group(struct salvage *s, uint32_t index)
 
 static void raise_next(struct salvage *s, uint64_t id)
 {
-    if (id < SQ_ID_GREATEST - 1 && id >= s->image.queue.next_id)
+    if (id < SQ_ID_MAX - 1 && id >= s->image.queue.next_id)
         s->image.queue.next_id = id + 1;
 }
 
@@ -207,10 +207,10 @@ static void find_next(struct salvage *s)
 {
     struct sq_image *image = &s->image;
 
-    if (image->queue.next_id == 0 || image->queue.next_id >= SQ_ID_GREATEST)
+    if (image->queue.next_id == 0 || image->queue.next_id >= SQ_ID_MAX)
         image->queue.next_id = 1;
     raise_next(s, s->facts.last_id);
-    for (uint32_t i = 0; i < SQ_GROUPS_MOST; i++) {
+    for (uint32_t i = 0; i < SQ_GROUPS_MAX; i++) {
         struct sq_image_group *g = &image->groups[i];
         if (!g->there)
             continue;
@@ -228,14 +228,14 @@ static void find_next(struct salvage *s)
 /* How many bytes a row may take in a queue, of which most should be messages. */
 static uint64_t row_most(const struct salvage *s)
 {
-    enum { GAPS_LEAST = 1 << 20, GAPS_TIMES = 4 };
+    enum { GAPS_MIN = 1 << 20, GAPS_TIMES = 4 };
     const struct sq_image *image = &s->image;
     uint64_t bytes = 0;
 
     for (size_t i = 0; i < image->message_count; i++)
         if (image->messages[i].record != NULL)
             bytes += record_total(image->messages[i].record);
-    bytes = GAPS_TIMES * bytes + GAPS_LEAST;
+    bytes = GAPS_TIMES * bytes + GAPS_MIN;
     return bytes < 2 * s->header.capacity_bytes ? bytes : 2 * s->header.capacity_bytes;
 }
 
@@ -248,7 +248,7 @@ static void find_row(struct salvage *s)
     uint64_t place = image->queue.next_id - 1, row = image->queue.next_id, bytes = 0;
     uint64_t most = row_most(s);
 
-    for (uint32_t i = 0; i < SQ_GROUPS_MOST; i++)
+    for (uint32_t i = 0; i < SQ_GROUPS_MAX; i++)
         if (image->groups[i].there && image->groups[i].attr.finished_id < place)
             place = image->groups[i].attr.finished_id;
     for (size_t i = image->message_count; i-- > 0;) {
@@ -282,8 +282,8 @@ static void end_namesakes(struct salvage *s)
 {
     struct sq_image_group *groups = s->image.groups;
 
-    for (uint32_t i = 0; i < SQ_GROUPS_MOST; i++)
-        for (uint32_t k = 0; k < SQ_GROUPS_MOST; k++) {
+    for (uint32_t i = 0; i < SQ_GROUPS_MAX; i++)
+        for (uint32_t k = 0; k < SQ_GROUPS_MAX; k++) {
             if (!groups[i].there || !groups[k].there || s->groups[i].since >= s->groups[k].since ||
                 strcmp(groups[i].attr.name, groups[k].attr.name) != 0)
                 continue;
@@ -306,7 +306,7 @@ int salvage_mend(struct salvage *s)
     s->kept = calloc(image->message_count / 8 + 1, 1);
     if (s->kept == NULL)
         return sq_fail(-ENOMEM, "no memory for %zu messages", image->message_count);
-    for (uint32_t i = 0; rc == 0 && i < SQ_GROUPS_MOST; i++) {
+    for (uint32_t i = 0; rc == 0 && i < SQ_GROUPS_MAX; i++) {
         if (!image->groups[i].there)
             continue;
         mend_about(s, i);

@@ -118,7 +118,7 @@ void salvage_make_group(struct salvage *s, uint32_t index, uint64_t finished_id)
 /* A stretch is lost in which a group may have done something. */
 static void doubt_groups(struct salvage *s)
 {
-    for (uint32_t i = 0; i < SQ_GROUPS_MOST; i++)
+    for (uint32_t i = 0; i < SQ_GROUPS_MAX; i++)
         if (s->image.groups[i].there)
             salvage_open(s, i, s->image.has_base ? s->image.groups[i].attr.finished_id : 0);
 }
@@ -163,7 +163,7 @@ static int see_records(struct salvage *s, const struct sq_frame *frame)
         f->longest_bytes = total > f->longest_bytes ? total : f->longest_bytes;
         f->newest_ns = record->put_ns > f->newest_ns ? record->put_ns : f->newest_ns;
         at += total;
-        if (id >= SQ_ID_GREATEST - 1) /* no other could come after it */
+        if (id >= SQ_ID_MAX - 1) /* no other could come after it */
             continue;
         f->last_id = id > f->last_id ? id : f->last_id;
         rc = add_id(s, id);
@@ -173,7 +173,7 @@ static int see_records(struct salvage *s, const struct sq_frame *frame)
 
 static void see_group(struct salvage_facts *f, const struct sq_frame_group *g)
 {
-    if (g->group >= SQ_GROUPS_MOST)
+    if (g->group >= SQ_GROUPS_MAX)
         return;
     f->is_topic = f->is_topic || g->name[0] != '\0';
     f->group_count = g->group >= f->group_count ? g->group + 1 : f->group_count;
@@ -187,12 +187,12 @@ static void see_entries(struct salvage_facts *f, const struct sq_frame *frame)
     const struct sq_frame_entries *e = sq_frame_content(frame);
     const struct sq_frame_item *items = (const void *)(e + 1);
 
-    if (e->group >= SQ_GROUPS_MOST || (frame->bytes - sizeof(*e)) / sizeof(*items) < e->count)
+    if (e->group >= SQ_GROUPS_MAX || (frame->bytes - sizeof(*e)) / sizeof(*items) < e->count)
         return;
     f->is_topic = f->is_topic || e->group > 0;
     f->group_count = e->group >= f->group_count ? e->group + 1 : f->group_count;
     for (uint32_t i = 0; i < e->count; i++)
-        if (items[i].entry < SQ_ENTRIES_MOST && items[i].entry >= f->entry_count)
+        if (items[i].entry < SQ_ENTRIES_MAX && items[i].entry >= f->entry_count)
             f->entry_count = items[i].entry + 1;
 }
 
@@ -281,7 +281,7 @@ static int take_records(struct salvage *s, const struct sq_frame *frame)
 
 static int take_queue(struct salvage *s, const struct sq_frame_queue *queue)
 {
-    if (queue->next_id == 0 || queue->next_id > SQ_ID_GREATEST)
+    if (queue->next_id == 0 || queue->next_id > SQ_ID_MAX)
         return sq_fail(-EBADMSG, "the next message's id is %llu",
                        (unsigned long long)queue->next_id);
     s->image.queue = *queue;
@@ -330,7 +330,7 @@ static int take_base(struct salvage *s, const struct sq_frame *frame)
 {
     int rc = sq_image_add(&s->image, frame);
 
-    for (uint32_t i = 0; rc == 0 && i < SQ_GROUPS_MOST; i++)
+    for (uint32_t i = 0; rc == 0 && i < SQ_GROUPS_MAX; i++)
         if (s->image.groups[i].there)
             rc = salvage_close(s, i, s->image.groups[i].attr.finished_id);
     return rc;
@@ -394,7 +394,7 @@ static int read_through(struct salvage *s)
     while (rc == 0 && salvage_span(&reader, &span))
         rc = span.wrong == NULL ? take_whole(s, &span) : lose(s, &span, span.wrong);
     /* A place beyond all messages, of which none is lost, is none. */
-    for (uint32_t i = 0; rc == 0 && s->loss_count == 0 && i < SQ_GROUPS_MOST; i++)
+    for (uint32_t i = 0; rc == 0 && s->loss_count == 0 && i < SQ_GROUPS_MAX; i++)
         if (s->image.groups[i].there && s->image.groups[i].attr.finished_id > s->facts.last_id &&
             s->image.groups[i].attr.finished_id >= s->image.queue.next_id)
             salvage_open(s, i, 0);
@@ -423,7 +423,7 @@ int salvage_read(struct salvage *s, const void *bytes, uint64_t size, int64_t fi
 
 void salvage_free(struct salvage *s)
 {
-    for (uint32_t i = 0; i < SQ_GROUPS_MOST; i++)
+    for (uint32_t i = 0; i < SQ_GROUPS_MAX; i++)
         free(s->groups[i].doubts);
     free(s->losses);
     free(s->kept);

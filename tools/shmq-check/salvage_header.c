@@ -111,20 +111,20 @@ int salvage_head(struct salvage *s, const void *bytes, uint64_t size)
 
 /* --- what can be believed ------------------------------------------------------------ */
 
-enum { CAPACITY_LEAST = 1 << 20, ENTRIES_LEAST = 1024, GROUPS_LEAST = 16 };
+enum { CAPACITY_MIN = 1 << 20, ENTRIES_MIN = 1024, GROUPS_MIN = 16 };
 
 static uint64_t power_of_two(uint64_t least)
 {
-    uint64_t n = CAPACITY_LEAST;
+    uint64_t n = CAPACITY_MIN;
 
-    while (n < least && n < SQ_CAPACITY_MOST)
+    while (n < least && n < SQ_CAPACITY_MAX)
         n *= 2;
     return n;
 }
 
 static bool is_capacity(uint64_t bytes)
 {
-    return bytes >= 4096 && bytes <= SQ_CAPACITY_MOST && (bytes & (bytes - 1)) == 0;
+    return bytes >= 4096 && bytes <= SQ_CAPACITY_MAX && (bytes & (bytes - 1)) == 0;
 }
 
 static void believe_sizes(struct sq_file_header *h, const struct salvage_facts *f)
@@ -136,14 +136,14 @@ static void believe_sizes(struct sq_file_header *h, const struct salvage_facts *
     if (h->max_message_bytes > h->capacity_bytes - SQ_RECORD_HEADER_BYTES ||
         h->max_message_bytes + SQ_RECORD_HEADER_BYTES < f->longest_bytes)
         h->max_message_bytes = 0;
-    if (h->group_count == 0 || h->group_count > SQ_GROUPS_MOST)
-        h->group_count = GROUPS_LEAST;
+    if (h->group_count == 0 || h->group_count > SQ_GROUPS_MAX)
+        h->group_count = GROUPS_MIN;
     if (h->group_count < f->group_count)
         h->group_count = f->group_count;
     if ((h->kind & SHMQ_TOPIC) == 0)
         h->group_count = 1;
-    if (h->entry_count == 0 || h->entry_count > SQ_ENTRIES_MOST)
-        h->entry_count = ENTRIES_LEAST;
+    if (h->entry_count == 0 || h->entry_count > SQ_ENTRIES_MAX)
+        h->entry_count = ENTRIES_MIN;
     if (h->entry_count < f->entry_count)
         h->entry_count = f->entry_count;
 }

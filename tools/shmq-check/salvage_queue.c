@@ -27,7 +27,7 @@ int salvage_copy(const struct sq_ring *ring, const struct sq_view *view,
     struct sq_view again;
 
     *copy = NULL;
-    if (view->id >= SQ_ID_GREATEST - 1)
+    if (view->id >= SQ_ID_MAX - 1)
         return -EBADMSG; /* no other could come after it */
     struct sq_record_shm *c = malloc(sizeof(*c) + sq_align_up(length, SQ_RECORD_ALIGN));
     if (c == NULL)
@@ -269,7 +269,7 @@ static int place_others(struct salvaging *v)
     uint64_t next_id = sq_load(&v->look->producer->next_id);
     int rc = 0;
 
-    if (next_id < SQ_ID_GREATEST && next_id > s->facts.last_id + 1)
+    if (next_id < SQ_ID_MAX && next_id > s->facts.last_id + 1)
         s->facts.last_id = next_id - 1;
     for (uint64_t bits = sq_ring_groups(&v->look->ring); rc == 0 && bits != 0; bits &= bits - 1) {
         uint32_t i = (uint32_t)__builtin_ctzll(bits);
@@ -309,7 +309,7 @@ static int take_all(struct salvaging *v)
     if (rc == 0)
         rc = place_others(v);
     uint64_t last_id = v->s->facts.last_id;
-    for (uint32_t i = 0; rc == 0 && i < SQ_GROUPS_MOST; i++)
+    for (uint32_t i = 0; rc == 0 && i < SQ_GROUPS_MAX; i++)
         if (image->groups[i].there)
             rc = take_passed(v, i, last_id);
     salvage_sort(image);

@@ -92,7 +92,7 @@ int salvage_write(const struct salvage *s, struct sq_file_out *out)
         rc = put_session(&frames, 0);
     if (rc == 0)
         rc = sq_frames_put_one(&frames, SQ_FRAME_QUEUE, &image->queue, sizeof(image->queue));
-    for (uint32_t i = 0; rc == 0 && i < SQ_GROUPS_MOST; i++)
+    for (uint32_t i = 0; rc == 0 && i < SQ_GROUPS_MAX; i++)
         if (image->groups[i].there)
             rc = put_group(&frames, &image->groups[i]);
     if (rc == 0)

@@ -12,7 +12,7 @@
 
 #include "shmq-stat/stat_watch.h"
 
-enum { NAME_WIDTH = 16, ROOM_LEAST = 1024 };
+enum { NAME_WIDTH = 16, ROOM_MIN = 1024 };
 
 static const char *const state_names[PRIORITY_STATES] = {"waiting", "delayed", "leased", "dead"};
 
@@ -56,7 +56,7 @@ static int make_room(struct watched *one)
     stat_priority_sum(one);
     if (one->priority_count < one->priority_room / 2)
         return 0;
-    room = one->priority_room < ROOM_LEAST ? ROOM_LEAST : one->priority_room * 2;
+    room = one->priority_room < ROOM_MIN ? ROOM_MIN : one->priority_room * 2;
     list = realloc(one->priorities, room * sizeof(*list));
     if (!list)
         return -ENOMEM;

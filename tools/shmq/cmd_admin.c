@@ -127,9 +127,9 @@ static int size_option(struct shmq_attr *attr, int code, const char *value)
             return cli_usage("create", "--max-message-size '%s' is not a size such as 4K", value);
         break;
     case OPT_GROUPS:
-        if (!parse_number(value, GROUPS_MOST, &attr->max_groups))
+        if (!parse_number(value, GROUPS_MAX, &attr->max_groups))
             return cli_usage("create", "--groups '%s' is not a whole number from 1 to %d", value,
-                             GROUPS_MOST);
+                             GROUPS_MAX);
         break;
     case OPT_PENDING:
         if (!parse_number(value, UINT32_MAX, &attr->pending_count))

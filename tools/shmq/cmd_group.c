@@ -216,8 +216,8 @@ static void add_row(struct text *out, const struct shmq_group_stats *g)
 
 static int list_groups(const struct target *t, bool json)
 {
-    struct shmq_group_stats list[GROUPS_MOST];
-    int count = shmq_groups(t->q, list, GROUPS_MOST);
+    struct shmq_group_stats list[GROUPS_MAX];
+    int count = shmq_groups(t->q, list, GROUPS_MAX);
     struct text out = {0};
 
     if (count < 0)
@@ -226,7 +226,7 @@ static int list_groups(const struct target *t, bool json)
         text_format(&out, "%-16s %7s %7s %7s %7s %7s %7s %7s %7s %6s\n", "GROUP", "BACKLOG",
                     "WAITING", "DELAYED", "LEASED", "DEAD", "REDELIV", "OLDEST", "MEMBERS",
                     "PAUSED");
-    for (int i = 0; i < count && i < GROUPS_MOST; i++) {
+    for (int i = 0; i < count && i < GROUPS_MAX; i++) {
         if (json) {
             group_add_json(&out, &list[i]);
             text_add(&out, "\n");

@@ -27,7 +27,7 @@ static const char import_help[] =
     "                  0 does not wait (for ever)\n"
     "  --help          show this\n";
 
-enum { SHOWN_MOST = 10 }; /* of lines passed over, one by one */
+enum { SHOWN_MAX = 10 }; /* of lines passed over, one by one */
 
 struct importer {
     const char *name;
@@ -57,7 +57,7 @@ static int bad_line(struct importer *m, const char *why, const char *detail)
 
     if (!m->skip_bad)
         return stop(m, why, detail, CLI_FAILURE);
-    if (++m->bad_count > SHOWN_MOST)
+    if (++m->bad_count > SHOWN_MAX)
         return CLI_DONE;
     snprintf(what, sizeof(what), "import %s: line %llu", m->name, (unsigned long long)m->line);
     cli_complain(what, why, detail, "passed over");

@@ -48,7 +48,7 @@ static const char help[] =
     "SIGINT, SIGTERM and SIGHUP let the commands end and start none; a second one kills\n"
     "them and gives their messages back.\n";
 
-enum { JOBS_MOST = 1024, TICK_LONGEST_MS = 500, WAIT_MS = 100 };
+enum { JOBS_MAX = 1024, TICK_LONGEST_MS = 500, WAIT_MS = 100 };
 
 /* A command that runs. */
 struct job {
@@ -361,10 +361,9 @@ static int read_option(struct work *w, int code, char **argv)
         w->t.group = optarg;
         return -1;
     case 'j':
-        if (!cli_parse_count(optarg, &w->jobs_most) || w->jobs_most == 0 ||
-            w->jobs_most > JOBS_MOST)
+        if (!cli_parse_count(optarg, &w->jobs_most) || w->jobs_most == 0 || w->jobs_most > JOBS_MAX)
             return cli_usage("work", "--jobs '%s' is not a whole number from 1 to %d", optarg,
-                             JOBS_MOST);
+                             JOBS_MAX);
         return -1;
     case 'n':
         if (!cli_parse_count(optarg, &w->count) || w->count == 0)

@@ -108,7 +108,7 @@ int policy_option(const char *command, int code, const char *value, struct shmq_
         return set_retry(command, value, &policy->retry);
     case POLICY_RETRY_FIRST:
         return set_time(command, "retry-first", value, true, &policy->retry_first_ns);
-    case POLICY_RETRY_MOST:
+    case POLICY_RETRY_MAX:
         return set_time(command, "retry-most", value, false, &policy->retry_greatest_ns);
     case POLICY_RETRY_FACTOR:
         if (cli_parse_real(value, &policy->retry_factor) && policy->retry_factor >= 1)

@@ -15,7 +15,7 @@ enum policy_code {
     POLICY_MAX_ATTEMPTS,
     POLICY_RETRY,
     POLICY_RETRY_FIRST,
-    POLICY_RETRY_MOST,
+    POLICY_RETRY_MAX,
     POLICY_RETRY_FACTOR,
     POLICY_RETRY_JITTER,
     POLICY_LAG,
@@ -32,7 +32,7 @@ enum policy_code {
         {"max-attempts", required_argument, NULL, POLICY_MAX_ATTEMPTS},                            \
         {"retry", required_argument, NULL, POLICY_RETRY},                                          \
         {"retry-first", required_argument, NULL, POLICY_RETRY_FIRST},                              \
-        {"retry-most", required_argument, NULL, POLICY_RETRY_MOST},                                \
+        {"retry-most", required_argument, NULL, POLICY_RETRY_MAX},                                 \
         {"retry-factor", required_argument, NULL, POLICY_RETRY_FACTOR},                            \
         {"retry-jitter", required_argument, NULL, POLICY_RETRY_JITTER},                            \
         {"lag", required_argument, NULL, POLICY_LAG},                                              \

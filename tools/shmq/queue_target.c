@@ -49,10 +49,10 @@ int target_is_topic(shmq_t *q)
 
 int target_has_group(shmq_t *q, const char *group)
 {
-    struct shmq_group_stats list[GROUPS_MOST];
-    int count = shmq_groups(q, list, GROUPS_MOST);
+    struct shmq_group_stats list[GROUPS_MAX];
+    int count = shmq_groups(q, list, GROUPS_MAX);
 
-    for (int i = 0; i < count && i < GROUPS_MOST; i++)
+    for (int i = 0; i < count && i < GROUPS_MAX; i++)
         if (strcmp(list[i].name, group) == 0)
             return 1;
     return count < 0 ? count : 0;

@@ -11,7 +11,7 @@
 #include "shmq.h"
 
 /* A topic has at most so many groups. */
-enum { GROUPS_MOST = 64 };
+enum { GROUPS_MAX = 64 };
 
 struct target {
     const char *command; /* for complaints */
