@@ -13,8 +13,8 @@ VALGRIND_TESTS := plain many attr ring stats send byid
 ALL_TESTS := $(patsubst $(BUILD)/tests/unit/test_%,%,$(TESTS))
 
 .PHONY: check deps check-build check-unit check-tools check-examples check-layers \
-        check-asan check-tsan check-posix check-clang check-musl check-valgrind check-growth check-symbols \
-        check-install check-left lint tests tests-run
+        check-asan check-tsan check-posix check-clang check-musl check-valgrind check-growth \
+        check-instructions check-symbols check-install check-left lint tests tests-run
 
 check: deps
 	@MAKE="$(MAKE)" BUILD="$(BUILD)" sh tests/run/check.sh
@@ -79,6 +79,12 @@ $(BUILD)/tests/run/growth: $(BUILD)/tests/run/growth.o $(BUILD)/libshmq.a
 
 check-growth: $(BUILD)/tests/run/growth
 	sh tests/run/growth.sh $(BUILD)
+
+$(BUILD)/tests/run/instructions: $(BUILD)/tests/run/instructions.o $(BUILD)/libshmq.a
+	$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
+check-instructions: $(BUILD)/tests/run/instructions
+	CC="$(CC)" CFLAGS="$(CFLAGS)" sh tests/run/instructions.sh $(BUILD)
 
 check-symbols: all
 	sh tests/run/symbols.sh $(BUILD)
