@@ -125,7 +125,7 @@ stage musl $MAKE "$jobs" check-musl
 stage valgrind $MAKE "$jobs" check-valgrind
 # Before what measures.
 join models
-stage growth $MAKE check-growth
+stage growth $MAKE check-growth check-instructions
 stage symbols $MAKE check-symbols
 stage install $MAKE check-install
 stage left nothing_left
