@@ -1,6 +1,6 @@
-# shmq: `make demo` shows it working, `make check` tests it, `make install`
-# installs it.  Variables: CC, CFLAGS, PREFIX, DESTDIR, SYNC=futex|posix, LZ4=yes|no,
-# JANSSON=yes|no.
+# shmq: `make demo` shows it working, `make check` tests it, `make quick` does so in a minute,
+# `make install` installs it.  Variables: CC, CFLAGS, PREFIX, DESTDIR, SYNC=futex|posix,
+# LZ4=yes|no, JANSSON=yes|no.
 
 VERSION  := 0.1.0
 SONAME   := libshmq.so.0

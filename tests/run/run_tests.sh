@@ -1,6 +1,7 @@
 #!/bin/sh
-# run_tests.sh BUILD NAME... - run these tests, all of them, $TEST_PREFIX before each,
-# then say which failed.
+# run_tests.sh BUILD [--changed] NAME... - run these tests, all of them, $TEST_PREFIX before
+# each, then say which failed.  --changed leaves out those that have passed since they were
+# last built.
 #
 # Most wait for one another's processes most of the time, and must not be late: they run
 # one after the other.  The few that compute for long run beside them, one after the
@@ -8,6 +9,8 @@
 set -u
 build=$1
 shift
+changed=no
+[ "${1:-}" = --changed ] && changed=yes && shift
 computing=" group damage damage_delivery damaged_file faults faults_file "
 
 # Those of the names that compute, or those that do not.
@@ -29,8 +32,15 @@ run()
     to=$1
     shift
     for name in "$@"; do
+        program=$build/tests/unit/test_$name
+        [ "$changed" = yes ] && [ "$program.passed" -nt "$program" ] && continue
         # shellcheck disable=SC2086 # the prefix is made of words
-        ${TEST_PREFIX:-} "$build/tests/unit/test_$name" || echo "$name" >>"$to"
+        if ${TEST_PREFIX:-} "$program"; then
+            : >"$program.passed"
+        else
+            rm -f "$program.passed"
+            echo "$name" >>"$to"
+        fi
     done
 }
 
