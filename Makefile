@@ -125,6 +125,10 @@ $(BUILD)/tests/test_salvage $(BUILD)/tests/test_check: $(patsubst %,$(BUILD)/too
     $(OBJ_common))
 $(BUILD)/tests/test_check: $(patsubst %,$(BUILD)/tools/%.o,check_exam check_look salvage_queue salvage_row)
 
+# What shmq import reads.
+$(BUILD)/tests/test_json_line: $(patsubst %,$(BUILD)/tools/%.o,json_line $(OBJ_common))
+$(BUILD)/tests/test_json_line: LDLIBS += $(JANSSON_LIBS)
+
 # What is left on a disk (tests/disk/).
 $(BUILD)/tests/disk/record.so: $(addprefix tests/disk/,record.c faults.c faults.h log.h)
 	@mkdir -p $(@D)
