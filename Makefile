@@ -111,7 +111,7 @@ $(BUILD)/demo: $(BUILD)/tools/demo.o $(BUILD)/libshmq.a
 
 $(BUILD)/tests/%.o: tests/%.c
 	@mkdir -p $(@D)
-	$(CC) $(BASE) -Isrc $(CFLAGS) -c $< -o $@
+	$(CC) $(BASE) -Isrc $(TEST_CFLAGS) $(CFLAGS) -c $< -o $@
 
 # Those that compare with plain lists (tests/reference.h).
 $(BUILD)/tests/test_group: $(patsubst %,$(BUILD)/tests/%.o,group_scene group_check group_steps group_moves)
@@ -128,6 +128,10 @@ $(BUILD)/tests/test_check: $(patsubst %,$(BUILD)/tools/%.o,check_exam check_look
 # What shmq import reads.
 $(BUILD)/tests/test_json_line: $(patsubst %,$(BUILD)/tools/%.o,json_line $(OBJ_common))
 $(BUILD)/tests/test_json_line: LDLIBS += $(JANSSON_LIBS)
+
+# Files of all formats.
+$(BUILD)/tests/test_old_format: $(BUILD)/tests/format_sample.o
+$(BUILD)/tests/test_old_format.o: TEST_CFLAGS = -DTEST_CORPUS='"$(CURDIR)/tests/corpus"'
 
 # What is left on a disk (tests/disk/).
 $(BUILD)/tests/disk/record.so: $(addprefix tests/disk/,record.c faults.c faults.h log.h)

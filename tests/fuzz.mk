@@ -35,9 +35,14 @@ check-fuzz:
 fuzz-file:
 	$(call run-fuzzer,$(SOAK_FUZZ_SECONDS))
 
-$(BUILD)/tests/make_files: $(BUILD)/tests/make_files.o $(BUILD)/tests/made_file.o $(BUILD)/libshmq.a
+$(BUILD)/tests/make_files: $(patsubst %,$(BUILD)/tests/%.o,make_files made_file format_sample) $(BUILD)/libshmq.a
 	$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
 fuzz-corpus: $(BUILD)/tests/make_files
 	mkdir -p tests/corpus/file
 	$< corpus tests/corpus/file
+
+# Once for each format, when it is new: tests/corpus/formatN/ (tests/format_sample.h).
+.PHONY: format-samples
+format-samples: $(BUILD)/tests/make_files
+	$< samples tests/corpus
