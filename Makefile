@@ -111,13 +111,19 @@ $(BUILD)/demo: $(BUILD)/tools/demo/demo.o $(BUILD)/libshmq.a
 
 $(BUILD)/tests/%.o: tests/%.c
 	@mkdir -p $(@D)
-	$(CC) $(BASE) -Isrc -Itools -Itests $(CFLAGS) -c $< -o $@
+	$(CC) $(BASE) -Isrc -Itools -Itests $(TEST_CFLAGS) $(CFLAGS) -c $< -o $@
 
 $(BUILD)/tests/libtest.a: $(call objects,tests/support tests/reference) $(addprefix $(BUILD)/tests/disk/,states.o place.o)
 $(BUILD)/tests/libcheck.a: $(filter-out %/main.o,$(call objects,tools/shmq-check)) $(call objects,tools/common)
 $(BUILD)/tests/libtest.a $(BUILD)/tests/libcheck.a:
 	rm -f $@
 	$(AR) rcs $@ $^
+
+# What shmq import reads.
+$(BUILD)/tests/unit/test_json_import: $(BUILD)/tools/shmq/json_import.o $(call objects,tools/common)
+$(BUILD)/tests/unit/test_json_import: LDLIBS += $(JANSSON_LIBS)
+
+$(BUILD)/tests/unit/test_old_format.o: TEST_CFLAGS = -DTEST_CORPUS='"$(CURDIR)/tests/fuzz/corpus"'
 
 # What records or breaks the calls on a folder's files, preloaded.
 $(BUILD)/tests/disk/record.so: $(addprefix tests/disk/,record.c faults.c faults.h log.h)

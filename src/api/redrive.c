@@ -79,6 +79,8 @@ static int send_back(struct search *s)
         msg->header_count = count;
         msg->delay_ns = msg->due_ns = msg->ttl_ns = 0;
         rc = shmq_send(s->to, msg, SHMQ_SEC(1));
+        msg->headers = NULL; /* they end here */
+        msg->header_count = 0;
     }
     free(headers);
     return rc;

@@ -107,6 +107,17 @@ static bool is_zero(const unsigned char *bytes, uint64_t n)
     return n == 0;
 }
 
+bool sq_frame_is_head(const struct sq_frame *frame, uint64_t salt)
+{
+    return frame->kind != 0 && frame->kind < SQ_FRAME_KINDS && frame->number != 0 &&
+           frame->check == check_head(frame, salt);
+}
+
+bool sq_frame_is_content(const struct sq_frame *frame, const void *content)
+{
+    return frame->content_check == sq_crc32c(0, content, frame->bytes);
+}
+
 /* The frame at `off`, if there is one with a right header; its content may be torn. */
 static const struct sq_frame *head_at(const struct sq_reader *reader, uint64_t off)
 {
@@ -114,9 +125,7 @@ static const struct sq_frame *head_at(const struct sq_reader *reader, uint64_t o
 
     if (off > reader->size || reader->size - off < sizeof(*frame))
         return NULL;
-    if (frame->kind == 0 || frame->kind >= SQ_FRAME_KINDS || frame->number == 0)
-        return NULL;
-    return frame->check == check_head(frame, reader->salt) ? frame : NULL;
+    return sq_frame_is_head(frame, reader->salt) ? frame : NULL;
 }
 
 /* The frame at `off`, if there is a whole and right one. */
@@ -126,7 +135,7 @@ static const struct sq_frame *frame_at(const struct sq_reader *reader, uint64_t 
 
     if (frame == NULL || sq_frame_total(frame->bytes) > reader->size - off)
         return NULL;
-    return frame->content_check == sq_crc32c(0, frame + 1, frame->bytes) ? frame : NULL;
+    return sq_frame_is_content(frame, frame + 1) ? frame : NULL;
 }
 
 /*

@@ -255,6 +255,11 @@ static inline const void *sq_frame_content(const struct sq_frame *frame)
     return frame + 1;
 }
 
+/* Whether this is the header of a frame, as written to the file with this salt; and
+ * whether these bytes, as many as it says, are the frame's content. */
+bool sq_frame_is_head(const struct sq_frame *frame, uint64_t salt);
+bool sq_frame_is_content(const struct sq_frame *frame, const void *content);
+
 /*
  * Whether a frame's content has the shape that its kind wants: lengths, counts, numbers
  * and enums, names, whole records with ids of their own and whole extensions.  NULL, or

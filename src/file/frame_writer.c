@@ -20,7 +20,8 @@ int sq_frames_begin(struct sq_frames *frames, struct sq_file_header *header)
         header->salt = (uint64_t)sq_clock_ns() << 20 ^ header->generation;
     frames->salt = header->salt;
     sq_file_header_seal(header);
-    memcpy(page, header, sizeof(*header));
+    /* Without the padding behind the last field, which may hold anything. */
+    memcpy(page, header, offsetof(struct sq_file_header, check) + sizeof(header->check));
     return sq_file_put(frames->out, page, sizeof(page));
 }
 

@@ -6,7 +6,8 @@
  * copied behind it, most of it while more is appended, the rest with the journal's lock
  * held, and then the new file takes the old one's place.  So some of what is copied is in
  * the base already; to read it again does no harm, since frames say how things are, and
- * not how they changed.
+ * not how they changed.  A frame that is damaged on the disk is not copied: the rewriting
+ * fails, and the next one has what that frame said in its base.
  *
  * The disk is waited for before that lock is taken and after it was freed, never with it:
  * who puts waits for the copying of a few KiB and a rename.  Who waits for the disk himself
@@ -63,6 +64,7 @@ bool sq_journal_rewrite_is_due(const struct shmq *q, unsigned times)
 struct old {
     int fd; /* -1: it cannot be read, because of `error` */
     int error;
+    uint64_t salt;
     uint64_t off; /* what is before that is in the base, or copied */
     uint64_t pos; /* records before that place are in the file before `off` */
     unsigned char *bytes;
@@ -86,6 +88,7 @@ static int look_end(struct shmq *q, struct old *old)
 
     if (rc == 0) {
         note_end(f, old);
+        old->salt = q->own_file->salt;
         old->fd = fcntl(q->own_file->journal_fd_plus_one - 1, F_DUPFD_CLOEXEC, 0);
         if (old->fd < 0)
             rc = sq_fail(-errno, "no descriptor to read the journal with");
@@ -160,8 +163,11 @@ static int damaged(uint64_t off)
     return sq_fail(-EBADMSG, "the journal is damaged at offset %llu", (unsigned long long)off);
 }
 
-/* Copy the whole frames among the first `bytes` from old->off on, which have been read; if
- * there is none, have room for the first. */
+/*
+ * Copy the whole frames among the first `bytes` from old->off on, which have been read; if
+ * there is none, make room for the first.  Each is checked before it is copied: the copy
+ * gets checksums of its own, and would pass off damage as what was written.
+ */
 static int copy_block(struct old *old, uint64_t bytes, uint64_t end, struct sq_frames *frames)
 {
     uint64_t at = 0, total = 0;
@@ -171,11 +177,13 @@ static int copy_block(struct old *old, uint64_t bytes, uint64_t end, struct sq_f
     for (; rc == 0 && bytes - at >= sizeof(frame); at += total) {
         memcpy(&frame, old->bytes + at, sizeof(frame));
         total = sq_frame_total(frame.bytes);
-        if (frame.kind == 0 || frame.kind >= SQ_FRAME_KINDS || total > end - old->off - at)
+        if (!sq_frame_is_head(&frame, old->salt) || total > end - old->off - at)
             return damaged(old->off + at);
         if (total > bytes - at)
             break;
         struct sq_piece piece = {old->bytes + at + sizeof(frame), frame.bytes};
+        if (!sq_frame_is_content(&frame, piece.data))
+            return damaged(old->off + at);
         rc = sq_frames_put(frames, (enum sq_frame_kind)frame.kind, &piece, 1);
     }
     if (rc == 0 && total == 0)

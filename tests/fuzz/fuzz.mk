@@ -37,3 +37,8 @@ $(BUILD)/tests/fuzz/make_corpus: $(BUILD)/tests/fuzz/make_corpus.o $(BUILD)/test
 fuzz-corpus: $(BUILD)/tests/fuzz/make_corpus
 	mkdir -p tests/fuzz/corpus/file
 	$< corpus tests/fuzz/corpus/file
+
+# Once for each format, when it is new: tests/fuzz/corpus/formatN/ (support/format_sample.h).
+.PHONY: format-samples
+format-samples: $(BUILD)/tests/fuzz/make_corpus
+	$< samples tests/fuzz/corpus

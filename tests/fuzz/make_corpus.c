@@ -1,18 +1,24 @@
 /*
  * make_corpus.c - writes files made by support/file_builder.h into a directory.
  *
- * Usage: make_files corpus|files DIRECTORY
+ * Usage: make_corpus corpus|files|samples DIRECTORY
  *
  * `corpus`: what the fuzzer begins with, as tests/fuzz/fuzz_file.c takes it; the result is
  * tests/fuzz/corpus/file.  `files`: whole, torn and damaged ones for the tests of the tools.
+ * `samples`: those of today's format (support/format_sample.h), into a folder formatN that is
+ * not there yet.
  */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "support/file_builder.h"
+#include "support/format_sample.h"
 
 static const char *directory;
 
@@ -168,16 +174,52 @@ static void make_files(void)
     made_free(&f);
 }
 
+/*
+ * Samples are made as if it was the beginning of 2020, so that what is over in them is over
+ * wherever they are read: for this program and the library in it the clock says so.
+ */
+int clock_gettime(clockid_t clock, struct timespec *now)
+{
+    enum { BEGINNING_S = 1577836800 };
+    static time_t since_s;
+    int rc = (int)syscall(SYS_clock_gettime, clock, now);
+
+    if (rc != 0 || clock != CLOCK_REALTIME)
+        return rc;
+    if (since_s == 0)
+        since_s = now->tv_sec;
+    now->tv_sec += BEGINNING_S - since_s;
+    return 0;
+}
+
+static void make_samples(void)
+{
+    char folder[4000], path[4096], name[64];
+
+    snprintf(folder, sizeof(folder), "%s/format%u", directory, SQ_FILE_FORMAT);
+    if (mkdir(folder, 0777) != 0)
+        fail(folder);
+    for (enum sample which = 0; which < SAMPLES; which++) {
+        snprintf(name, sizeof(name), "sample.%s", sample_names[which]);
+        snprintf(path, sizeof(path), "%s/%s", folder, sample_names[which]);
+        if (sample_make(which, name, path) < 0)
+            fprintf(stderr, "%s: not without liblz4\n", path);
+    }
+}
+
 int main(int argc, char **argv)
 {
-    if (argc != 3 || (strcmp(argv[1], "corpus") != 0 && strcmp(argv[1], "files") != 0)) {
-        fprintf(stderr, "usage: make_files corpus|files DIRECTORY\n");
-        return 2;
-    }
-    directory = argv[2];
-    if (argv[1][0] == 'c')
-        make_corpus();
-    else
-        make_files();
-    return 0;
+    static const struct {
+        const char *name;
+        void (*make)(void);
+    } kinds[] = {{"corpus", make_corpus}, {"files", make_files}, {"samples", make_samples}};
+
+    for (size_t i = 0; argc == 3 && i < sizeof(kinds) / sizeof(kinds[0]); i++)
+        if (strcmp(argv[1], kinds[i].name) == 0) {
+            directory = argv[2];
+            kinds[i].make();
+            return 0;
+        }
+    fprintf(stderr, "usage: make_corpus corpus|files|samples DIRECTORY\n");
+    return 2;
 }

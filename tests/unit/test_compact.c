@@ -4,12 +4,18 @@
 #include "support/helper.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "base/crc.h"
+#include "file/format.h"
+#include "handle/hooks.h"
 
 enum { MIB = 1 << 20, MESSAGE = 1000 };
 
@@ -327,6 +333,156 @@ static void healed(void **state)
     finish(q);
 }
 
+/* --- damage on the way ------------------------------------------------------------ */
+
+/* A handle whose thread has ended: nothing is rewritten unless the test asks for it. */
+static shmq_t *open_without_thread(void)
+{
+    shmq_t *q = open_journal(SHMQ_JOURNAL_OS, 0);
+
+    sq_hook_drop(q, SQ_HOOK_SAVER);
+    return q;
+}
+
+/* What a child has to say that rewrote the journal. */
+struct rewriting {
+    int rc;
+    char detail[256];
+};
+
+static int rewrite(void *arg)
+{
+    struct rewriting *r = arg;
+    shmq_t *q = open_without_thread();
+
+    r->rc = shmq_save(q, NULL);
+    snprintf(r->detail, sizeof(r->detail), "%s", shmq_last_error_detail());
+    shmq_close(q);
+    return 0;
+}
+
+/* Whoever rewrites the journal has noted where it ends. */
+static bool is_pinned(void *arg)
+{
+    return sq_ring_is_pinned(&((shmq_t *)arg)->segment.ring);
+}
+
+static void flip(off_t at)
+{
+    int fd = open(file, O_RDWR);
+    char byte;
+
+    assert_true(fd >= 0);
+    assert_int_equal(pread(fd, &byte, 1, at), 1);
+    byte ^= 1;
+    assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+    close(fd);
+}
+
+/* Which file it is, and what is in it. */
+struct sight {
+    ino_t number;
+    uint32_t sum;
+};
+
+static struct sight look_at_file(void)
+{
+    unsigned char *bytes = malloc((size_t)size_on_disk());
+    int fd = open(file, O_RDONLY);
+    struct stat st;
+
+    assert_true(fd >= 0);
+    assert_int_equal(fstat(fd, &st), 0);
+    assert_int_equal(read(fd, bytes, (size_t)st.st_size), st.st_size);
+    struct sight sight = {st.st_ino, sq_crc32c(0, bytes, (size_t)st.st_size)};
+    free(bytes);
+    close(fd);
+    return sight;
+}
+
+/*
+ * A child rewrites the journal; meanwhile messages 2 and 3 are appended, and the byte that
+ * is `at` bytes behind the beginning of their frames is flipped (-1: none is).
+ */
+static void rewrite_damaged(shmq_t *q, off_t at, struct rewriting *r, struct sight *sight)
+{
+    struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(10));
+
+    /* The child notes where the journal ends, and then waits for this side. */
+    assert_int_equal(sq_enter(q, SQ_ROLE_CONSUMER, &deadline), 0);
+    pid_t child = helper_fork(rewrite, r);
+    assert_true(helper_await(is_pinned, q));
+    off_t end = (off_t)file_stats(q).file_bytes;
+    put_number(q, 2);
+    put_number(q, 3);
+    if (at >= 0)
+        flip(end + at);
+    *sight = look_at_file();
+    sq_leave(q, SQ_ROLE_CONSUMER);
+    assert_int_equal(helper_wait(child), 0);
+}
+
+/* Whether the child was let in within the second for which it waits. */
+static bool try_damage(void *arg)
+{
+    struct rewriting *r = helper_shared(sizeof(*r));
+    off_t at = *(const off_t *)arg;
+    shmq_t *q = open_without_thread();
+    struct sight before;
+
+    put_number(q, 1);
+    rewrite_damaged(q, at, r, &before);
+    bool in_time = r->rc != -ETIMEDOUT;
+    if (in_time && at >= 0) {
+        struct sight after = look_at_file();
+        assert_int_equal(r->rc, -EBADMSG);
+        assert_non_null(strstr(r->detail, "the journal is damaged at offset"));
+        assert_int_equal(file_stats(q).error, EBADMSG);
+        assert_int_equal(file_stats(q).generation, 1);
+        assert_int_equal(after.number, before.number);
+        assert_int_equal(after.sum, before.sum);
+        /* What is damaged lies before the end now, and all of that is in memory. */
+        assert_int_equal(shmq_save(q, NULL), 0);
+    } else if (in_time) {
+        assert_int_equal(r->rc, 0);
+    }
+    if (in_time) {
+        assert_int_equal(file_stats(q).error, 0);
+        assert_int_equal(file_stats(q).generation, 2);
+        assert_int_equal(shmq_close(q), 0);
+        q = revive(SHMQ_JOURNAL_OS);
+        for (unsigned n = 1; n <= 3; n++)
+            expect_number(q, n);
+    }
+    finish(q);
+    assert_int_equal(unlink(file), 0);
+    munmap(r, sizeof(*r));
+    return in_time;
+}
+
+/* A frame that was appended meanwhile, and is to be copied, has been damaged on the disk: the
+ * old journal stays, and the next rewriting makes a whole one. */
+static void damage_is_not_copied(void **state)
+{
+    const uint32_t record = SQ_RECORD_HEADER_BYTES + MESSAGE;
+    const off_t frame = (off_t)sq_frame_total(record);
+    off_t places[] = {
+        -1,
+        offsetof(struct sq_frame, check),
+        offsetof(struct sq_frame, kind),
+        offsetof(struct sq_frame, bytes),
+        offsetof(struct sq_frame, content_check),
+        sizeof(struct sq_frame),
+        sizeof(struct sq_frame) + record / 2,
+        frame + (off_t)offsetof(struct sq_frame, kind),
+        frame + (off_t)(sizeof(struct sq_frame) + record) - 1,
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
+        assert_true(helper_in_time(try_damage, &places[i]));
+}
+
 /* --- now and then on the disk ----------------------------------------------------- */
 
 static bool is_synced(void *arg)
@@ -408,10 +564,15 @@ static void synced_at_the_end(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        COMPACT_TEST(stream),         COMPACT_TEST(drained),
-        COMPACT_TEST(of_all_lengths), COMPACT_TEST(by_a_forked_child),
-        COMPACT_TEST(healed),         COMPACT_TEST(synced_by_time),
-        COMPACT_TEST(synced_once),    COMPACT_TEST(synced_at_the_end),
+        COMPACT_TEST(stream),
+        COMPACT_TEST(drained),
+        COMPACT_TEST(of_all_lengths),
+        COMPACT_TEST(by_a_forked_child),
+        COMPACT_TEST(healed),
+        COMPACT_TEST(synced_by_time),
+        COMPACT_TEST(synced_once),
+        COMPACT_TEST(synced_at_the_end),
+        COMPACT_TEST(damage_is_not_copied),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "file/file.h"
+#include "file/frame_writer.h"
 
 static char folder[64];
 static struct sq_file_path path;
@@ -212,6 +212,29 @@ static void cut_off(void **state)
     close(fd);
 }
 
+/* What stands behind the header's last field is zeros, and not what the memory held. */
+static void header_page(void **state)
+{
+    const size_t end = offsetof(struct sq_file_header, check) + sizeof(uint32_t);
+    struct sq_file_header header;
+    struct sq_file_bytes bytes;
+    struct sq_file_out out;
+    struct sq_frames frames = {.out = &out};
+
+    (void)state;
+    memset(&header, 0xff, sizeof(header));
+    assert_int_equal(sq_file_begin(&out, &path), 0);
+    assert_int_equal(sq_frames_begin(&frames, &header), 0);
+    int fd = sq_file_finish(&out, SQ_FILE_REPLACE);
+    assert_int_equal(sq_file_read(fd, &bytes), 0);
+    assert_int_equal(bytes.size, SQ_FILE_HEADER_BYTES);
+    assert_memory_equal(bytes.bytes, &header, end);
+    for (size_t i = end; i < bytes.size; i++)
+        assert_int_equal(((const unsigned char *)bytes.bytes)[i], 0);
+    sq_file_free(&bytes);
+    close(fd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -222,6 +245,7 @@ int main(void)
         FILE_TEST(a_folder_to_read),
         FILE_TEST(a_full_disk),
         FILE_TEST(cut_off),
+        FILE_TEST(header_page),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

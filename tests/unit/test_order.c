@@ -379,7 +379,7 @@ static void due_at_a_time_of_day(void **state)
 static void due_time_is_kept(void **state)
 {
     shmq_t *q = create(SHMQ_FIFO);
-    struct shmq_msg msg = SHMQ_MSG_INIT, found;
+    struct shmq_msg msg = SHMQ_MSG_INIT, found = SHMQ_MSG_INIT;
     char buffer[64];
 
     (void)state;

@@ -120,8 +120,12 @@ static int note_file(const char *path, const struct stat *st, int type, struct F
     if (file_count == file_room) {
         file_room = file_room * 2 + 1024;
         files = realloc(files, file_room * sizeof(*files));
+        if (files == NULL)
+            die("the list of files", -ENOMEM);
     }
-    files[file_count++] = strdup(path);
+    files[file_count] = strdup(path);
+    if (files[file_count++] == NULL)
+        die("the list of files", -ENOMEM);
     return 0;
 }
 

@@ -74,6 +74,7 @@ static int read_processes(struct watched *one)
     if (count < 0)
         return count;
     room = (unsigned)count + 8;
+    one->process_count = 0; /* there may be less room now than for those of the last time */
     list = realloc(one->processes, room * sizeof(*list));
     if (!list)
         return -ENOMEM;
@@ -95,6 +96,7 @@ static int read_groups(struct watched *one)
     if (count < 0)
         return count;
     room = (unsigned)count + 2;
+    one->group_count = 0;
     list = realloc(one->groups, room * sizeof(*list));
     if (!list)
         return -ENOMEM;

@@ -100,15 +100,14 @@ static bool decode(const char *text, size_t length, unsigned char *to, size_t *c
 static bool read_base64(struct json_line *l, const char *name, const json_t *value,
                         const void **bytes, size_t *length)
 {
-    void **list = realloc(l->bytes, (l->byte_count + 1) * sizeof(*list));
-    unsigned char *memory;
-
     if (!json_is_string(value))
         return refuse(l, "\"%s\" is not a string", name);
-    if (list)
-        l->bytes = list;
-    /* A byte more: it may have to end with NUL. */
-    memory = list ? calloc(1, json_string_length(value) + 1) : NULL;
+    void **list = realloc(l->bytes, (l->byte_count + 1) * sizeof(*list));
+    if (!list)
+        return refuse(l, "out of memory");
+    l->bytes = list;
+    /* One byte more, for the NUL that a header's value ends with. */
+    unsigned char *memory = calloc(1, json_string_length(value) + 1);
     if (!memory)
         return refuse(l, "out of memory");
     l->bytes[l->byte_count++] = memory;
