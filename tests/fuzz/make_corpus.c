@@ -175,8 +175,8 @@ static void make_files(void)
 }
 
 /*
- * Samples are made as if it was the beginning of 2020, so that what is over in them is over
- * wherever they are read: for this program and the library in it the clock says so.
+ * The clock of this program, and of the library in it, begins in 2020: times that are over
+ * in a sample are over wherever it is read, even if the clock there is behind.
  */
 int clock_gettime(clockid_t clock, struct timespec *now)
 {

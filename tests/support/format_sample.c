@@ -39,7 +39,7 @@ static shmq_t *join(shmq_t *q, const char *name, const struct shmq_group_attr *a
     return g;
 }
 
-/* Send a text with all else that is set in `msg`; its id. */
+/* Send a text with whatever is set in `msg`.  Returns its id. */
 static uint64_t put(shmq_t *q, struct shmq_msg msg, const char *text)
 {
     msg.size = sizeof(msg);
@@ -84,7 +84,7 @@ static void update(shmq_t *q, uint64_t id, const char *text)
     must(shmq_update(q, id, text, strlen(text), SHMQ_NOWAIT), "update");
 }
 
-/* How long it is until what is to be far away. */
+/* How long it is until the year 2200. */
 static int64_t until_later(void)
 {
     struct timespec now;
@@ -119,7 +119,7 @@ static shmq_t *join_picky(shmq_t *q)
     return join(q, "picky", &attr);
 }
 
-/* What the group "all" has come to. */
+/* The messages that group "all" has received. */
 static void put_first(shmq_t *q)
 {
     put(q, (struct shmq_msg){.priority = 9}, "finished");               /* 1 */
@@ -159,7 +159,7 @@ static void make_snapshot(const char *name, const char *path)
 {
     struct shmq_attr attr = SHMQ_ATTR_INIT;
 
-    attr.capacity_bytes = 1 << 16; /* also where pages are that large */
+    attr.capacity_bytes = 1 << 16; /* on machines with pages of 64 KiB, too */
     attr.max_message_bytes = 5000;
     attr.order = SHMQ_PRIORITY;
     attr.mode = 0640;
@@ -175,7 +175,7 @@ static void make_snapshot(const char *name, const char *path)
     take_and_ack(all);
     take_and_reject(all, SHMQ_REASON_VALIDATION);
     take_and_nack(all, 0, 0);
-    take_and_nack(all, 0, 0); /* again: that is one too many */
+    take_and_nack(all, 0, 0); /* its last attempt */
     take_and_nack(all, until_later(), 0);
     take(all);
     take_and_nack(all, 0, 0);
@@ -227,7 +227,7 @@ static void set_policy(shmq_t *g)
     must(shmq_policy_set(g, &policy), "policy");
 }
 
-/* And what is appended to that. */
+/* What is appended to the rewritten journal. */
 static void go_on(shmq_t *q, shmq_t *one, shmq_t *two)
 {
     const struct shmq_header header = {"name", "value"};
@@ -250,7 +250,7 @@ static void go_on(shmq_t *q, shmq_t *one, shmq_t *two)
     must(shmq_get(one, buffer, sizeof(buffer), NULL, SHMQ_NOWAIT), "get"); /* base 4 */
     take_and_nack(one, until_later(), 0);
     take_and_reject(one, SHMQ_REASON_DEPENDENCY);
-    take(one); /* batch 1: leased, which a journal does not say */
+    take(one); /* batch 1: a journal does not record leases */
     put(q, (struct shmq_msg){.ttl_ns = 1}, "expired"); /* 13 */
 }
 
@@ -265,7 +265,7 @@ static void make_journal(const char *name, const char *path)
     shmq_close(two);
     shmq_close(one);
     shmq_close(q);
-    /* Some of the zeros that are written ahead stay. */
+    /* Keep some of the zeros that were written ahead. */
     must(truncate(path, (off_t)(stats.file_bytes / 4096 + 1) * 4096), path);
 }
 
@@ -313,6 +313,6 @@ int sample_make(enum sample which, const char *name, const char *path)
         rc = make_compressed(name, path);
     if (rc == 0)
         must(shmq_unlink(name), name);
-    nanosleep(&tick, NULL); /* so that what is over is over for the coarse clock, too */
+    nanosleep(&tick, NULL); /* the coarse clock reaches the times that are to be over */
     return rc;
 }

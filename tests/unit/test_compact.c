@@ -344,7 +344,7 @@ static shmq_t *open_without_thread(void)
     return q;
 }
 
-/* What a child has to say that rewrote the journal. */
+/* How the child's rewriting of the journal ended. */
 struct rewriting {
     int rc;
     char detail[256];
@@ -361,7 +361,7 @@ static int rewrite(void *arg)
     return 0;
 }
 
-/* Whoever rewrites the journal has noted where it ends. */
+/* The child has noted where the journal ends. */
 static bool is_pinned(void *arg)
 {
     return sq_ring_is_pinned(&((shmq_t *)arg)->segment.ring);
@@ -408,7 +408,7 @@ static void rewrite_damaged(shmq_t *q, off_t at, struct rewriting *r, struct sig
 {
     struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(10));
 
-    /* The child notes where the journal ends, and then waits for this side. */
+    /* The child notes where the journal ends and then waits for this side. */
     assert_int_equal(sq_enter(q, SQ_ROLE_CONSUMER, &deadline), 0);
     pid_t child = helper_fork(rewrite, r);
     assert_true(helper_await(is_pinned, q));
@@ -422,7 +422,7 @@ static void rewrite_damaged(shmq_t *q, off_t at, struct rewriting *r, struct sig
     assert_int_equal(helper_wait(child), 0);
 }
 
-/* Whether the child was let in within the second for which it waits. */
+/* False: the child waited for longer than the second that it allows. */
 static bool try_damage(void *arg)
 {
     struct rewriting *r = helper_shared(sizeof(*r));
@@ -441,7 +441,7 @@ static bool try_damage(void *arg)
         assert_int_equal(file_stats(q).generation, 1);
         assert_int_equal(after.number, before.number);
         assert_int_equal(after.sum, before.sum);
-        /* What is damaged lies before the end now, and all of that is in memory. */
+        /* The damage lies before the end that is noted now, and is not copied. */
         assert_int_equal(shmq_save(q, NULL), 0);
     } else if (in_time) {
         assert_int_equal(r->rc, 0);
@@ -460,8 +460,8 @@ static bool try_damage(void *arg)
     return in_time;
 }
 
-/* A frame that was appended meanwhile, and is to be copied, has been damaged on the disk: the
- * old journal stays, and the next rewriting makes a whole one. */
+/* A frame that is to be copied has been damaged on the disk: the old journal stays, and the
+ * next rewriting makes a whole one. */
 static void damage_is_not_copied(void **state)
 {
     const uint32_t record = SQ_RECORD_HEADER_BYTES + MESSAGE;

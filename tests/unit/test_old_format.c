@@ -1,7 +1,7 @@
 /*
- * test_old_format.c - files of every format that there has been, from format 2 on: what is in
- * tests/fuzz/corpus/formatN/ (format_sample.h) makes the queues that it was made from, whichever
- * year it is and whenever the machine was started; and so do samples of today.
+ * test_old_format.c - files of every format since format 2 can be read: the samples in
+ * tests/fuzz/corpus/formatN/ (format_sample.h) give back the queues that they were written from, in
+ * any year and on any machine.  So do samples that are written here and now.
  */
 #include "support/helper.h"
 
@@ -18,10 +18,13 @@
 #include "message/compress.h"
 #include "support/format_sample.h"
 
-/* Those whose samples are in the corpus. */
-static const unsigned formats[] = {2};
+/* The formats with samples in the corpus, and how many each has. */
+static const struct {
+    unsigned number;
+    enum sample samples;
+} formats[] = {{2, SAMPLE_COMPRESSED + 1}};
 
-/* Where things are in a file's header, in all of them. */
+/* Where things are in a file's header, in all these formats. */
 enum { CREATED_AT = 48, NAME_AT = 56, NAME_ROOM = 208, CHECK_AT = 592 };
 
 enum { FILE_MAX = 1 << 16, GROUPS = 4 };
@@ -92,7 +95,7 @@ static void add_attr(FILE *to, shmq_t *q)
     add_policy(to, &attr.policy);
 }
 
-/* What a message is, whichever group has it; it was put soon after the queue was created. */
+/* What a message is, for all groups.  It was put soon after the queue was created. */
 static void add_details(FILE *to, const struct shmq_msg *msg, int64_t created_ns)
 {
     struct shmq_header header;
@@ -122,7 +125,7 @@ static void add_details(FILE *to, const struct shmq_msg *msg, int64_t created_ns
         fprintf(to, " %s=\"%s\"", header.name, header.value);
 }
 
-/* How a group has it; and if `details`, what it is. */
+/* The state of a message in a group; with `details` also what it is. */
 static void add_message(FILE *to, const struct shmq_msg *msg, int64_t created_ns, bool details)
 {
     static const char *const states[] = {[SHMQ_WAITING] = "waits",
@@ -156,7 +159,7 @@ static int by_id(const void *a, const void *b)
     return (x->id > y->id) - (x->id < y->id);
 }
 
-/* All that the group has not finished, by id; with the details of those not in *known. */
+/* All messages that the group has not finished, by id, with details unless in *known. */
 static void add_messages(FILE *to, shmq_t *g, int64_t created_ns, uint64_t *known)
 {
     static uint64_t buffer[1 << 10];
@@ -342,13 +345,13 @@ static const char *const expected[SAMPLES] = {
         "  5 dead, tries 1, reason 3 'eeeeeeeeeeeeeeeeeeeee (3000 bytes)' key 'e'\n",
 };
 
-/* What shmq_load() has to say. */
+/* What shmq_load() returns. */
 static int verdict(enum sample which)
 {
     const uint32_t one = 1;
 
     if (*(const unsigned char *)&one != 1)
-        return -EPROTO; /* the samples are of machines of the other byte order */
+        return -EPROTO; /* the samples were written on a little-endian machine */
     return which == SAMPLE_COMPRESSED ? sq_compress_supported() : 0;
 }
 
@@ -363,7 +366,7 @@ static void is_as_expected(shmq_t *q, enum sample which, int64_t created_ns)
     assert_true(is);
 }
 
-/* These come to the group now, in this order, and no others. */
+/* The group receives these messages in this order, and no others. */
 static void comes(shmq_t *g, const uint64_t *ids, unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
@@ -374,7 +377,7 @@ static void comes(shmq_t *g, const uint64_t *ids, unsigned count)
     assert_true(helper_takes(g, NULL));
 }
 
-/* The same, of the group with this name; what it does then is for the caller to close. */
+/* The same for the group of this name, resumed if it is paused.  The caller closes it. */
 static shmq_t *group_gets(shmq_t *q, const char *group, const struct shmq_group_attr *attr,
                           const uint64_t *ids, unsigned count)
 {
@@ -389,8 +392,7 @@ static shmq_t *group_gets(shmq_t *q, const char *group, const struct shmq_group_
     return g;
 }
 
-/* Of messages that differ from what the filter wants in one thing only that comes which does
- * not. */
+/* All messages but the last differ from the filter in one thing: the group gets only that. */
 static void filters(shmq_t *q, shmq_t *picky)
 {
     static const struct {
@@ -434,7 +436,7 @@ static void use_snapshot(shmq_t *q)
     shmq_t *picky = group_gets(q, "picky", NULL, picked, 1);
     shmq_close(group_gets(q, "halted", NULL, to_halted, 11));
     shmq_close(group_gets(q, "new", &attr, of_part, 3));
-    /* What all have finished is still there to go back to. */
+    /* The topic still has the messages that all groups have finished. */
     assert_int_equal(shmq_seek(all, SHMQ_EARLIEST, 0), 0);
     comes(all, to_halted, 11);
     filters(q, picky);
@@ -462,7 +464,7 @@ static void use_compressed(shmq_t *q)
     msg.key = "c";
     assert_int_equal(shmq_send(q, &msg, SHMQ_NOWAIT), -EEXIST);
     assert_int_equal(msg.id, 3);
-    msg.key = "e"; /* that is parked */
+    msg.key = "e"; /* the message with this key is parked */
     assert_int_equal(shmq_send(q, &msg, SHMQ_NOWAIT), 0);
     assert_int_equal(msg.id, 7);
     comes(q, order, 4);
@@ -493,7 +495,7 @@ static void read_file(const char *path, struct bytes *b)
     close(fd);
 }
 
-/* The samples are not to be written to: a copy. */
+/* Queues are made from a copy: a journal is written to. */
 static void write_file(const struct bytes *b)
 {
     int fd = open(file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
@@ -510,7 +512,7 @@ static int64_t created_ns(const struct bytes *b)
     return ns;
 }
 
-/* From now on it is a file of the queue of that name: of one of this test's own. */
+/* Make it a file of another queue, whose name is this test's own. */
 static void rename_queue(struct bytes *b, const char *to)
 {
     memset(b->at + NAME_AT, 0, NAME_ROOM);
@@ -543,7 +545,7 @@ static void is_loaded(enum sample which, const struct bytes *b)
     assert_int_equal(unlink(file), 0);
 }
 
-/* Opened with the file, which is written anew in today's format, and then with that. */
+/* The queue is opened with the file, saved to it in today's format, and opened once more. */
 static void is_opened(enum sample which, struct bytes *b)
 {
     struct shmq_attr attr = SHMQ_ATTR_INIT;
@@ -571,8 +573,8 @@ static void of_old(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++)
-        for (enum sample which = 0; which < SAMPLES; which++) {
-            snprintf(path, sizeof(path), "%s/format%u/%s", TEST_CORPUS, formats[i],
+        for (enum sample which = 0; which < formats[i].samples; which++) {
+            snprintf(path, sizeof(path), "%s/format%u/%s", TEST_CORPUS, formats[i].number,
                      sample_names[which]);
             read_file(path, &b);
             is_loaded(which, &b);
@@ -595,11 +597,14 @@ static void of_today(void **state)
     }
 }
 
-/* A new format gets its samples before anybody has files of it. */
+/* Today's format has all its samples in the corpus. */
 static void all_have_samples(void **state)
 {
+    const size_t last = sizeof(formats) / sizeof(formats[0]) - 1;
+
     (void)state;
-    assert_int_equal(formats[sizeof(formats) / sizeof(formats[0]) - 1], SQ_FILE_FORMAT);
+    assert_int_equal(formats[last].number, SQ_FILE_FORMAT);
+    assert_int_equal(formats[last].samples, SAMPLES);
 }
 
 int main(void)
