@@ -697,7 +697,8 @@ static void a_pinned_ring(void **state)
 
 struct traffic {
     _Atomic uint64_t put, got; /* ids: the last that a put, a get returned */
-    _Atomic uint32_t stop;
+    /* The producer ends first: with nobody who gets, it would find no room. */
+    _Atomic bool producer_ends, consumer_ends;
 };
 
 static int puts_on(void *arg)
@@ -707,7 +708,7 @@ static int puts_on(void *arg)
     struct shmq_msg msg = SHMQ_MSG_INIT;
     char text[200] = {0};
 
-    while (atomic_load(&t->stop) == 0) {
+    while (!atomic_load(&t->producer_ends)) {
         uint64_t next = atomic_load(&t->put) + 1;
         memcpy(text, &next, sizeof(next));
         msg.data = text;
@@ -725,7 +726,7 @@ static int gets_on(void *arg)
     shmq_t *q = helper_open(name, 0, NULL);
     struct shmq_msg msg = SHMQ_MSG_INIT;
 
-    while (atomic_load(&t->stop) == 0) {
+    while (!atomic_load(&t->consumer_ends)) {
         int rc = shmq_receive(q, &msg, SHMQ_MS(10));
         if (rc == -ETIMEDOUT)
             continue;
@@ -785,8 +786,9 @@ static void in_a_storm(void **state)
         save(q);
         check_saved(got, put, atomic_load(&t->got));
     }
-    atomic_store(&t->stop, 1);
+    atomic_store(&t->producer_ends, true);
     assert_int_equal(helper_wait(producer), 0);
+    atomic_store(&t->consumer_ends, true);
     assert_int_equal(helper_wait(consumer), 0);
     assert_true(atomic_load(&t->put) > 100);
     munmap(t, sizeof(*t));
