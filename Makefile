@@ -130,9 +130,14 @@ $(BUILD)/tests/disk/record.so: $(addprefix tests/disk/,record.c faults.c faults.
 	@mkdir -p $(@D)
 	$(CC) $(filter-out -MMD -MP,$(BASE)) -Itests -fPIC -shared -O2 -g $(filter %.c,$^) -o $@
 
+# Tests that have time in their own hands (support/moment.h).
+MOMENT_TESTS := $(addprefix $(BUILD)/tests/unit/test_,call dead fd lease order space unique wait worker) \
+                $(BUILD)/tests/storm/waiters
+$(MOMENT_TESTS): WRAP = -Wl,--wrap=clock_gettime,--wrap=sq_nap,--wrap=sq_cond_sleep,--wrap=sq_cond_sleep_any
+
 $(addprefix $(BUILD)/tests/unit/test_,check salvage): $(BUILD)/tests/libcheck.a
 $(TESTS): %: %.o $(BUILD)/tests/libtest.a $(BUILD)/libshmq.a | $(BUILD)/tests/disk/record.so
-	$(CC) $(CFLAGS) $(LDFLAGS) $(filter %.o,$^) $(filter %.a,$^) $(BUILD)/libshmq.a -lcmocka $(LDLIBS) -o $@
+	$(CC) $(CFLAGS) $(LDFLAGS) $(WRAP) $(filter %.o,$^) $(filter %.a,$^) $(BUILD)/libshmq.a -lcmocka $(LDLIBS) -o $@
 
 # --- models: the protocols, and why there is no pthread_cond_t ---------------
 

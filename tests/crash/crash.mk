@@ -26,7 +26,7 @@ $(BUILD)/tests/storm/waiters: $(BUILD)/tests/storm/waiters.o
 # Calls are bound at the start (-z now), or the first step into each would go
 # through the dynamic linker.
 $(CRASH_TESTS) $(STORM_TESTS): $(BUILD)/tests/libtest.a $(BUILD)/libshmq.a
-	$(CC) $(CFLAGS) $(LDFLAGS) -Wl,-z,now $(filter %.o,$^) $(filter %.a,$^) -lcmocka $(LDLIBS) -o $@
+	$(CC) $(CFLAGS) $(LDFLAGS) $(WRAP) -Wl,-z,now $(filter %.o,$^) $(filter %.a,$^) -lcmocka $(LDLIBS) -o $@
 
 # Power cuts: states of the disk, of which the library makes queues.
 FILE_STATES ?= 500

@@ -160,7 +160,7 @@ void helper_kill(pid_t child)
 
 bool helper_await(bool (*condition)(void *arg), void *arg)
 {
-    int64_t until_ns = helper_now_ns() + SHMQ_SEC(10);
+    int64_t until_ns = helper_now_ns() + HELPER_LATE_NS;
     struct timespec pause = {0, 200000};
 
     while (!condition(arg)) {
@@ -264,16 +264,6 @@ bool helper_has_woken(shmq_t *q, enum helper_sleepers who)
     return sq_load(&sleepers_of(q, who).cond->waker_cpu) != 0;
 }
 
-bool helper_in_time(bool (*attempt)(void *arg), void *arg)
-{
-    enum { ATTEMPTS = 3 };
-
-    for (int i = 0; i < ATTEMPTS; i++)
-        if (attempt(arg))
-            return true;
-    return false;
-}
-
 struct shmq_attr helper_attr(uint64_t capacity_bytes)
 {
     struct shmq_attr attr = SHMQ_ATTR_INIT;
@@ -300,14 +290,14 @@ uint64_t helper_send(shmq_t *q, const char *text)
 
     msg.data = text;
     msg.length = strlen(text);
-    assert_int_equal(shmq_send(q, &msg, SHMQ_SEC(5)), 0);
+    assert_int_equal(shmq_send(q, &msg, HELPER_LATE_NS), 0);
     return msg.id;
 }
 
 struct shmq_msg helper_receive(shmq_t *q)
 {
     struct shmq_msg msg = SHMQ_MSG_INIT;
-    int rc = shmq_receive(q, &msg, SHMQ_SEC(5));
+    int rc = shmq_receive(q, &msg, HELPER_LATE_NS);
 
     if (rc != 0)
         print_error("receive: %s (%s)\n", shmq_strerror(rc), shmq_last_error_detail());

@@ -1,6 +1,19 @@
 /*
  * helper.h - what the tests share: names of their own, child processes, waiting
  * for a condition, and the check that a test leaves nothing behind.
+ *
+ * The rule for clocks.  A busy machine makes everybody late, and no test fails for that:
+ *
+ *  - Where it can, a test counts: wakes, sleeps, system calls, records walked.
+ *  - A test may fail by the clock only at ten times what is promised, or later.  What
+ *    is promised, now or within a second or two, is late after HELPER_LATE_NS.
+ *  - What must be so before a delay, a lease or a life is over is tested with one that
+ *    lasts for hours.  moment_pass() (moment.h) lets the hours pass.
+ *  - What comes after something is awaited, not slept for.
+ *  - Processes that need one another are not told to end at the same moment: producers
+ *    end first, and are waited for, then consumers.
+ *  - A call with SHMQ_NOWAIT gives up after 10 ms if another process holds the lock and
+ *    does not run.  Where others are at work on the same side, a test gives calls time.
  */
 #ifndef HELPER_H
 #define HELPER_H
@@ -39,7 +52,10 @@ int helper_wait(pid_t child);
 /* SIGKILL a child and reap it. */
 void helper_kill(pid_t child);
 
-/* Poll until `condition(arg)`, at most 10 s: false if it never came. */
+/* After this long, what is promised within a second or two has not come. */
+#define HELPER_LATE_NS SHMQ_SEC(20)
+
+/* Poll until `condition(arg)`, until it is late: false if it never came. */
 bool helper_await(bool (*condition)(void *arg), void *arg);
 
 /* CLOCK_MONOTONIC. */
@@ -61,17 +77,6 @@ enum helper_sleepers { HELPER_CONSUMERS, HELPER_PRODUCERS, HELPER_JOINERS };
 void helper_expect_wake(shmq_t *q, enum helper_sleepers who);
 bool helper_has_woken(shmq_t *q, enum helper_sleepers who);
 
-/*
- * What is on time on an idle machine may be late on a busy one, now and then: whether
- * one of three attempts said that it was in time.
- */
-bool helper_in_time(bool (*attempt)(void *arg), void *arg);
-
-/* Delays and lives that are to last longer than a few calls take, even on a busy
- * machine; and when they are over. */
-#define HELPER_SOON_NS  SHMQ_MS(250)
-#define HELPER_AFTER_NS SHMQ_MS(270)
-
 /* Open or fail the test. */
 shmq_t *helper_open(const char *name, int flags, const struct shmq_attr *attr);
 
@@ -90,7 +95,7 @@ struct shmq_stats helper_stats(shmq_t *q);
 /* Send a text with nothing more to it: its id.  Or fail the test. */
 uint64_t helper_send(shmq_t *q, const char *text);
 
-/* Receive a message within 5 s, or fail the test. */
+/* Receive a message before it is late, or fail the test. */
 struct shmq_msg helper_receive(shmq_t *q);
 
 /* Whether the message is this text. */

@@ -251,7 +251,7 @@ static void removed_for_plain_gets(void **state)
 
 static int join(void *q)
 {
-    return shmq_join(q, SHMQ_SEC(5)) == 0 ? 0 : 1;
+    return shmq_join(q, HELPER_LATE_NS) == 0 ? 0 : 1;
 }
 
 /* The last that is removed ends a wait for all, and makes room. */

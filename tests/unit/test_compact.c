@@ -84,7 +84,7 @@ static void put_number(shmq_t *q, unsigned n)
     unsigned char bytes[MESSAGE] = {0};
 
     memcpy(bytes, &n, sizeof(n));
-    assert_int_equal(shmq_put(q, bytes, sizeof(bytes), SHMQ_SEC(30)), 0);
+    assert_int_equal(shmq_put(q, bytes, sizeof(bytes), HELPER_LATE_NS), 0);
 }
 
 static void expect_number(shmq_t *q, unsigned n)
@@ -92,7 +92,7 @@ static void expect_number(shmq_t *q, unsigned n)
     unsigned char bytes[MESSAGE];
     unsigned got = 0;
 
-    assert_int_equal(shmq_get(q, bytes, sizeof(bytes), NULL, SHMQ_SEC(10)), MESSAGE);
+    assert_int_equal(shmq_get(q, bytes, sizeof(bytes), NULL, HELPER_LATE_NS), MESSAGE);
     memcpy(&got, bytes, sizeof(got));
     assert_int_equal(got, n);
 }
@@ -172,7 +172,7 @@ static void put_length(shmq_t *q, unsigned n)
 
     memset(bytes, (int)(n % 251), length_of(n));
     memcpy(bytes, &n, sizeof(n));
-    assert_int_equal(shmq_put(q, bytes, length_of(n), SHMQ_SEC(30)), 0);
+    assert_int_equal(shmq_put(q, bytes, length_of(n), HELPER_LATE_NS), 0);
 }
 
 static void expect_length(shmq_t *q, unsigned n)
@@ -180,7 +180,7 @@ static void expect_length(shmq_t *q, unsigned n)
     static unsigned char bytes[LENGTH_MAX + sizeof(n)];
     unsigned got = 0;
 
-    assert_int_equal(shmq_get(q, bytes, sizeof(bytes), NULL, SHMQ_SEC(10)), length_of(n));
+    assert_int_equal(shmq_get(q, bytes, sizeof(bytes), NULL, HELPER_LATE_NS), length_of(n));
     memcpy(&got, bytes, sizeof(got));
     assert_int_equal(got, n);
     for (size_t i = sizeof(n); i < length_of(n); i++)
@@ -422,7 +422,7 @@ static void rewrite_damaged(shmq_t *q, off_t at, struct rewriting *r, struct sig
     assert_int_equal(helper_wait(child), 0);
 }
 
-/* False: the child waited for longer than the second that it allows. */
+/* False: the child waited for longer than the second that it allows, and so saw nothing. */
 static bool try_damage(void *arg)
 {
     struct rewriting *r = helper_shared(sizeof(*r));
@@ -480,7 +480,7 @@ static void damage_is_not_copied(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
-        assert_true(helper_in_time(try_damage, &places[i]));
+        assert_true(helper_await(try_damage, &places[i]));
 }
 
 /* --- now and then on the disk ----------------------------------------------------- */
@@ -544,14 +544,14 @@ static void synced_at_the_end(void **state)
     assert_int_equal(default_interval(), SHMQ_SEC(1));
     shmq_t *q = open_journal(SHMQ_JOURNAL_INTERVAL, SHMQ_SEC(1000));
     put_number(q, 1);
-    assert_int_equal(shmq_sync(q, 1, SHMQ_SEC(10)), 0);
+    assert_int_equal(shmq_sync(q, 1, HELPER_LATE_NS), 0);
     put_number(q, 2);
     assert_false(is_synced(q));
     assert_int_equal(shmq_close(q), 0);
     q = open_journal(SHMQ_JOURNAL_INTERVAL, 0);
     assert_true(is_synced(q));
     put_number(q, 3);
-    assert_int_equal(shmq_sync(q, 0, SHMQ_SEC(10)), 0);
+    assert_int_equal(shmq_sync(q, 0, HELPER_LATE_NS), 0);
     assert_true(is_synced(q));
     put_number(q, 4);
     assert_int_equal(shmq_close(q), 0);

@@ -385,7 +385,7 @@ static void a_large_journal(void **state)
             assert_int_equal(i % 30 == 0 ? shmq_reject(q, &msg, 99, NULL) : shmq_ack(q, &msg), 0);
         }
         if (i == MESSAGES / 2)
-            assert_int_equal(shmq_sync(q, 0, SHMQ_SEC(20)), 0);
+            assert_int_equal(shmq_sync(q, 0, HELPER_LATE_NS), 0);
     }
     finish(q);
     find_frames(1 << SQ_FRAME_ENTRIES | 1 << SQ_FRAME_RECORDS | 1 << SQ_FRAME_BASE);

@@ -232,7 +232,7 @@ static int64_t part(struct scene *s)
 
 static int64_t sync_all(struct scene *s)
 {
-    return shmq_sync(s->q, 0, SHMQ_SEC(10));
+    return shmq_sync(s->q, 0, HELPER_LATE_NS);
 }
 
 static int64_t save(struct scene *s)
@@ -329,7 +329,7 @@ static bool goes_on(struct scene *s, const struct trial *t)
     helper_send(s->q, "for the group");
     if ((t->traits & (DONE | GOT)) == 0 || (t->traits & OTHER) != 0)
         return true;
-    if (shmq_get(s->g, buffer, sizeof(buffer), NULL, SHMQ_SEC(10)) < 0)
+    if (shmq_get(s->g, buffer, sizeof(buffer), NULL, HELPER_LATE_NS) < 0)
         return false;
     char *text = contents_of(s->q);
     bool is = faulty_is_in(faulty_file, text, NULL);
@@ -343,11 +343,11 @@ static bool recovers(struct scene *s, const struct trial *t, bool rewrite)
 {
     if (rewrite && !faulty_is_good(shmq_save(s->q, NULL), "then a save"))
         return false;
-    int rc = shmq_put(s->q, "more", 4, SHMQ_SEC(10));
+    int rc = shmq_put(s->q, "more", 4, HELPER_LATE_NS);
     if (rc == -EIO && strstr(shmq_last_error_detail(), "must be rewritten") != NULL) {
         if (!faulty_is_good(shmq_save(s->q, NULL), "then a save"))
             return false;
-        rc = shmq_put(s->q, "more", 4, SHMQ_SEC(10));
+        rc = shmq_put(s->q, "more", 4, HELPER_LATE_NS);
     }
     if (!faulty_is_good(rc, "then a put") || !goes_on(s, t))
         return false;

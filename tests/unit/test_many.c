@@ -87,7 +87,7 @@ static void *take_slowly(void *queue)
 {
     uint64_t got, next = 0;
 
-    while (next < 300 && shmq_get(queue, &got, 8, NULL, SHMQ_SEC(5)) == 8 && got == next)
+    while (next < 300 && shmq_get(queue, &got, 8, NULL, HELPER_LATE_NS) == 8 && got == next)
         next++;
     return next == 300 ? NULL : queue;
 }
@@ -107,7 +107,7 @@ static void parts_arrive_as_room_comes(void **state)
         batch[i] = (struct shmq_buf){&numbers[i], 8};
     }
     assert_int_equal(pthread_create(&thread, NULL, take_slowly, q), 0);
-    assert_int_equal(shmq_put_many(q, batch, 300, SHMQ_SEC(5)), 300);
+    assert_int_equal(shmq_put_many(q, batch, 300, HELPER_LATE_NS), 300);
     pthread_join(thread, &failed);
     assert_null(failed);
     helper_finish(q);
@@ -151,7 +151,8 @@ static void buffer_runs_full(void **state)
     assert_int_equal(shmq_put(q, "1234567890", 10, SHMQ_NOWAIT), 0);
     assert_int_equal(shmq_put(q, "12345678", 8, SHMQ_NOWAIT), 0);
     assert_int_equal(shmq_put(q, "x", 1, SHMQ_NOWAIT), 0);
-    assert_int_equal(shmq_get_many(q, buffer, 9, infos, 4, SHMQ_SEC(5), SHMQ_SEC(5)), -EMSGSIZE);
+    assert_int_equal(shmq_get_many(q, buffer, 9, infos, 4, HELPER_LATE_NS, HELPER_LATE_NS),
+                     -EMSGSIZE);
     assert_int_equal(infos[0].length, 10);
     assert_int_equal(shmq_get_many(q, buffer, 24, infos, 0, SHMQ_NOWAIT, SHMQ_NOWAIT), 0);
     assert_int_equal(shmq_depth(q), 3);
@@ -173,14 +174,13 @@ static void linger(void **state)
     (void)state;
     assert_int_equal(shmq_put(q, "a", 1, SHMQ_NOWAIT), 0);
     int64_t begun_ns = helper_now_ns();
-    assert_int_equal(shmq_get_many(q, buffer, 64, infos, 3, SHMQ_MS(30), SHMQ_SEC(9)), 1);
-    int64_t took_ns = helper_now_ns() - begun_ns;
-    assert_true(took_ns >= SHMQ_MS(30) && took_ns < SHMQ_SEC(5));
+    assert_int_equal(shmq_get_many(q, buffer, 64, infos, 3, SHMQ_MS(30), HELPER_LATE_NS), 1);
+    assert_true(helper_now_ns() - begun_ns >= SHMQ_MS(30));
     for (int i = 0; i < 3; i++)
         assert_int_equal(shmq_put(q, "b", 1, SHMQ_NOWAIT), 0);
     begun_ns = helper_now_ns();
-    assert_int_equal(shmq_get_many(q, buffer, 64, infos, 3, SHMQ_SEC(9), SHMQ_NOWAIT), 3);
-    assert_true(helper_now_ns() - begun_ns < SHMQ_SEC(5));
+    assert_int_equal(shmq_get_many(q, buffer, 64, infos, 3, 3 * HELPER_LATE_NS, SHMQ_NOWAIT), 3);
+    assert_true(helper_now_ns() - begun_ns < HELPER_LATE_NS);
     helper_finish(q);
 }
 
@@ -204,7 +204,7 @@ static void linger_collects(void **state)
 
     (void)state;
     assert_int_equal(pthread_create(&thread, NULL, put_three, q), 0);
-    assert_int_equal(shmq_get_many(q, buffer, 64, infos, 3, SHMQ_SEC(9), SHMQ_SEC(9)), 3);
+    assert_int_equal(shmq_get_many(q, buffer, 64, infos, 3, HELPER_LATE_NS, HELPER_LATE_NS), 3);
     pthread_join(thread, &failed);
     assert_null(failed);
     assert_int_equal(buffer[0], 'a');

@@ -115,7 +115,7 @@ static int creator(void *arg)
         } else if (rc == 0 && exclusive) {
             race->created++;
         }
-        if (rc == 0 && shmq_put(q, "x", 1, SHMQ_NOWAIT) == 0)
+        if (rc == 0 && shmq_put(q, "x", 1, HELPER_LATE_NS) == 0)
             race->put++;
         else
             race->failed++;

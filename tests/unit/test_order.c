@@ -1,11 +1,15 @@
 /*
  * test_order.c - in which order, and when, messages are handed out.
  */
-#include "support/helper.h"
+#include "support/moment.h"
 
 #include <errno.h>
 #include <string.h>
-#include <time.h>
+
+#include "handle/handle.h"
+
+/* For those who sleep until then. */
+#define SOON_NS SHMQ_MS(300)
 
 static shmq_t *create(uint32_t order)
 {
@@ -54,10 +58,10 @@ static void first_in_first_out(void **state)
     shmq_t *q = create(SHMQ_FIFO);
 
     (void)state;
-    send(q, "b", 9, HELPER_SOON_NS);
+    send(q, "b", 9, MOMENT_HOUR_NS);
     send_all(q, "ac");
     assert_true(helper_takes(q, "a"));
-    helper_pass(HELPER_AFTER_NS);
+    moment_pass(MOMENT_AFTER_NS);
     /* Its own place, now that its delay is over; priorities do not count. */
     assert_true(comes(q, "bc"));
     helper_finish(q);
@@ -70,11 +74,11 @@ static void last_in_first_out(void **state)
 
     (void)state;
     send_all(q, "ab");
-    send(q, "d", 0, HELPER_SOON_NS);
+    send(q, "d", 0, MOMENT_HOUR_NS);
     send_all(q, "ce");
     assert_true(helper_takes(q, "e"));
     assert_true(helper_takes(q, "c"));
-    helper_pass(HELPER_AFTER_NS);
+    moment_pass(MOMENT_AFTER_NS);
     assert_true(helper_takes(q, "d"));
     send_all(q, "f");
     assert_int_equal(shmq_get(q, buffer, 4, NULL, SHMQ_NOWAIT), 1); /* plain ones likewise */
@@ -90,7 +94,7 @@ static void by_priority(void **state)
     (void)state;
     send(q, "e", 0, 0);
     send(q, "c", 7, 0);
-    send(q, "b", 8, HELPER_SOON_NS);
+    send(q, "b", 8, MOMENT_HOUR_NS);
     send(q, "d", 7, 0);
     send(q, "a", INT32_MAX, 0);
     send(q, "g", INT32_MIN, 0);
@@ -98,7 +102,7 @@ static void by_priority(void **state)
     assert_int_equal(shmq_put(q, "z", 1, SHMQ_NOWAIT), 0); /* plain ones have 0 */
     assert_true(helper_takes(q, "a"));
     assert_true(helper_takes(q, "c"));
-    helper_pass(HELPER_AFTER_NS);
+    moment_pass(MOMENT_AFTER_NS);
     assert_true(comes(q, "bdezfg"));
     helper_finish(q);
 }
@@ -177,9 +181,9 @@ static void behind_all_and_delayed(void **state)
     (void)state;
     send_all(q, "ab");
     struct shmq_msg a = helper_receive(q);
-    assert_int_equal(shmq_nack(q, &a, SHMQ_MS(20), SHMQ_TO_BACK), 0);
+    assert_int_equal(shmq_nack(q, &a, MOMENT_HOUR_NS, SHMQ_TO_BACK), 0);
     send_all(q, "c");
-    helper_pass(SHMQ_MS(30));
+    moment_pass(MOMENT_AFTER_NS);
     assert_true(helper_takes(q, "b"));
     a = helper_receive(q);
     assert_true(helper_is(&a, "a"));
@@ -188,53 +192,56 @@ static void behind_all_and_delayed(void **state)
     helper_finish(q);
 }
 
-static bool come_back_after_a_delay(void *unused)
+/* When the next message is due. */
+static int64_t next_due_ns(shmq_t *q)
 {
-    shmq_t *q = create(SHMQ_FIFO);
-
-    (void)unused;
-    send_all(q, "ab");
-    struct shmq_msg a = helper_receive(q);
-    int64_t begun_ns = helper_now_ns();
-    assert_int_equal(shmq_nack(q, &a, HELPER_SOON_NS, 0), 0);
-    assert_int_equal(helper_group(q).delayed, 1);
-    assert_true(helper_takes(q, "b"));
-    assert_true(helper_takes(q, NULL));
-    assert_true(comes(q, "a")); /* whoever sleeps wakes for it */
-    int64_t took_ns = helper_now_ns() - begun_ns;
-    assert_true(took_ns >= HELPER_SOON_NS);
-    helper_finish(q);
-    return took_ns < HELPER_SOON_NS + SHMQ_MS(250);
+    return sq_load(&q->segment.ring.group->pending.next_due_ns);
 }
 
 static void back_after_a_delay(void **state)
 {
+    shmq_t *q = create(SHMQ_FIFO);
+
     (void)state;
-    assert_true(helper_in_time(come_back_after_a_delay, NULL));
+    send_all(q, "ab");
+    struct shmq_msg a = helper_receive(q);
+    int64_t begun_ns = helper_now_ns();
+    assert_int_equal(shmq_nack(q, &a, MOMENT_HOUR_NS, 0), 0);
+    assert_int_equal(helper_group(q).delayed, 1);
+    assert_true(helper_takes(q, "b"));
+    assert_true(helper_takes(q, NULL));
+    int64_t due_ns = next_due_ns(q);
+    assert_true(due_ns >= begun_ns + MOMENT_HOUR_NS);
+    moment_pass(due_ns - helper_now_ns() - SOON_NS);
+    moment_is_due(due_ns, due_ns);
+    assert_true(comes(q, "a")); /* whoever sleeps wakes for it */
+    assert_true(helper_now_ns() >= due_ns);
+    helper_finish(q);
 }
 
 /* --- by policy -------------------------------------------------------------------- */
 
-static bool retry_by_policy(void *unused)
+static void retried_by_policy(void **state)
 {
     struct shmq_attr attr = helper_attr(65536);
-    int64_t gaps[3];
 
-    (void)unused;
+    (void)state;
     attr.policy.retry = SHMQ_RETRY_EXPONENTIAL;
-    attr.policy.retry_first_ns = SHMQ_MS(20);
+    attr.policy.retry_first_ns = MOMENT_HOUR_NS;
+    attr.policy.retry_greatest_ns = 9 * MOMENT_HOUR_NS;
     attr.policy.max_attempts = 4;
     shmq_t *q = helper_create(&attr);
     send_all(q, "x");
     struct shmq_msg msg = helper_receive(q);
     for (int i = 0; i < 3; i++) {
-        int64_t begun_ns = helper_now_ns();
+        int64_t rest_ns = MOMENT_HOUR_NS << i;
         assert_int_equal(shmq_nack(q, &msg, SHMQ_BY_POLICY, 0), 0);
-        msg = helper_receive(q);
-        gaps[i] = helper_now_ns() - begun_ns;
+        moment_pass(rest_ns - SHMQ_SEC(60));
+        assert_true(helper_takes(q, NULL));
+        moment_pass(SHMQ_SEC(61));
+        assert_int_equal(shmq_receive(q, &msg, SHMQ_NOWAIT), 0);
         assert_int_equal(msg.attempts, i + 2);
     }
-    assert_true(gaps[0] >= SHMQ_MS(20) && gaps[1] >= SHMQ_MS(40) && gaps[2] >= SHMQ_MS(80));
     /* Its last delivery: whatever the delay, it is dead. */
     assert_int_equal(shmq_nack(q, &msg, 0, 0), 0);
     assert_true(helper_takes(q, NULL));
@@ -244,13 +251,6 @@ static bool retry_by_policy(void *unused)
     assert_int_equal(st.delivered_count, 4);
     assert_int_equal(st.redelivered_count, 3);
     helper_finish(q);
-    return gaps[0] < SHMQ_MS(270) && gaps[2] < SHMQ_MS(330);
-}
-
-static void retried_by_policy(void **state)
-{
-    (void)state;
-    assert_true(helper_in_time(retry_by_policy, NULL));
 }
 
 static void fixed_delay(void **state)
@@ -278,14 +278,16 @@ static void attempts_used_up_by_time(void **state)
     struct shmq_attr attr = helper_attr(65536);
 
     (void)state;
-    attr.policy.lease_ns = SHMQ_MS(20);
+    attr.policy.lease_ns = MOMENT_HOUR_NS;
     attr.policy.max_attempts = 2;
     shmq_t *q = helper_create(&attr);
     send_all(q, "x");
     helper_receive(q);
+    moment_pass(MOMENT_AFTER_NS);
     struct shmq_msg msg = helper_receive(q);
     assert_int_equal(msg.attempts, 2);
-    assert_int_equal(shmq_receive(q, &msg, SHMQ_MS(60)), -ETIMEDOUT);
+    moment_pass(MOMENT_AFTER_NS);
+    assert_true(helper_takes(q, NULL));
     assert_int_equal(helper_group(q).dead_by_reason[SHMQ_REASON_ATTEMPTS], 1);
     assert_int_equal(helper_group(q).lost_lease_count, 2);
     helper_finish(q);
@@ -293,64 +295,52 @@ static void attempts_used_up_by_time(void **state)
 
 /* --- delays and times to live --------------------------------------------------------- */
 
-static bool delay_three(void *unused)
-{
-    shmq_t *q = create(SHMQ_FIFO);
-    int64_t begun_ns = helper_now_ns(), last_ns = HELPER_SOON_NS + SHMQ_MS(80);
-    char buffer[4];
-
-    (void)unused;
-    send(q, "c", 0, last_ns);
-    send(q, "a", 0, HELPER_SOON_NS);
-    send(q, "b", 0, HELPER_SOON_NS + SHMQ_MS(40));
-    assert_true(helper_takes(q, NULL));
-    assert_int_equal(helper_group(q).delayed, 3);
-    assert_int_equal(shmq_get(q, buffer, 4, NULL, SHMQ_SEC(5)), 1);
-    assert_int_equal(buffer[0], 'a');
-    assert_true(helper_now_ns() - begun_ns >= HELPER_SOON_NS);
-    assert_true(comes(q, "bc"));
-    int64_t took_ns = helper_now_ns() - begun_ns;
-    assert_true(took_ns >= last_ns);
-    helper_finish(q);
-    return took_ns < last_ns + SHMQ_MS(250);
-}
-
 static void delayed(void **state)
 {
+    shmq_t *q = create(SHMQ_FIFO);
+    char buffer[4];
+
     (void)state;
-    assert_true(helper_in_time(delay_three, NULL));
+    send(q, "c", 0, 3 * MOMENT_HOUR_NS);
+    send(q, "a", 0, MOMENT_HOUR_NS);
+    send(q, "b", 0, 2 * MOMENT_HOUR_NS);
+    assert_true(helper_takes(q, NULL));
+    assert_int_equal(helper_group(q).delayed, 3);
+    moment_pass(MOMENT_AFTER_NS);
+    assert_int_equal(shmq_get(q, buffer, 4, NULL, SHMQ_NOWAIT), 1);
+    assert_int_equal(buffer[0], 'a');
+    assert_true(helper_takes(q, NULL));
+    moment_pass(MOMENT_HOUR_NS);
+    assert_true(comes(q, "b"));
+    moment_pass(MOMENT_HOUR_NS);
+    assert_true(comes(q, "c"));
+    helper_finish(q);
 }
 
-static int send_soon(void *q)
+static int receive_near(void *q)
 {
     struct shmq_msg msg = SHMQ_MSG_INIT;
 
-    msg.delay_ns = SHMQ_MS(30);
-    return shmq_send(q, &msg, SHMQ_NOWAIT) == 0 ? 0 : 1;
+    if (shmq_receive(q, &msg, HELPER_LATE_NS) != 0 || !helper_is(&msg, "near"))
+        return 1;
+    return shmq_ack(q, &msg) == 0 ? 0 : 2;
 }
 
-/* Who sleeps until something far learns of something near. */
-static bool delay_for_a_sleeper(void *unused)
+/* Who sleeps until something far learns of something near, and then sleeps until that. */
+static void delayed_for_a_sleeper(void **state)
 {
     shmq_t *q = create(SHMQ_FIFO);
 
-    (void)unused;
-    send(q, "far", 0, SHMQ_SEC(9));
-    int64_t begun_ns = helper_now_ns();
-    pid_t child = helper_fork(send_soon, q);
-    struct shmq_msg msg = helper_receive(q);
-    int64_t took_ns = helper_now_ns() - begun_ns;
-    assert_int_equal(msg.length, 0);
-    assert_int_equal(helper_wait(child), 0);
-    assert_int_equal(shmq_ack(q, &msg), 0);
-    helper_finish(q);
-    return took_ns < SHMQ_MS(300);
-}
-
-static void delayed_for_a_sleeper(void **state)
-{
     (void)state;
-    assert_true(helper_in_time(delay_for_a_sleeper, NULL));
+    send(q, "far", 0, MOMENT_HOUR_NS);
+    pid_t child = helper_fork(receive_near, q);
+    helper_expect_wake(q, HELPER_CONSUMERS);
+    int64_t sent_ns = helper_now_ns();
+    send(q, "near", 0, SOON_NS);
+    moment_is_due_after(sent_ns, SOON_NS);
+    assert_true(helper_has_woken(q, HELPER_CONSUMERS));
+    assert_int_equal(helper_wait(child), 0);
+    helper_finish(q);
 }
 
 static void due_at_a_time_of_day(void **state)
@@ -360,14 +350,15 @@ static void due_at_a_time_of_day(void **state)
 
     (void)state;
     int64_t now_ns = helper_wall_ns();
-    msg.due_ns = now_ns + HELPER_SOON_NS;
+    msg.due_ns = now_ns + MOMENT_HOUR_NS;
     assert_int_equal(shmq_send(q, &msg, SHMQ_NOWAIT), 0);
     assert_true(helper_takes(q, NULL));
     msg.due_ns = now_ns - SHMQ_SEC(1); /* gone by: at once */
     assert_int_equal(shmq_send(q, &msg, SHMQ_NOWAIT), 0);
     assert_true(helper_takes(q, ""));
+    moment_pass(MOMENT_HOUR_NS - SHMQ_MS(100));
     struct shmq_msg late = helper_receive(q);
-    assert_true(helper_wall_ns() >= now_ns + HELPER_SOON_NS);
+    assert_true(helper_wall_ns() >= now_ns + MOMENT_HOUR_NS);
     assert_int_equal(shmq_ack(q, &late), 0);
     msg.delay_ns = 1;
     assert_int_equal(shmq_send(q, &msg, SHMQ_NOWAIT), -EINVAL);
@@ -411,14 +402,14 @@ static void expired_into_nothing(void **state)
     (void)state;
     for (uint32_t order = SHMQ_FIFO; order <= SHMQ_PRIORITY; order++) {
         shmq_t *q = create(order);
-        send_short_lived(q, "a", HELPER_SOON_NS);
-        send_short_lived(q, "b", SHMQ_SEC(100));
+        send_short_lived(q, "a", MOMENT_HOUR_NS);
+        send_short_lived(q, "b", 2 * MOMENT_HOUR_NS);
         struct shmq_msg msg = helper_receive(q);
         assert_int_equal(shmq_nack(q, &msg, 0, 0), 0); /* it is an entry now */
-        helper_pass(HELPER_AFTER_NS);
-        send_short_lived(q, "c", SHMQ_SEC(100));
+        moment_pass(MOMENT_AFTER_NS);
+        send_short_lived(q, "c", MOMENT_HOUR_NS);
         msg = helper_receive(q);
-        assert_true(msg.ttl_ns > SHMQ_SEC(90) && msg.ttl_ns <= SHMQ_SEC(100));
+        assert_true(msg.ttl_ns > MOMENT_HOUR_NS / 2 && msg.ttl_ns <= MOMENT_HOUR_NS);
         assert_int_equal(shmq_ack(q, &msg), 0);
         msg = helper_receive(q);
         assert_int_equal(shmq_ack(q, &msg), 0);
@@ -440,9 +431,9 @@ static void expired_is_not_delivered(void **state)
     (void)state;
     assert_int_equal(shmq_policy_of(q, &policy), 0);
     for (uint64_t round = 1; round <= 4; round++) {
-        msg.ttl_ns = SHMQ_MS(1);
+        msg.ttl_ns = MOMENT_HOUR_NS;
         assert_int_equal(shmq_send(q, &msg, SHMQ_NOWAIT), 0);
-        helper_pass(SHMQ_MS(30));
+        moment_pass(MOMENT_AFTER_NS);
         helper_send(q, "x");
         assert_true(helper_takes(q, "x"));
         assert_int_equal(helper_group(q).expired_count, round);
@@ -460,7 +451,7 @@ static int put_one(void *q)
 {
     char message[200] = {0}; /* there is no room left for so many */
 
-    return shmq_put(q, message, sizeof(message), SHMQ_SEC(10)) == 0 ? 0 : 1;
+    return shmq_put(q, message, sizeof(message), HELPER_LATE_NS) == 0 ? 0 : 1;
 }
 
 /* Those that expired before anybody came to receive give their room to who needs it: at
@@ -474,14 +465,16 @@ static void expired_for_room(void **state)
     for (int waits = 0; waits < 2; waits++) {
         shmq_t *q = helper_create(&attr);
         int sent = 0;
-        msg.ttl_ns = waits ? HELPER_SOON_NS : SHMQ_MS(1);
-        while (shmq_send(q, &msg, SHMQ_NOWAIT) == 0 && sent++ < 200)
-            if (!waits)
-                helper_pass(SHMQ_MS(2));
-        if (waits)
+        msg.ttl_ns = waits ? SOON_NS : MOMENT_HOUR_NS;
+        while (shmq_send(q, &msg, SHMQ_NOWAIT) == 0 && sent < 200)
+            sent++;
+        assert_in_range(sent, 41, waits ? 200 : 60);
+        if (waits) {
             assert_int_equal(helper_wait(helper_fork(put_one, q)), 0);
-        else
-            assert_int_equal(sent, 201);
+        } else {
+            moment_pass(MOMENT_AFTER_NS);
+            assert_int_equal(put_one(q), 0);
+        }
         assert_true(helper_group(q).expired_count > 40);
         helper_finish(q);
     }
@@ -493,10 +486,10 @@ static void expired_in_hand(void **state)
     shmq_t *q = create(SHMQ_FIFO);
 
     (void)state;
-    send_short_lived(q, "a", HELPER_SOON_NS);
-    send_short_lived(q, "b", HELPER_SOON_NS);
+    send_short_lived(q, "a", MOMENT_HOUR_NS);
+    send_short_lived(q, "b", MOMENT_HOUR_NS);
     struct shmq_msg a = helper_receive(q), b = helper_receive(q);
-    helper_pass(HELPER_AFTER_NS);
+    moment_pass(MOMENT_AFTER_NS);
     assert_int_equal(shmq_ack(q, &a), 0);
     assert_int_equal(shmq_nack(q, &b, 0, 0), 0);
     assert_true(helper_takes(q, NULL));
@@ -511,13 +504,13 @@ static void expired_into_dead_letters(void **state)
     (void)state;
     attr.policy.dead_letter_expired = 1;
     shmq_t *q = helper_create(&attr);
-    send_short_lived(q, "fresh", HELPER_SOON_NS);
-    send_short_lived(q, "back", HELPER_SOON_NS);
+    send_short_lived(q, "fresh", MOMENT_HOUR_NS);
+    send_short_lived(q, "back", MOMENT_HOUR_NS);
     struct shmq_msg msg = helper_receive(q), other = helper_receive(q);
     assert_int_equal(shmq_nack(q, &msg, 0, 0), 0);
     assert_int_equal(shmq_ack(q, &other), 0);
-    send_short_lived(q, "fresh", HELPER_SOON_NS);
-    helper_pass(HELPER_AFTER_NS);
+    send_short_lived(q, "fresh", MOMENT_HOUR_NS);
+    moment_pass(MOMENT_AFTER_NS);
     assert_true(helper_takes(q, NULL));
     struct shmq_group_stats st = helper_group(q);
     assert_int_equal(st.dead, 2);
@@ -530,26 +523,26 @@ static void expired_into_dead_letters(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        HELPER_TEST(first_in_first_out),
-        HELPER_TEST(last_in_first_out),
-        HELPER_TEST(by_priority),
+        MOMENT_TEST(first_in_first_out),
+        MOMENT_TEST(last_in_first_out),
+        MOMENT_TEST(by_priority),
         HELPER_TEST(priorities_of_many),
         HELPER_TEST(back_in_its_own_place),
         HELPER_TEST(back_behind_all),
-        HELPER_TEST(behind_all_and_delayed),
-        HELPER_TEST(back_after_a_delay),
-        HELPER_TEST(retried_by_policy),
+        MOMENT_TEST(behind_all_and_delayed),
+        MOMENT_TEST(back_after_a_delay),
+        MOMENT_TEST(retried_by_policy),
         HELPER_TEST(fixed_delay),
-        HELPER_TEST(attempts_used_up_by_time),
-        HELPER_TEST(delayed),
-        HELPER_TEST(delayed_for_a_sleeper),
-        HELPER_TEST(due_at_a_time_of_day),
+        MOMENT_TEST(attempts_used_up_by_time),
+        MOMENT_TEST(delayed),
+        MOMENT_TEST(delayed_for_a_sleeper),
+        MOMENT_TEST(due_at_a_time_of_day),
         HELPER_TEST(due_time_is_kept),
-        HELPER_TEST(expired_into_nothing),
-        HELPER_TEST(expired_for_room),
-        HELPER_TEST(expired_is_not_delivered),
-        HELPER_TEST(expired_in_hand),
-        HELPER_TEST(expired_into_dead_letters),
+        MOMENT_TEST(expired_into_nothing),
+        MOMENT_TEST(expired_for_room),
+        MOMENT_TEST(expired_is_not_delivered),
+        MOMENT_TEST(expired_in_hand),
+        MOMENT_TEST(expired_into_dead_letters),
     };
 
     return cmocka_run_group_tests_name("order", tests, NULL, NULL);

@@ -378,7 +378,7 @@ static void killed_savers(void **state)
         helper_pass(round * 100000);
         helper_kill(saver);
         for (int i = 0; i < 2000; i++) { /* more than the ring holds */
-            assert_int_equal(shmq_put(q, buffer, sizeof(buffer), SHMQ_SEC(20)), 0);
+            assert_int_equal(shmq_put(q, buffer, sizeof(buffer), HELPER_LATE_NS), 0);
             assert_int_equal(shmq_get(q, buffer, sizeof(buffer), NULL, SHMQ_NOWAIT), 64);
         }
     }

@@ -316,8 +316,8 @@ static void *open_and_close(void *stop)
 
     while (!*(volatile bool *)stop) {
         shmq_t *q;
-        if (shmq_open(&q, name, 0, NULL) != 0 || shmq_put(q, "x", 1, SHMQ_SEC(5)) != 0 ||
-            shmq_get(q, buffer, 8, NULL, SHMQ_SEC(5)) != 1)
+        if (shmq_open(&q, name, 0, NULL) != 0 || shmq_put(q, "x", 1, HELPER_LATE_NS) != 0 ||
+            shmq_get(q, buffer, 8, NULL, HELPER_LATE_NS) != 1)
             return stop;
         shmq_close(q);
     }
@@ -338,7 +338,7 @@ static void forks_among_threads(void **state)
         pid_t child = fork();
         if (child == 0) {
             alarm(20);
-            _exit(shmq_put(q, "x", 1, SHMQ_SEC(5)) == 0 && shmq_close(q) == 0 ? 0 : 1);
+            _exit(shmq_put(q, "x", 1, HELPER_LATE_NS) == 0 && shmq_close(q) == 0 ? 0 : 1);
         }
         assert_int_equal(helper_wait(child), 0);
     }

@@ -664,7 +664,7 @@ static void a_dead_saver(void **state)
     for (int i = 0; i < 2; i++)
         assert_int_equal(shmq_get(q, buffer, sizeof(buffer), NULL, SHMQ_NOWAIT), 1500);
     /* No room, but nobody who needs it. */
-    assert_int_equal(shmq_put(q, half, sizeof(half), SHMQ_SEC(10)), 0);
+    assert_int_equal(shmq_put(q, half, sizeof(half), HELPER_LATE_NS), 0);
     assert_int_equal(sq_load(&q->segment.file->pin_pos), UINT64_MAX);
     assert_int_equal(helper_wait(helper_fork(dies_while_saving, NULL)), 1000 + SIGKILL);
     save(q);
@@ -713,7 +713,7 @@ static int puts_on(void *arg)
         memcpy(text, &next, sizeof(next));
         msg.data = text;
         msg.length = 8 + next % 190;
-        if (shmq_send(q, &msg, SHMQ_SEC(1)) != 0 || msg.id != next)
+        if (shmq_send(q, &msg, HELPER_LATE_NS) != 0 || msg.id != next)
             return 1;
         atomic_store(&t->put, next);
     }

@@ -1,7 +1,7 @@
 /*
  * test_unique.c - queues in which one key waits at most once.
  */
-#include "support/helper.h"
+#include "support/moment.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -15,7 +15,7 @@ static shmq_t *create(const struct shmq_attr *attr)
 }
 
 /* shmq_send() of a message with this key; *id is that of whichever has it then. */
-static int try_send(shmq_t *q, const char *key, int64_t ttl_ns, uint64_t *id)
+static int send_within(shmq_t *q, const char *key, int64_t ttl_ns, int64_t timeout_ns, uint64_t *id)
 {
     struct shmq_msg msg = SHMQ_MSG_INIT;
 
@@ -23,9 +23,14 @@ static int try_send(shmq_t *q, const char *key, int64_t ttl_ns, uint64_t *id)
     msg.key = key;
     msg.length = msg.key_length = strlen(key);
     msg.ttl_ns = ttl_ns;
-    int rc = shmq_send(q, &msg, SHMQ_NOWAIT);
+    int rc = shmq_send(q, &msg, timeout_ns);
     *id = msg.id;
     return rc;
+}
+
+static int try_send(shmq_t *q, const char *key, int64_t ttl_ns, uint64_t *id)
+{
+    return send_within(q, key, ttl_ns, SHMQ_NOWAIT, id);
 }
 
 /* It must be free. */
@@ -114,13 +119,13 @@ static void freed_by_expiry(void **state)
     uint64_t fresh, held;
 
     (void)state;
-    assert_int_equal(try_send(q, "held", HELPER_SOON_NS, &held), 0);
-    assert_int_equal(try_send(q, "fresh", HELPER_SOON_NS, &fresh), 0);
+    assert_int_equal(try_send(q, "held", MOMENT_HOUR_NS, &held), 0);
+    assert_int_equal(try_send(q, "fresh", MOMENT_HOUR_NS, &fresh), 0);
     struct shmq_msg msg = helper_receive(q);
     assert_int_equal(shmq_nack(q, &msg, 0, 0), 0);
     assert_true(has(q, "held", held));
     assert_true(has(q, "fresh", fresh));
-    helper_pass(HELPER_AFTER_NS);
+    moment_pass(MOMENT_AFTER_NS);
     assert_true(helper_takes(q, NULL));
     send(q, "held");
     send(q, "fresh");
@@ -136,8 +141,8 @@ static void expired_unseen(void **state)
     uint64_t id;
 
     (void)state;
-    assert_int_equal(try_send(q, "key", SHMQ_MS(10), &id), 0);
-    helper_pass(SHMQ_MS(30));
+    assert_int_equal(try_send(q, "key", MOMENT_HOUR_NS, &id), 0);
+    moment_pass(MOMENT_AFTER_NS);
     int rc = try_send(q, "key", 0, &id);
     assert_true(rc == 0 || rc == -EEXIST);
     assert_true(helper_takes(q, rc == 0 ? "key" : NULL));
@@ -149,7 +154,7 @@ static int receive_and_wait(void *q)
 {
     struct shmq_msg msg = SHMQ_MSG_INIT;
 
-    if (shmq_receive(q, &msg, SHMQ_SEC(5)) != 0)
+    if (shmq_receive(q, &msg, HELPER_LATE_NS) != 0)
         return 1;
     raise(SIGSTOP);
     return 0;
@@ -190,13 +195,13 @@ static void delayed_ones_have_it(void **state)
     (void)state;
     msg.key = "key";
     msg.key_length = 3;
-    msg.delay_ns = HELPER_SOON_NS;
+    msg.delay_ns = MOMENT_HOUR_NS;
     assert_int_equal(shmq_send(q, &msg, SHMQ_NOWAIT), 0);
     assert_true(has(q, "key", msg.id));
     assert_true(helper_takes(q, NULL)); /* it is an entry now */
     assert_true(has(q, "key", msg.id));
-    struct shmq_msg late = helper_receive(q);
-    assert_int_equal(shmq_ack(q, &late), 0);
+    moment_pass(MOMENT_AFTER_NS);
+    assert_true(helper_takes(q, ""));
     send(q, "key");
     helper_finish(q);
 }
@@ -355,7 +360,7 @@ static int send_all_keys(void *q)
 
     for (int i = 0; i < 300; i++) {
         snprintf(key, sizeof(key), "key %d", i);
-        int rc = try_send(q, key, 0, &id);
+        int rc = send_within(q, key, 0, HELPER_LATE_NS, &id);
         if (rc != 0 && rc != -EEXIST)
             return 255;
         sent += rc == 0;
@@ -384,10 +389,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         HELPER_TEST(one_key_once),
         HELPER_TEST(freed_by_the_end),
-        HELPER_TEST(freed_by_expiry),
-        HELPER_TEST(expired_unseen),
+        MOMENT_TEST(freed_by_expiry),
+        MOMENT_TEST(expired_unseen),
         HELPER_TEST(not_freed_by_a_lease),
-        HELPER_TEST(delayed_ones_have_it),
+        MOMENT_TEST(delayed_ones_have_it),
         HELPER_TEST(back_from_the_dead),
         HELPER_TEST(updated_ones_keep_it),
         HELPER_TEST(dropped),
