@@ -103,11 +103,11 @@ static int work(void *arg)
         atomic_store(&d->put, n);
         if (n % 3 == 0) {
             unsigned got;
-            if (shmq_get(q, &got, sizeof(got), NULL, SHMQ_NOWAIT) != sizeof(got))
+            if (shmq_get(q, &got, sizeof(got), NULL, HELPER_LATE_NS) != sizeof(got))
                 return 1;
             atomic_store(&d->got, got);
         } else if (n % 3 == 1) {
-            if (shmq_receive(q, &msg, SHMQ_NOWAIT) != 0 || shmq_ack(q, &msg) != 0)
+            if (shmq_receive(q, &msg, HELPER_LATE_NS) != 0 || shmq_ack(q, &msg) != 0)
                 return 2;
             atomic_fetch_add(&d->acked, 1);
         }

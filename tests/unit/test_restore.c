@@ -139,6 +139,16 @@ static void attributes(void **state)
     assert_int_equal(shmq_open(&q, name, 0, NULL), -ENOENT);
 }
 
+static bool has_saved_three(void *q)
+{
+    return stats_of(q).saved_id == 3;
+}
+
+static bool is_not_stale(void *q)
+{
+    return !stats_of(q).stale;
+}
+
 static void by_number_and_time(void **state)
 {
     struct shmq_attr attr = file_attr();
@@ -148,9 +158,7 @@ static void by_number_and_time(void **state)
     shmq_t *q = open_kept(&attr);
     for (int i = 0; i < 3; i++)
         helper_send(q, "x");
-    for (int i = 0; i < 1000 && stats_of(q).saved_id != 3; i++)
-        helper_pass(SHMQ_MS(10));
-    assert_int_equal(stats_of(q).saved_id, 3);
+    assert_true(helper_await(has_saved_three, q));
     go_down(q);
     assert_int_equal(unlink(file), 0);
 
@@ -159,9 +167,7 @@ static void by_number_and_time(void **state)
     q = open_kept(&attr);
     helper_send(q, "x");
     assert_true(helper_takes(q, "x"));
-    for (int i = 0; i < 1000 && stats_of(q).stale; i++)
-        helper_pass(SHMQ_MS(10));
-    assert_int_equal(stats_of(q).stale, 0);
+    assert_true(helper_await(is_not_stale, q));
     uint64_t generation = stats_of(q).generation;
     helper_pass(SHMQ_MS(100)); /* nothing changes, nothing is saved */
     assert_int_equal(stats_of(q).generation, generation);
