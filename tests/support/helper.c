@@ -49,6 +49,11 @@ int64_t helper_wall_ns(void)
     return read_clock(CLOCK_REALTIME);
 }
 
+int64_t helper_cpu_ns(void)
+{
+    return read_clock(CLOCK_PROCESS_CPUTIME_ID);
+}
+
 /* --- leaving nothing behind --------------------------------------------- */
 
 static int count_descriptors(void)

@@ -62,6 +62,8 @@ bool helper_await(bool (*condition)(void *arg), void *arg);
 int64_t helper_now_ns(void);
 /* CLOCK_REALTIME. */
 int64_t helper_wall_ns(void);
+/* How long this process has run: no load makes that more than it does. */
+int64_t helper_cpu_ns(void);
 
 /* Conditions for helper_await(). */
 bool helper_consumer_sleeps(void *queue); /* a get sleeps on this shmq_t */

@@ -531,14 +531,6 @@ static void handler_cannot_stop_its_worker(void **state)
 
 /* --- trouble ------------------------------------------------------------------------ */
 
-static int64_t cpu_ns(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
 /* A queue that is gone says so at each call; the worker does not ask as fast as it can. */
 static void removed_queue_is_no_spin(void **state)
 {
@@ -548,9 +540,9 @@ static void removed_queue_is_no_spin(void **state)
 
     (void)state;
     assert_int_equal(shmq_unlink(helper_name("a")), 0);
-    int64_t before_ns = cpu_ns();
+    int64_t before_ns = helper_cpu_ns();
     nap(SHMQ_MS(500));
-    assert_true(cpu_ns() - before_ns < SHMQ_MS(100));
+    assert_true(helper_cpu_ns() - before_ns < SHMQ_MS(100));
     before_ns = helper_now_ns();
     assert_int_equal(shmq_worker_stop(worker, SHMQ_FOREVER), 0);
     assert_true(helper_now_ns() - before_ns < HELPER_LATE_NS);
