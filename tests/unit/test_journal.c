@@ -418,10 +418,13 @@ struct putting {
     unsigned last;
 };
 
+/* With its file removed; also once more, if it was healed before a put came. */
 static bool is_refused(void *arg)
 {
     struct putting *p = arg;
     unsigned n = p->last + 1;
+
+    unlink(file);
     int rc = shmq_put(p->q, &n, sizeof(n), SHMQ_NOWAIT);
 
     p->last += rc == 0;
@@ -437,9 +440,8 @@ static void test_removed(void **state)
     struct putting p = {q, 1};
 
     put_number(q, 1);
-    assert_int_equal(unlink(file), 0);
     assert_true(helper_await(is_refused, &p));
-    assert_int_equal(file_stats(q).error, ENOENT);
+    assert_true(file_stats(q).error == ENOENT || file_stats(q).generation > 1);
     assert_int_equal(shmq_save(q, NULL), 0);
     put_number(q, p.last + 1);
     assert_int_equal(shmq_close(q), 0);
