@@ -26,9 +26,7 @@
 
 #include "support/message.h"
 
-#define EPOCH_NS   SHMQ_MS(4000)
-#define CALM_NS    SHMQ_SEC(20)
-#define GAP_MAX_NS SHMQ_SEC(2)
+#define EPOCH_NS SHMQ_MS(4000)
 
 static const struct lease_variant variants[] = {
     {"groups", 1 << 20, 2, SHMQ_FIFO, 0, SHMQ_SEC(30)},
@@ -156,9 +154,13 @@ static void watch(struct lease_epoch *e, int64_t now_ns)
     if (progress != e->last_progress) {
         e->last_progress = progress;
         e->progress_ns = now_ns;
-    } else if (now_ns - e->progress_ns > e->longest_gap_ns) {
-        e->longest_gap_ns = now_ns - e->progress_ns;
+        return;
     }
+    int64_t gap_ns = now_ns - e->progress_ns;
+    if (gap_ns > e->longest_gap_ns)
+        e->longest_gap_ns = gap_ns;
+    if (gap_ns > HELPER_LATE_NS)
+        lease_wrong("no progress for %lld ms", (long long)(gap_ns / 1000000));
 }
 
 static bool is_near_full(const struct lease_epoch *e)
@@ -167,13 +169,21 @@ static bool is_near_full(const struct lease_epoch *e)
            e->generations >= LEASE_GENERATIONS;
 }
 
+/* Not beyond until_ns, unless nothing moves just then. */
+static bool goes_on(const struct lease_epoch *e, int64_t now_ns, int64_t until_ns)
+{
+    bool stands = now_ns - e->progress_ns > SHMQ_SEC(1);
+
+    return (now_ns < until_ns || stands) && lease_board->wrong == 0 && !is_near_full(e);
+}
+
 static void rage(struct lease_epoch *e, int64_t until_ns)
 {
     int64_t now_ns = helper_now_ns(), strike_ns = now_ns;
     struct timespec beat = {0, 500000};
 
     e->progress_ns = now_ns;
-    while (now_ns < until_ns && lease_board->wrong == 0 && !is_near_full(e)) {
+    while (goes_on(e, now_ns, until_ns)) {
         nanosleep(&beat, NULL);
         now_ns = helper_now_ns();
         watch(e, now_ns);
@@ -219,19 +229,21 @@ static bool all_finished(const struct lease_epoch *e)
 /* Producers end, consumers finish what there is, then they end as well. */
 static void calm(struct lease_epoch *e)
 {
-    int64_t until_ns = helper_now_ns() + CALM_NS;
+    int64_t until_ns = helper_now_ns() + HELPER_LATE_NS;
     struct timespec beat = {0, 500000};
 
     lease_board->phase = LEASE_PRODUCERS_END;
     continue_due(e, INT64_MAX);
     while (!ended(e, true) && helper_now_ns() < until_ns)
         nanosleep(&beat, NULL);
-    while (!all_finished(e) && helper_now_ns() < until_ns && lease_board->wrong == 0)
+    e->progress_ns = helper_now_ns();
+    while (!all_finished(e) && lease_board->wrong == 0) {
         nanosleep(&beat, NULL);
-    if (!all_finished(e))
-        lease_wrong("what is left is never finished");
+        watch(e, helper_now_ns());
+    }
     lease_board->phase = LEASE_CONSUMERS_END;
-    while (!ended(e, false) && helper_now_ns() < until_ns + CALM_NS)
+    until_ns = helper_now_ns() + HELPER_LATE_NS;
+    while (!ended(e, false) && helper_now_ns() < until_ns)
         nanosleep(&beat, NULL);
     for (int i = 0; i < LEASE_WORKERS; i++)
         if (e->worker[i].pid != 0) {
@@ -359,10 +371,6 @@ static void run_all(int64_t seconds, uint64_t seed, struct lease_totals *totals)
         run_epoch(&variants[i % count], length_ns, seed + i, totals);
         if (helper_teardown(NULL) != 0)
             totals->failed++;
-    }
-    if (totals->longest_gap_ns >= GAP_MAX_NS) {
-        printf("  no progress for %lld ms\n", (long long)(totals->longest_gap_ns / 1000000));
-        totals->failed++;
     }
 }
 

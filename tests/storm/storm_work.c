@@ -101,7 +101,7 @@ bool storm_put_one(shmq_t *q)
     unsigned char bytes[sizeof(struct message_head)];
 
     message_build(bytes, 0, g->returned, sizeof(bytes));
-    if (shmq_put(q, bytes, sizeof(bytes), SHMQ_SEC(2)) != 0)
+    if (shmq_put(q, bytes, sizeof(bytes), HELPER_LATE_NS) != 0)
         return false;
     g->begun = ++g->returned;
     return true;

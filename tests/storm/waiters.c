@@ -5,11 +5,11 @@
  *
  * In each round one to three processes that sleep in a get (or, on a full queue,
  * in a put) are killed, and then there is something for the one that lives.  It
- * must have it at once; only where a wake went to one that was killed before it
- * could act may it take until the bound of a sleep, a second.  Nobody who puts
- * or gets meanwhile may be held up.
+ * must be woken, and have it; only where a wake went to one that was killed before
+ * it could act may it be the bound of its sleep, a second, that heals.  Nobody who
+ * puts or gets meanwhile may be held up.
  */
-#include "support/helper.h"
+#include "moment.h"
 #include "support/message.h"
 
 #include <errno.h>
@@ -26,11 +26,9 @@
 
 enum {
     DEAD_MAX = 3,
-    LENGTH = 104,    /* with its header an eighth of 1 KiB */
-    FILL = 32,       /* so many fill 4096 bytes */
-    HEALED_MS = 200, /* later than this, it was the bound that healed */
-    LIMIT_MS = 1500,
-    PUT_MS = 100,
+    LENGTH = 104,     /* with its header an eighth of 1 KiB */
+    FILL = 32,        /* so many fill 4096 bytes */
+    HEALED_MS = 200,  /* later than this, it was the bound that healed, or so it seems */
     STEAL_EVERY = 40, /* rounds in which a wake dies with whom it was for */
     CROWD_EVERY = 4,  /* rounds after which a crowd wakes each other */
     DYING_EVERY = 20, /* and in which it may */
@@ -45,6 +43,7 @@ enum death {
 
 /* Shared with the one that lives. */
 struct page {
+    _Atomic bool looks;     /* around while it sleeps, each second */
     _Atomic uint32_t asked; /* rounds it is to wait in */
     _Atomic uint32_t done;  /* rounds it has come back from */
     _Atomic int64_t done_ns;
@@ -59,6 +58,7 @@ struct side {
 
 static struct page *page;
 static shmq_t *q;
+static pid_t living;
 static unsigned failed;
 
 static void complain(const char *side, unsigned round, const char *what, int64_t figure)
@@ -107,6 +107,7 @@ static int be_alive(void *arg)
     while (page->wrong == 0) {
         while (!is_asked(NULL))
             helper_await(is_asked, NULL);
+        moment_no_looks(!page->looks);
         if (wait_once(arg) != 0)
             page->wrong++;
         page->done_ns = helper_now_ns();
@@ -158,16 +159,12 @@ static void await_sleepers(const struct side *side, unsigned round, uint32_t n)
 static void serve(const struct side *side, unsigned round)
 {
     unsigned char bytes[LENGTH];
-    int64_t begun_ns = helper_now_ns();
 
     message_build(bytes, 0, round, LENGTH);
-    ssize_t rc = side->gets ? shmq_put(q, bytes, LENGTH, SHMQ_SEC(1))
-                            : shmq_get(q, bytes, LENGTH, NULL, SHMQ_SEC(1));
-    int64_t ms = (helper_now_ns() - begun_ns) / 1000000;
+    ssize_t rc = side->gets ? shmq_put(q, bytes, LENGTH, HELPER_LATE_NS)
+                            : shmq_get(q, bytes, LENGTH, NULL, HELPER_LATE_NS);
     if (rc < 0)
         complain(side->name, round, "cannot serve", rc);
-    if (ms > PUT_MS)
-        complain(side->name, round, "serving was held up, ms", ms);
 }
 
 /* Stay on this CPU; the former set goes to *before. */
@@ -181,15 +178,16 @@ static void stay_here(cpu_set_t *before)
     sched_setaffinity(0, sizeof(here), &here);
 }
 
-/* The victim may have been quicker than its death, and have taken what was there. */
+/* The victim may have been quicker than its death, and have taken what was there: if the
+ * living one had, it would run, or have come back. */
 static bool is_gone(const struct side *side)
 {
-    int64_t due = side->gets ? 0 : FILL, until_ns = helper_now_ns() + SHMQ_MS(20);
+    int64_t due = side->gets ? 0 : FILL;
 
-    while (helper_now_ns() < until_ns)
-        if (page->done == page->asked || shmq_depth(q) != due)
-            return false;
-    return true;
+    while (page->done != page->asked && shmq_depth(q) == due)
+        if (is_down(&living) && page->done != page->asked)
+            return true;
+    return false;
 }
 
 static bool live_is_done(void *arg)
@@ -234,6 +232,7 @@ static int64_t one_round(const struct side *side, unsigned round, enum death dea
     pid_t victims[DEAD_MAX];
     cpu_set_t before;
 
+    page->looks = death != REAPED;
     if (death == WITH_WAKE)
         stay_here(&before);
     if (first) {
@@ -267,8 +266,8 @@ static int64_t one_round(const struct side *side, unsigned round, enum death dea
 
 static int be_one_of_many(void *arg)
 {
+    moment_no_looks(true);
     int rc = wait_once(arg);
-
     page->came++;
     return rc;
 }
@@ -281,9 +280,9 @@ static bool so_many_came(void *arg)
 /*
  * Nobody dies, and there is something for each of three who sleep: at once, so
  * that those who come wake the rest, or one by one, while those who have had
- * theirs stay away.  The last one's time in ms.
+ * theirs stay away.
  */
-static int64_t crowd_round(const struct side *side, unsigned round, bool at_once)
+static void crowd_round(const struct side *side, unsigned round, bool at_once)
 {
     enum { CROWD = 3 };
     pid_t crowd[CROWD];
@@ -294,7 +293,6 @@ static int64_t crowd_round(const struct side *side, unsigned round, bool at_once
         await_sleepers(side, round, i + 1);
         helper_await(is_down, &crowd[i]);
     }
-    int64_t begun_ns = helper_now_ns();
     for (uint32_t i = 1; i <= CROWD; i++) {
         serve(side, round);
         if (!at_once && !helper_await(so_many_came, &i))
@@ -303,11 +301,9 @@ static int64_t crowd_round(const struct side *side, unsigned round, bool at_once
     uint32_t all = CROWD;
     if (!helper_await(so_many_came, &all))
         complain(side->name, round, "of a crowd only so many came", page->came);
-    int64_t ms = (helper_now_ns() - begun_ns) / 1000000;
     for (unsigned i = 0; i < CROWD; i++)
         if (helper_wait(crowd[i]) != 0)
             complain(side->name, round, "one of a crowd failed", i);
-    return ms;
 }
 
 /* --- all ------------------------------------------------------------------------- */
@@ -324,7 +320,7 @@ static void restore(const struct side *side, unsigned round)
 static void run(const struct side *side, unsigned rounds)
 {
     struct shmq_attr attr = SHMQ_ATTR_INIT;
-    unsigned healed = 0, late_without_cause = 0, crowds_late = 0;
+    unsigned healed = 0;
     int64_t longest_ms = 0;
     uint64_t seed = 7;
     unsigned char bytes[LENGTH];
@@ -335,20 +331,17 @@ static void run(const struct side *side, unsigned rounds)
     for (int i = 0; i < FILL && !side->gets; i++)
         shmq_put(q, bytes, LENGTH, SHMQ_NOWAIT);
     memset(page, 0, sizeof(*page));
-    pid_t living = helper_fork(be_alive, (void *)(uintptr_t)side);
+    living = helper_fork(be_alive, (void *)(uintptr_t)side);
     for (unsigned round = 0; round < rounds; round++) {
         enum death death = round % STEAL_EVERY == STEAL_EVERY - 1   ? WITH_WAKE
                            : round % DYING_EVERY == DYING_EVERY / 2 ? DYING
                                                                     : REAPED;
         int64_t ms = one_round(side, round, death, &seed);
         longest_ms = ms > longest_ms ? ms : longest_ms;
-        healed += ms > HEALED_MS;
-        late_without_cause += ms > HEALED_MS && death == REAPED;
-        if (ms > LIMIT_MS)
-            complain(side->name, round, "the living one came back after ms", ms);
+        healed += ms > HEALED_MS && death != REAPED;
         restore(side, round);
         if (round % CROWD_EVERY == 0) {
-            crowds_late += crowd_round(side, round, round / CROWD_EVERY % 2 == 0) > HEALED_MS;
+            crowd_round(side, round, round / CROWD_EVERY % 2 == 0);
             restore(side, round);
         }
     }
@@ -356,13 +349,10 @@ static void run(const struct side *side, unsigned rounds)
     if (page->wrong != 0)
         complain(side->name, rounds, "wrong results of the living one", page->wrong);
     /* With nobody half dead about, nothing may need the bound. */
-    if (late_without_cause > rounds / 100)
-        complain(side->name, rounds, "rounds late without cause", late_without_cause);
-    if (crowds_late > 1 + rounds / CROWD_EVERY / 50)
-        complain(side->name, rounds, "crowds late", crowds_late);
-    printf("%s: %u rounds, %u healed by the bound, longest %lld ms; %u crowds, %u late\n",
-           side->name, rounds, healed, (long long)longest_ms,
-           (rounds + CROWD_EVERY - 1) / CROWD_EVERY, crowds_late);
+    if (moment_overslept() != 0)
+        complain(side->name, rounds, "not woken", moment_overslept());
+    printf("%s: %u rounds, %u healed by the bound, longest %lld ms; %u crowds\n", side->name,
+           rounds, healed, (long long)longest_ms, (rounds + CROWD_EVERY - 1) / CROWD_EVERY);
     shmq_close(q);
     shmq_unlink(helper_name("waiters"));
 }
@@ -376,9 +366,9 @@ int main(int argc, char **argv)
     if (page == MAP_FAILED || rounds == 0)
         return 3;
     for (int i = 0; i < 2; i++) {
-        helper_setup(NULL);
+        moment_setup(NULL);
         run(&sides[i], rounds);
-        if (helper_teardown(NULL) != 0)
+        if (moment_teardown(NULL) != 0)
             complain(sides[i].name, rounds, "something is left behind", 0);
     }
     printf("%u passed, %u failed\n", 2 * rounds, failed);
