@@ -15,10 +15,6 @@
 
 #include "crash/crash_main.h"
 
-enum {
-    LATE_TRIES = 3,
-};
-
 static struct crash_page *page;
 
 /* One scene, one death. */
@@ -54,14 +50,6 @@ static struct crash_result attempt(unsigned op, unsigned point, enum crash_manne
     struct crash_result r = {0};
 
     r.steps = live_and_die(&s);
-    /* A machine is slow now and then; a wake that is lost is lost each time. */
-    for (int again = 0; s.late_ms != 0 && s.failures == 0 && again < LATE_TRIES; again++) {
-        s = scene_of(op, point, CRASH_STEPS);
-        r.steps = live_and_die(&s);
-        r.late++;
-    }
-    if (s.late_ms != 0)
-        crash_fail(&s, "the sleeper went on after %lld ms", (long long)s.late_ms);
     r.failed = s.failures > 0;
     r.happened = s.happened;
     r.recoveries = s.recoveries;

@@ -18,9 +18,8 @@ enum {
     CRASH_CAPACITY = 4096,
     CRASH_BATCH = 3,
     CRASH_NO_HANDLE = 8,
-    CRASH_FILL = 32,       /* messages of CRASH_LENGTH that fill the ring to the byte */
-    CRASH_LENGTH = 104,    /* with the record's header an eighth of 1 KiB */
-    CRASH_LIMIT_MS = 1200, /* "within a second", and a slow machine */
+    CRASH_FILL = 32,    /* messages of CRASH_LENGTH that fill the ring to the byte */
+    CRASH_LENGTH = 104, /* with the record's header an eighth of 1 KiB */
 };
 
 /* Sources of messages. */
@@ -91,7 +90,6 @@ struct crash_scene {
     uint32_t probes;
     bool happened; /* the victim's operation took place */
     unsigned failures;
-    int64_t late_ms; /* the sleeper went on, but late: after so long */
     unsigned recoveries;
 };
 

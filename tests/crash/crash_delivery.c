@@ -37,7 +37,6 @@ static struct crash_result attempt(unsigned op, unsigned point, enum crash_manne
     }
     delivery_end(&s);
     r.failed = s.failures > 0;
-    r.slow = s.slow && s.failures == 1;
     r.happened = s.happened;
     r.recoveries = s.recoveries;
     return r;

@@ -23,10 +23,10 @@
 
 bool delivery_in_time(struct delivery_scene *s, int64_t begun_ns, const char *what)
 {
-    int64_t ms = (helper_now_ns() - begun_ns) / 1000000;
+    int64_t took_ns = helper_now_ns() - begun_ns;
 
-    s->slow |= ms > DELIVERY_LIMIT_MS;
-    return !s->slow || delivery_fail(s, "%s took %lld ms", what, (long long)ms);
+    return took_ns < HELPER_LATE_NS ||
+           delivery_fail(s, "%s took %lld ms", what, (long long)(took_ns / 1000000));
 }
 
 /* --- what is there ---------------------------------------------------------------- */
@@ -98,7 +98,7 @@ bool delivery_inspect(struct delivery_scene *s, shmq_t *g, unsigned group)
 static bool enter_producer(struct delivery_scene *s, shmq_t *q)
 {
     int64_t begun_ns = helper_now_ns();
-    struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(1));
+    struct sq_deadline deadline = sq_deadline_in(HELPER_LATE_NS);
     int rc = sq_enter(q, SQ_ROLE_PRODUCER, &deadline);
 
     if (rc != 0)

@@ -38,7 +38,7 @@ static void garble(const struct sq_ring *ring, uint32_t owner)
 static int die_inside(void *arg)
 {
     struct delivery_scene *s = arg;
-    struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(1));
+    struct sq_deadline deadline = sq_deadline_in(HELPER_LATE_NS);
     uint64_t entered;
     shmq_t *q;
 
@@ -61,7 +61,7 @@ static int die_inside(void *arg)
 static int die_burying(void *arg)
 {
     struct delivery_scene *s = arg;
-    struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(1));
+    struct sq_deadline deadline = sq_deadline_in(HELPER_LATE_NS);
     unsigned char bytes[DELIVERY_CAPACITY];
     struct shmq_msg msg;
     struct sq_pick pick;

@@ -298,7 +298,7 @@ static bool lease_own(struct delivery_scene *s, unsigned g)
 
 static bool make_ready(shmq_t *q, enum sq_role role)
 {
-    struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(1));
+    struct sq_deadline deadline = sq_deadline_in(HELPER_LATE_NS);
 
     if (q != NULL && q->saver != NULL)
         sq_saver_end(q); /* a thread beside the victim's (crash_step.c) */

@@ -133,7 +133,7 @@ static int die_putting(struct keep_scene *k, shmq_t *q, struct sq_deadline *dead
 static int die(void *arg)
 {
     struct keep_scene *k = arg;
-    struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(1));
+    struct sq_deadline deadline = sq_deadline_in(HELPER_LATE_NS);
     shmq_t *q;
 
     if (shmq_open(&q, k->live.name, 0, NULL) != 0)
@@ -225,7 +225,7 @@ static int sync_beside(void *arg)
     int rc = shmq_open(&q, k->live.name, 0, NULL);
 
     if (rc == 0)
-        rc = shmq_sync(q, 0, SHMQ_SEC(5));
+        rc = shmq_sync(q, 0, HELPER_LATE_NS);
     if (rc != 0)
         keep_fail(k, "who syncs beside: %s (%s)", shmq_strerror(rc), shmq_last_error_detail());
     return rc != 0;

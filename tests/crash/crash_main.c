@@ -33,7 +33,7 @@ struct choice {
 };
 
 struct tally {
-    unsigned points, failed, happened, recoveries, astray, late;
+    unsigned points, failed, happened, recoveries, astray;
 };
 
 /* One scene, one death. */
@@ -53,19 +53,12 @@ static struct crash_result try_once(unsigned op, unsigned point, const struct ch
 static int64_t try_point(unsigned op, unsigned point, const struct choice *choice,
                          struct tally *tally)
 {
-    enum { SLOW_TRIES = 3 };
     struct crash_result r = try_once(op, point, choice, tally);
 
-    /* A machine is slow now and then; who waits for what does not come does so each time. */
-    for (int tries = 0; r.slow && tries < SLOW_TRIES; tries++) {
-        r = try_once(op, point, choice, tally);
-        tally->late++;
-    }
     tally->points++;
     tally->failed += r.failed;
     tally->happened += r.happened;
     tally->recoveries += r.recoveries;
-    tally->late += r.late;
     return r.steps;
 }
 
@@ -136,7 +129,6 @@ static void try_op(unsigned op, struct choice *choice, struct tally *all)
     all->failed += tally.failed;
     all->happened += tally.happened;
     all->recoveries += tally.recoveries;
-    all->late += tally.late;
 }
 
 static bool chosen(unsigned op, const struct choice *choice)
@@ -244,9 +236,8 @@ int crash_main(const struct crash_suite *suite, int argc, char **argv)
     }
     if (!found)
         return usage(suite);
-    printf("%u deaths, in %u the operation had happened, %u repairs by survivors, %u tried again "
-           "for being slow\n",
-           all.points, all.happened, all.recoveries, all.late);
+    printf("%u deaths, in %u the operation had happened, %u repairs by survivors\n", all.points,
+           all.happened, all.recoveries);
     printf("%u passed, %u failed\n", all.points - all.failed, all.failed);
     return all.failed == 0 ? 0 : 1;
 }

@@ -19,8 +19,7 @@ enum {
 struct crash_result {
     int64_t steps; /* taken; -1: the scene failed; or CRASH_ASTRAY */
     bool failed, happened;
-    bool slow; /* it failed, but only in being on time */
-    unsigned recoveries, late;
+    unsigned recoveries;
 };
 
 struct crash_suite {

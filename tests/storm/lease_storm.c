@@ -255,7 +255,7 @@ static void calm(struct lease_epoch *e)
 /* Both sides are entered by a living process, so that all is repaired. */
 static void enter_all(struct lease_epoch *e)
 {
-    struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(1));
+    struct sq_deadline deadline = sq_deadline_in(HELPER_LATE_NS);
 
     if (sq_enter(e->queue, SQ_ROLE_PRODUCER, &deadline) == 0)
         sq_leave(e->queue, SQ_ROLE_PRODUCER);
