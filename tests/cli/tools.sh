@@ -456,14 +456,23 @@ test_stat() {
     "$shmq" rm "$number" "$q"
 }
 
+# One that sleeps is awake for a moment now and then.
+reports_of_a_sleeper() {
+    "$stat" --json "$q" 0.02 3 >"$dir/json" && ! grep -q '"sleeping_consumers":0' "$dir/json"
+}
+
+shows_a_sleeper() {
+    "$stat" --processes "$q" >"$dir/out" &&
+        grep -qE "^$q +$1 shmq +- +0 +1 +[0-9.]+[mun]?s\$" "$dir/out"
+}
+
 test_stat_forms() {
     queue forms --capacity 64K
     "$shmq" get "$q" --follow --timeout 60 >"$dir/got" &
     await has "$q" sleeping_consumers 1
     seq 100 | in_time "$shmq" put --lines "$q"
     await has "$q" got_count 100
-    await has "$q" sleeping_consumers 1
-    "$stat" --json "$q" 0.02 3 >"$dir/json"
+    check 'stat --json: who sleeps' await reports_of_a_sleeper
     check 'stat --json: a line for each report' json "$dir/json" 'len(v) == 3'
     check 'stat --json: counters' json "$dir/json" "v[0]['queue'] == '$q' and
         all(r['put_count'] == r['got_count'] == 100 and r['put_bytes'] == 192 and
@@ -482,7 +491,7 @@ test_stat_forms() {
         v[0]['processes'][0]['pid'] == $! and v[0]['processes'][0]['command'] == 'shmq' and
         v[0]['processes'][0]['sleeping_consumers'] == 1"
     expect 'stat --processes' 0 '*' '' "$stat" --processes "$q"
-    check 'shows who is attached' grep -qE "^$q +$! shmq +- +0 +1 +[0-9.]+[mun]?s\$" "$dir/out"
+    check 'shows who is attached' await shows_a_sleeper $!
     expect 'stat --histogram' 0 '*' '' "$stat" --histogram "$q"
     check 'has a bar' grep -qE '^ +[0-9.]+[num]?s? to +[0-9.]+[num]?s +[0-9]+  #+$' "$dir/out"
     expect 'stat --prometheus' 0 '*' '' "$stat" --prometheus "$q"
