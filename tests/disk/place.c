@@ -63,7 +63,8 @@ void disk_place_remove(const struct disk_place *place)
     rmdir(place->base);
 }
 
-/* The recorder is beside the program. */
+/* The recorder is beside the program, in a folder whose name may have blanks, which
+ * LD_PRELOAD would be parted at. */
 static void preload(void)
 {
     char self[PATH_MAX] = "", path[PATH_MAX];
@@ -71,6 +72,10 @@ static void preload(void)
     if (readlink("/proc/self/exe", self, sizeof(self) - 1) < 0)
         _exit(30);
     snprintf(path, sizeof(path), "%.4000s/../disk/record.so", dirname(self));
+    int fd = open(path, O_RDONLY);
+    if (fd < 0)
+        _exit(30);
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
     setenv("LD_PRELOAD", path, 1);
     setenv("ASAN_OPTIONS", "verify_asan_link_order=0:use_sigaltstack=0", 1);
 }
