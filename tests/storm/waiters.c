@@ -9,7 +9,7 @@
  * it could act may it be the bound of its sleep, a second, that heals.  Nobody who
  * puts or gets meanwhile may be held up.
  */
-#include "moment.h"
+#include "support/moment.h"
 #include "support/message.h"
 
 #include <errno.h>
