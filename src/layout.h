@@ -123,14 +123,14 @@ struct sq_journal_end {
 
 /* The journal (journal_file.c).  An append stores journal_pos, the other end, which one holds. */
 struct sq_journal_shm {
-    struct sq_journal_end ends[2]; /* J; one holds */
-    _Atomic uint32_t end_at;       /* J; which */
-    _Atomic uint32_t broken;       /* a sync failed: nothing more goes into this file; J, sync */
-    _Atomic uint32_t retell;       /* P; its owner died: next_id, part and counts anew */
-    _Atomic uint32_t owing;        /* anybody: something was done that could not be written */
-    uint64_t zeroed_off;           /* J; zeros were written ahead up to there */
-    uint64_t sure_off;             /* J; of this file so much was on the disk when it began */
-    _Atomic uint64_t look_off;     /* anybody; who appends beyond has it rewritten, if need be */
+    struct sq_journal_end ends[2];    /* J; one holds */
+    _Atomic uint32_t end_at;          /* J; which */
+    _Atomic uint32_t broken;          /* a sync failed: nothing more goes into this file; J, sync */
+    _Atomic uint32_t queue_frame_due; /* P; its owner died: the next put writes a QUEUE frame */
+    _Atomic uint32_t unwritten;       /* anybody: something was done, and could not be written */
+    uint64_t zeroed_off;              /* J; zeros were written ahead up to there */
+    uint64_t initial_synced_off;      /* J; of this file, synced before anything was appended */
+    _Atomic uint64_t look_off;        /* anybody; who appends beyond has it rewritten, if need be */
     _Atomic uint64_t write_count, sync_count; /* J: frames; holder of `sync`: fdatasync()s */
     _Atomic int64_t synced_ns;                /* likewise; when the last of them began */
     struct sq_cond_shm synced;                /* those sleep here who wait for `synced` */

@@ -73,7 +73,7 @@ static void repair(struct shmq *q, const struct sq_ring *ring, enum sq_role role
         sq_ring_rebuild_producer(ring);
         ring->producer->sleeper_bytes = ring->producer->sleeper_count = 0;
         ring->producer->passed_pos = UINT64_MAX; /* no cursor is: the dead may not have woken */
-        sq_store(&q->segment.file->journal.retell, 1);
+        sq_store(&q->segment.file->journal.queue_frame_due, 1);
     } else {
         sq_group_rebuild(ring);
     }

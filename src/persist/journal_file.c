@@ -51,7 +51,7 @@ int sq_journal_file_lock(struct shmq *q, struct sq_lock_shm *lock, struct sq_dea
 
 void sq_journal_file_note(struct sq_file_shm *f, int rc)
 {
-    if (rc == 0 && (sq_load(&f->error) == 0 || sq_load(&f->journal.owing) != 0))
+    if (rc == 0 && (sq_load(&f->error) == 0 || sq_load(&f->journal.unwritten) != 0))
         return;
     if (rc < 0 && sq_load(&f->error) == 0)
         sq_store(&f->failed_ns, sq_clock_ns());
@@ -105,7 +105,7 @@ static int adopt(struct sq_file_shm *f, int fd, const struct sq_file_header *h)
     if (rc == 0) {
         set_end(f, reader.off, reader.number);
         f->journal.zeroed_off = reader.off;
-        f->journal.sure_off = 0;
+        f->journal.initial_synced_off = 0;
         sq_store(&f->base_bytes, reader.off);
         sq_store(&f->journal.broken, 0);
         sq_store_release(&f->generation, h->generation);
@@ -253,7 +253,7 @@ static uint64_t known_off(const struct sq_file_shm *f)
 {
     uint64_t off = sq_synced_off(sq_load(&f->synced), sq_load(&f->generation));
 
-    return off > f->journal.sure_off ? off : f->journal.sure_off;
+    return off > f->journal.initial_synced_off ? off : f->journal.initial_synced_off;
 }
 
 /* J: a frame and its content at `off`. */
@@ -316,7 +316,7 @@ void sq_journal_file_begin(struct sq_segment *segment, const struct sq_saved *sa
 
     set_end(f, saved->base_bytes, saved->number);
     f->journal.zeroed_off = saved->base_bytes;
-    f->journal.sure_off = saved->sure_bytes;
+    f->journal.initial_synced_off = saved->synced_bytes;
     sq_store(&f->journal.look_off, saved->base_bytes + LOOK_STEP);
     sq_store(&f->base_bytes, saved->base_bytes);
     sq_store(&f->journal_pos, saved->tail_pos);

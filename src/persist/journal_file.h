@@ -58,7 +58,7 @@ static inline struct sq_journal_end sq_journal_file_end(const struct sq_file_shm
 }
 
 /* Note trouble with the file, for those who look at the queue; 0: there is none any more, but
- * for what is still owed. */
+ * for what is still unwritten. */
 void sq_journal_file_note(struct sq_file_shm *f, int rc);
 
 /* Nobody else sees the queue, or J is had: from now on the file is this one.  Whether it is
