@@ -301,11 +301,11 @@ struct sq_pending_shm {
     _Atomic int64_t watch_ns;     /* until when the sleeper that sees to that sleeps; past: none */
     _Atomic uint64_t stalled_pos; /* cursor where the table was full; UINT64_MAX */
     uint64_t departures_seen;
-    uint64_t back_seq; /* last place given at the back */
-    uint64_t loosened; /* counts leases and entries that have ended, and updates */
+    uint64_t back_seq;       /* last place given at the back */
+    uint64_t released_count; /* leases and entries that have ended, and updates */
     /* Of group 0: at the last compaction, the least cursor, how many entries there were
-     * and what had been loosened in all, and when it was. */
-    uint64_t compacted_pos, compacted_count, compacted_loosened;
+     * and how many had been released in all, and when it was. */
+    uint64_t compacted_pos, compacted_count, compacted_released;
     int64_t compacted_ns;
     uint64_t random;          /* for the jitter */
     _Atomic uint32_t pipe;    /* enum sq_poll_pipe: what the pipe for poll() holds */

@@ -228,7 +228,7 @@ static bool leave_state(const struct sq_ring *ring, uint32_t e, enum sq_entry_st
     if (old == SQ_FREE)
         return true;
     struct sq_pending_shm *p = &g->pending;
-    p->loosened += new == SQ_FREE || sq_state_is_lease(old);
+    p->released_count += new == SQ_FREE || sq_state_is_lease(old);
     _Atomic uint32_t *count = count_of(p, old);
     sq_store(count, sq_load(count) - 1);
     if (sq_state_is_lease(old) && !list_remove(ring, LIST_TIME, e))
@@ -354,7 +354,7 @@ int sq_pending_move(const struct sq_ring *ring, uint32_t e, uint64_t pos)
     bool good = list_remove(ring, LIST_POS, e);
 
     ring->entries[e].pos = pos;
-    ring->group->pending.loosened++;
+    ring->group->pending.released_count++;
     good = good && list_insert(ring, LIST_POS, e);
     sq_pending_note_held(ring);
     if (!good)

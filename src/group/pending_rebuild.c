@@ -25,9 +25,9 @@ static void clear_order(const struct sq_ring *ring)
     sq_store(&p->next_due_ns, SQ_NEVER);
     sq_store(&p->watch_ns, 0); /* the dead may have been the one who watched */
     sq_store(&p->stalled_pos, UINT64_MAX);
-    p->compacted_pos = p->compacted_count = p->compacted_loosened = 0;
-    p->loosened += (uint64_t)1 << 32; /* all may be otherwise than before */
-    p->departures_seen = UINT64_MAX;  /* no count: look for lost leases */
+    p->compacted_pos = p->compacted_count = p->compacted_released = 0;
+    p->released_count += (uint64_t)1 << 32; /* all may be otherwise than before */
+    p->departures_seen = UINT64_MAX;        /* no count: look for lost leases */
     sq_store(&p->pipe, SQ_POLL_PIPE_UNKNOWN);
     sq_store(&p->gone_ns, SQ_NEVER);
 }
