@@ -91,9 +91,9 @@ struct sq_control_shm {
     /* No slot from here on was ever taken.  Raised by who takes one, before it is
      * marked used. */
     _Atomic uint32_t slots_touched;
-    _Atomic int64_t swept_ns;    /* last look for dead processes; whoever wins the swap */
-    _Atomic uint64_t dead_count; /* attached processes found dead; whoever cleans the slot */
-    _Atomic uint64_t recoveries; /* dead owners of a lock or role; whoever repairs */
+    _Atomic int64_t swept_ns;        /* last look for dead processes; whoever wins the swap */
+    _Atomic uint64_t dead_processes; /* attached processes found dead; whoever cleans the slot */
+    _Atomic uint64_t recovery_count; /* dead owners of a lock or role; whoever repairs */
     /* Slots given up, by close or death: leases may have lost their owner.  Whoever
      * frees the slot, after that. */
     _Atomic uint64_t departures;
@@ -251,10 +251,10 @@ struct sq_entry_shm {
     _Atomic uint64_t word;         /* sq_word(): state, attempts, owner */
     uint64_t pos;                  /* of its record; one store moves it */
     uint64_t id;                   /* of its record */
-    int64_t at_ns;                 /* LEASED: its end; DELAYED: when due; DOOMED, DEAD: since */
+    int64_t at_ns;                 /* LEASED: its end; DELAYED: when due; DOOMED, PARKED: since */
     uint64_t seq;                  /* its place among equals: sq_seq() */
     int32_t priority;              /* the record's */
-    uint32_t reason;               /* DOOMED, DEAD: enum shmq_reason */
+    uint32_t reason;               /* DOOMED, PARKED: enum shmq_reason */
     uint32_t pos_prev, pos_next;   /* in the order of positions (derived) */
     uint32_t time_prev, time_next; /* LEASED: by end; FREE: next free one (derived) */
 };
@@ -266,7 +266,7 @@ enum sq_entry_state {
     SQ_LEASED = 3,  /* in the list of leases */
     SQ_DYING = 4,   /* leased to whoever makes it a dead letter; in that list */
     SQ_DOOMED = 5,  /* to be made a dead letter; in the heap `timed` */
-    SQ_DEAD = 6,    /* parked */
+    SQ_PARKED = 6,  /* a dead letter that stays here */
     SQ_ENTRY_STATES = 7,
 };
 
@@ -290,13 +290,13 @@ enum sq_poll_pipe {
 
 /* What keeps the pending entries in order.  All of it C's, and derived. */
 struct sq_pending_shm {
-    _Atomic uint32_t waiting, delayed, leased, dead; /* how many; dying ones are leased,
-                                                        doomed ones delayed */
-    uint32_t touched;                                /* entries from here on were never used */
-    uint32_t free_first;                             /* list of free ones before that */
-    uint32_t pos_first, pos_last;                    /* by position */
-    uint32_t lease_first, lease_last;                /* by the lease's end */
-    uint32_t ready_count, timed_count;               /* of the heaps, out-of-date ones included */
+    _Atomic uint32_t waiting, delayed, leased, parked; /* how many; dying ones are leased,
+                                                          doomed ones delayed */
+    uint32_t touched;                                  /* entries from here on were never used */
+    uint32_t free_first;                               /* list of free ones before that */
+    uint32_t pos_first, pos_last;                      /* by position */
+    uint32_t lease_first, lease_last;                  /* by the lease's end */
+    uint32_t ready_count, timed_count;                 /* of the heaps, out-of-date ones included */
     _Atomic int64_t next_due_ns;  /* when the next delay or lease ends; SQ_NEVER */
     _Atomic int64_t watch_ns;     /* until when the sleeper that sees to that sleeps; past: none */
     _Atomic uint64_t stalled_pos; /* cursor where the table was full; UINT64_MAX */

@@ -52,7 +52,7 @@ static uint32_t state_of(const struct sq_ring *ring, uint32_t e, const struct sq
 {
     static const uint32_t states[SQ_ENTRY_STATES] = {
         [SQ_WAITING] = SHMQ_WAITING, [SQ_DELAYED] = SHMQ_DELAYED, [SQ_LEASED] = SHMQ_LEASED,
-        [SQ_DYING] = SHMQ_LEASED,    [SQ_DOOMED] = SHMQ_DEAD,     [SQ_DEAD] = SHMQ_DEAD,
+        [SQ_DYING] = SHMQ_LEASED,    [SQ_DOOMED] = SHMQ_DEAD,     [SQ_PARKED] = SHMQ_DEAD,
     };
 
     if (e == SQ_NONE)

@@ -83,8 +83,8 @@ static void fill(const struct shmq *q, struct shmq_stats *st)
     st->sole_producer = sq_load(&p->sole) != 0;
     st->sole_consumer = sq_load(&g->sole) != 0;
     st->created_ns = q->segment.created_ns;
-    st->recoveries = sq_load(&c->recoveries);
-    st->dead_count = sq_load(&c->dead_count);
+    st->recoveries = sq_load(&c->recovery_count);
+    st->dead_count = sq_load(&c->dead_processes);
     for (int i = 0; i < SHMQ_HISTOGRAM_BUCKETS; i++)
         st->wait_histogram[i] = sq_load(&g->waited[i]);
 }

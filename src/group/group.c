@@ -39,7 +39,8 @@ static int doom(const struct sq_ring *ring, uint32_t e, uint32_t reason, int64_t
         sq_group_release_key_of(ring, e);
     }
     return sq_pending_set(
-        ring, e, sq_word(park ? SQ_DEAD : SQ_DOOMED, sq_word_attempts(word), sq_word_owner(word)));
+        ring, e,
+        sq_word(park ? SQ_PARKED : SQ_DOOMED, sq_word_attempts(word), sq_word_owner(word)));
 }
 
 int sq_group_out_of_attempts(const struct sq_ring *ring, uint32_t e, int64_t now_ns)
@@ -186,7 +187,7 @@ static int fate_of(const struct sq_ring *ring, const struct sq_view *view, int64
     }
     /* Counted once it has its place: without one it comes here again. */
     bool park = sq_policy_of(g)->dead_letter[0] == '\0';
-    rc = take_in(ring, view, park ? SQ_DEAD : SQ_DOOMED, now_ns, SHMQ_REASON_EXPIRED);
+    rc = take_in(ring, view, park ? SQ_PARKED : SQ_DOOMED, now_ns, SHMQ_REASON_EXPIRED);
     if (rc != 0)
         return rc < 0 ? rc : FATE_FULL;
     count_up(&g->delivery.expired_count);

@@ -69,7 +69,7 @@ int64_t sq_group_revive(const struct sq_ring *ring, uint64_t id)
 
     for (uint32_t e = 0; rc == 0 && e < p->touched && e < ring->entry_count; e++) {
         struct sq_entry_shm *entry = &ring->entries[e];
-        if (sq_word_state(sq_load(&entry->word)) != SQ_DEAD || (id != 0 && entry->id != id))
+        if (sq_word_state(sq_load(&entry->word)) != SQ_PARKED || (id != 0 && entry->id != id))
             continue;
         if ((sq_load(&ring->group->mode) & SQ_GROUP_KEYED) != 0 && !take_key_again(ring, entry))
             continue;

@@ -215,7 +215,7 @@ int sq_group_reject(const struct sq_ring *ring, struct sq_lease *lease, uint32_t
     } else {
         entry->at_ns = SQ_NEVER;
     }
-    lease->word = sq_word(park ? SQ_DEAD : SQ_DYING, attempts, owner);
+    lease->word = sq_word(park ? SQ_PARKED : SQ_DYING, attempts, owner);
     rc = sq_pending_set(ring, lease->entry, lease->word);
     sq_pending_note_due(ring);
     return rc < 0 ? rc : park ? 0 : 1;
@@ -238,7 +238,7 @@ int sq_group_dead_letter_made(const struct sq_ring *ring, const struct sq_lease 
         sq_group_release_key_of(ring, lease->entry);
         rc = sq_pending_set(
             ring, lease->entry,
-            sq_word(SQ_DEAD, sq_word_attempts(lease->word), sq_word_owner(lease->word)));
+            sq_word(SQ_PARKED, sq_word_attempts(lease->word), sq_word_owner(lease->word)));
     }
     sq_pending_note_due(ring);
     return rc;

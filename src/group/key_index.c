@@ -129,7 +129,7 @@ int sq_key_index_rebuild(const struct sq_ring *ring)
     for (uint32_t e = 0; rc == 0 && e < p->touched && e < ring->entry_count; e++) {
         const struct sq_entry_shm *entry = &ring->entries[e];
         enum sq_entry_state state = sq_word_state(sq_load(&entry->word));
-        if (state == SQ_FREE || state == SQ_DEAD)
+        if (state == SQ_FREE || state == SQ_PARKED)
             continue;
         rc = sq_record_view(ring, entry->pos, entry->id, &view);
         rc = rc == -ENOENT ? 0 : rc < 0 ? rc : add_view(ring, &view);

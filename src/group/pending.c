@@ -5,11 +5,11 @@
  *     FREE      list of free      ack, get, purge, expiry  any, from the cursor
  *     WAITING   heap ready        return, end of a delay   LEASED FREE DOOMED
  *     DELAYED   heap timed        a delay, nack            WAITING FREE
- *     LEASED    list of leases    receive                  FREE WAITING DELAYED DYING DEAD
- *     DYING     list of leases    who makes it a dead      FREE DEAD DOOMED
+ *     LEASED    list of leases    receive                  FREE WAITING DELAYED DYING PARKED
+ *     DYING     list of leases    who makes it a dead      FREE PARKED DOOMED
  *                                 letter
  *     DOOMED    heap timed        attempts, expiry         DYING
- *     DEAD      -                 no queue for it          WAITING FREE
+ *     PARKED    -                 no queue for it          WAITING FREE
  *
  * Invariants, for whoever holds the group's side:
  *  1. An entry whose state is not FREE has at `pos` a whole record with its id (or
@@ -198,7 +198,7 @@ static _Atomic uint32_t *count_of(struct sq_pending_shm *p, enum sq_entry_state 
     case SQ_DYING:
         return &p->leased;
     default:
-        return &p->dead;
+        return &p->parked;
     }
 }
 

@@ -19,7 +19,7 @@ static void clear_order(const struct sq_ring *ring)
     sq_store(&p->waiting, 0);
     sq_store(&p->delayed, 0);
     sq_store(&p->leased, 0);
-    sq_store(&p->dead, 0);
+    sq_store(&p->parked, 0);
     p->touched = p->ready_count = p->timed_count = 0;
     p->free_first = p->pos_first = p->pos_last = p->lease_first = p->lease_last = SQ_NONE;
     sq_store(&p->next_due_ns, SQ_NEVER);
@@ -234,7 +234,7 @@ const char *sq_pending_valid(const struct sq_ring *ring)
     if (positions != used || sq_load(&g->held_count) != used)
         return "the pending entries are miscounted";
     if (leases != counts[SQ_LEASED] + counts[SQ_DYING] || sq_load(&p->leased) != leases ||
-        sq_load(&p->waiting) != counts[SQ_WAITING] || sq_load(&p->dead) != counts[SQ_DEAD] ||
+        sq_load(&p->waiting) != counts[SQ_WAITING] || sq_load(&p->parked) != counts[SQ_PARKED] ||
         sq_load(&p->delayed) != counts[SQ_DELAYED] + counts[SQ_DOOMED])
         return "the states are miscounted";
     if (sq_load(&g->held_pos) != (used == 0 ? UINT64_MAX : ring->entries[p->pos_first].pos))

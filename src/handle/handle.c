@@ -77,7 +77,7 @@ static void repair(struct shmq *q, const struct sq_ring *ring, enum sq_role role
     } else {
         sq_group_rebuild(ring);
     }
-    atomic_fetch_add(&q->segment.control->recoveries, 1);
+    atomic_fetch_add(&q->segment.control->recovery_count, 1);
     /* The dead may have published and not woken. */
     sq_wake(q, SQ_ROLE_PRODUCER, 1);
     if (sq_cond_has_sleepers(&ring->group->items))

@@ -314,7 +314,7 @@ static uint64_t mix_group(uint64_t sum, const struct sq_group_shm *g)
     sum = mix(sum, sq_load(&p->waiting));
     sum = mix(sum, sq_load(&p->delayed));
     sum = mix(sum, sq_load(&p->leased));
-    return mix(sum, sq_load(&p->dead));
+    return mix(sum, sq_load(&p->parked));
 }
 
 uint64_t sq_capture_changes(const struct sq_ring *ring)

@@ -45,7 +45,7 @@ int sq_journal_file_lock(struct shmq *q, struct sq_lock_shm *lock, struct sq_dea
         return sq_fail(rc, "the journal's lock was not to be had in time; its holder may be "
                            "stopped, or its disk be slow");
     if (rc > 0)
-        atomic_fetch_add(&q->segment.control->recoveries, 1);
+        atomic_fetch_add(&q->segment.control->recovery_count, 1);
     return rc;
 }
 

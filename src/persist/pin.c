@@ -23,7 +23,7 @@ int sq_pin_enter(struct shmq *q, struct sq_deadline *deadline)
     if (rc < 0)
         return sq_fail_plainly(rc);
     if (rc > 0)
-        atomic_fetch_add(&q->segment.control->recoveries, 1);
+        atomic_fetch_add(&q->segment.control->recovery_count, 1);
     return 0;
 }
 
@@ -78,6 +78,6 @@ bool sq_pin_lift_lost(struct shmq *q)
         return false;
     sq_store_release(&f->pin_pos, SQ_NO_PIN);
     sq_lock_free(&f->saver);
-    atomic_fetch_add(&q->segment.control->recoveries, 1);
+    atomic_fetch_add(&q->segment.control->recovery_count, 1);
     return true;
 }

@@ -61,7 +61,7 @@ static void clean(struct sq_segment *s, struct sq_slot_shm *slot)
         return;
     sq_store(&slot->sleeping_producers, 0);
     sq_store(&slot->sleeping_consumers, 0);
-    atomic_fetch_add(&s->control->dead_count, 1);
+    atomic_fetch_add(&s->control->dead_processes, 1);
     leave_slot(s, slot);
 }
 

@@ -257,7 +257,7 @@ static void note_pick(struct scene *s, int group, const struct ref_counts *befor
         s->events[EVENT_EXPIRED_FRESH] += expired;
     else
         s->events[EVENT_EXPIRED_HELD] += expired;
-    if (ref_in_state(&s->ref, group, REF_DOOMED) + ref_in_state(&s->ref, group, REF_DEAD) >
+    if (ref_in_state(&s->ref, group, REF_DOOMED) + ref_in_state(&s->ref, group, REF_PARKED) >
             doomed_and_dead &&
         expired == 0)
         s->events[EVENT_OUT_OF_TRIES]++;
@@ -269,7 +269,7 @@ static int ref_try(struct scene *s, int group, bool to_lease, struct ref_pick *p
     struct ref_counts before = s->ref.groups[group].counts;
     unsigned fresh = ref_fresh(&s->ref, group);
     unsigned dead =
-        ref_in_state(&s->ref, group, REF_DOOMED) + ref_in_state(&s->ref, group, REF_DEAD);
+        ref_in_state(&s->ref, group, REF_DOOMED) + ref_in_state(&s->ref, group, REF_PARKED);
     int rc = SQ_PICK_DOOMED;
 
     *pick = (struct ref_pick){REF_NONE, REF_NONE, 0};
@@ -694,7 +694,7 @@ static void follow_choice(struct scene *s, int group)
 
     for (int e = 0; e < REF_HELD; e++) {
         struct ref_entry *h = &s->ref.groups[group].held[e];
-        if (h->state != REF_DEAD)
+        if (h->state != REF_PARKED)
             continue;
         const struct ref_message *m = &s->ref.messages[h->message];
         uint32_t found = sq_pending_find(&ring, m->id);
@@ -711,12 +711,12 @@ static void revive(struct scene *s, const struct step *step)
 {
     int group = group_of(s, step);
     struct sq_ring ring = scene_ring(s, group);
-    unsigned parked = ref_in_state(&s->ref, group, REF_DEAD);
+    unsigned parked = ref_in_state(&s->ref, group, REF_PARKED);
     uint64_t id = 0;
 
     if (step->args[2] % 2 == 1) {
         int e = (int)(step->args[1] % REF_HELD);
-        if (s->ref.groups[group].held[e].state == REF_DEAD)
+        if (s->ref.groups[group].held[e].state == REF_PARKED)
             id = s->ref.messages[s->ref.groups[group].held[e].message].id;
     }
     int64_t revived = sq_group_revive(&ring, id);
@@ -727,7 +727,7 @@ static void revive(struct scene *s, const struct step *step)
     int64_t more = ref_revive(&s->ref, group, id);
     scene_same(s, "reviving", revived,
                s->config.unique && more == 0
-                   ? (int64_t)parked - ref_in_state(&s->ref, group, REF_DEAD)
+                   ? (int64_t)parked - ref_in_state(&s->ref, group, REF_PARKED)
                    : more);
     s->events[EVENT_REVIVED] += revived > 0;
     s->events[EVENT_REVIVAL_REFUSED] += id == 0 && revived < parked;

@@ -141,7 +141,7 @@ uint64_t ref_key_owner(const struct reference *r, int key)
             return m->id;
     }
     for (int e = 0; e < REF_HELD; e++)
-        if (g->held[e].state != REF_FREE && g->held[e].state != REF_DEAD &&
+        if (g->held[e].state != REF_FREE && g->held[e].state != REF_PARKED &&
             r->messages[g->held[e].message].key == key)
             return r->messages[g->held[e].message].id;
     return 0;
@@ -228,7 +228,7 @@ static void die(struct reference *r, struct ref_group *g, int e, uint32_t reason
 {
     struct ref_entry *h = &g->held[e];
 
-    h->state = g->dead_letter ? REF_DOOMED : REF_DEAD;
+    h->state = g->dead_letter ? REF_DOOMED : REF_PARKED;
     h->reason = reason;
     h->again = false;
     h->at_ns = r->now_ns;
@@ -493,7 +493,7 @@ void ref_reject(struct reference *r, int group, int e, uint32_t reason)
     struct ref_group *g = &r->groups[group];
     struct ref_entry *h = &g->held[e];
 
-    h->state = g->dead_letter ? REF_DYING : REF_DEAD;
+    h->state = g->dead_letter ? REF_DYING : REF_PARKED;
     h->reason = reason;
     h->again = false;
     h->at_ns = g->dead_letter ? REF_NEVER : r->now_ns;
@@ -508,7 +508,7 @@ void ref_buried(struct reference *r, int group, int e, bool sent)
 
     count_dead(g, h->reason);
     g->counts.sent += sent;
-    h->state = sent ? REF_FREE : REF_DEAD;
+    h->state = sent ? REF_FREE : REF_PARKED;
     h->at_ns = r->now_ns;
 }
 
@@ -541,7 +541,7 @@ int64_t ref_revive(struct reference *r, int group, uint64_t id)
     for (int e = 0; e < REF_HELD; e++) {
         struct ref_entry *h = &g->held[e];
         const struct ref_message *m = &r->messages[h->message];
-        if (h->state != REF_DEAD || (id != 0 && m->id != id) ||
+        if (h->state != REF_PARKED || (id != 0 && m->id != id) ||
             (r->unique && ref_key_owner(r, m->key) != 0))
             continue;
         h->state = REF_WAITING;

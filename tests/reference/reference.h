@@ -49,7 +49,7 @@ enum ref_state {
     REF_LEASED,
     REF_DYING,
     REF_DOOMED,
-    REF_DEAD,
+    REF_PARKED,
     REF_STATES,
 };
 

@@ -153,7 +153,7 @@ static void check_derived(const struct lease_epoch *e)
             wrong = sq_pending_valid(ring);
         if (wrong != NULL)
             lease_wrong("group %u: %s", g, wrong);
-        if (sq_load(&ring->group->held_count) != sq_load(&ring->group->pending.dead))
+        if (sq_load(&ring->group->held_count) != sq_load(&ring->group->pending.parked))
             lease_wrong("group %u holds %llu messages", g,
                         (unsigned long long)sq_load(&ring->group->held_count));
         for (uint32_t i = 0; i < ring->key_count; i++)

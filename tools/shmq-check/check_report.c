@@ -116,7 +116,7 @@ static void show_group(struct text *out, const struct check_group *g)
                "%llu to be buried; place %llu",
                g->name, g->name[0] != '\0' ? ": " : "", (unsigned long long)g->fresh,
                (unsigned long long)n[SQ_WAITING], (unsigned long long)n[SQ_DELAYED],
-               (unsigned long long)n[SQ_LEASED], (unsigned long long)n[SQ_DEAD],
+               (unsigned long long)n[SQ_LEASED], (unsigned long long)n[SQ_PARKED],
                (unsigned long long)(n[SQ_DYING] + n[SQ_DOOMED]), (unsigned long long)g->place);
 }
 
@@ -131,7 +131,7 @@ static void show_group_json(struct text *out, const struct check_group *g)
                 "\"to_be_buried\":%llu,\"place\":%llu}",
                 (unsigned long long)g->fresh, (unsigned long long)n[SQ_WAITING],
                 (unsigned long long)n[SQ_DELAYED], (unsigned long long)n[SQ_LEASED],
-                (unsigned long long)n[SQ_DEAD], (unsigned long long)(n[SQ_DYING] + n[SQ_DOOMED]),
+                (unsigned long long)n[SQ_PARKED], (unsigned long long)(n[SQ_DYING] + n[SQ_DOOMED]),
                 (unsigned long long)g->place);
 }
 
