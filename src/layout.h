@@ -232,14 +232,14 @@ struct sq_producer_shm {
 };
 
 enum sq_group_mode {
-    SQ_GROUP_HOLDS = 1,       /* there are pending entries */
-    SQ_GROUP_ORDERED = 2,     /* another order than FIFO */
-    SQ_GROUP_FILTERED = 4,    /* it passes over what does not match */
-    SQ_GROUP_PAUSED = 8,      /* it hands out nothing */
-    SQ_GROUP_JOINED = 16,     /* somebody waits for it to be done */
-    SQ_GROUP_KEYED = 32,      /* the queue is unique: finishing gives a key back */
-    SQ_GROUP_NAMED = 64,      /* a topic's: it may be removed */
-    SQ_GROUP_JOURNALED = 128, /* changes of entries are noted for a journal (group/dirty.h) */
+    SQ_GROUP_HOLDS = 1,         /* there are pending entries */
+    SQ_GROUP_ORDERED = 2,       /* another order than FIFO */
+    SQ_GROUP_FILTERED = 4,      /* it passes over what does not match */
+    SQ_GROUP_PAUSED = 8,        /* it hands out nothing */
+    SQ_GROUP_DONE_AWAITED = 16, /* somebody waits until all is done */
+    SQ_GROUP_KEYED = 32,        /* the queue is unique: finishing gives a key back */
+    SQ_GROUP_NAMED = 64,        /* a topic's: it may be removed */
+    SQ_GROUP_JOURNALED = 128,   /* changes of entries are noted for a journal (group/dirty.h) */
 };
 
 /*

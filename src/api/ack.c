@@ -250,28 +250,29 @@ static int announce(struct shmq *q, struct sq_deadline *deadline, uint32_t *tick
     if (rc == 0 && sq_group_backlog(&q->segment.ring) == 0) {
         rc = ALL_DONE;
     } else if (rc == 0) {
-        sq_store(&g->mode, sq_load(&g->mode) | SQ_GROUP_JOINED);
+        sq_store(&g->mode, sq_load(&g->mode) | SQ_GROUP_DONE_AWAITED);
         *ticket = sq_cond_prepare(&g->done);
     }
     sq_leave(q, SQ_ROLE_CONSUMER);
     return rc;
 }
 
-/* We wait no more.  Consumers need not look closely for our sake any longer; others who
- * wait are woken, and announce themselves again. */
-static void denounce(struct shmq *q)
+/* Take the announcement back, so that consumers need not look closely for our sake.  Others
+ * who wait are woken, and announce themselves again. */
+static void withdraw(struct shmq *q)
 {
     struct sq_deadline deadline = sq_deadline_in(SHMQ_NOWAIT);
     struct sq_group_shm *g = q->segment.ring.group;
 
-    if ((sq_load(&g->mode) & SQ_GROUP_JOINED) == 0 || sq_enter(q, SQ_ROLE_CONSUMER, &deadline) < 0)
+    if ((sq_load(&g->mode) & SQ_GROUP_DONE_AWAITED) == 0 ||
+        sq_enter(q, SQ_ROLE_CONSUMER, &deadline) < 0)
         return;
-    sq_store(&g->mode, sq_load(&g->mode) & ~(uint32_t)SQ_GROUP_JOINED);
+    sq_store(&g->mode, sq_load(&g->mode) & ~(uint32_t)SQ_GROUP_DONE_AWAITED);
     sq_leave(q, SQ_ROLE_CONSUMER);
     sq_cond_wake(&g->done, UINT32_MAX);
 }
 
-static int join(struct shmq *q, int64_t timeout_ns)
+static int wait_done(struct shmq *q, int64_t timeout_ns)
 {
     struct sq_deadline deadline = sq_deadline_in(timeout_ns);
     struct sq_group_shm *g = q->segment.ring.group;
@@ -315,8 +316,8 @@ int shmq_join(shmq_t *q, int64_t timeout_ns)
     if (rc == 0)
         rc = sq_consumer_check_group(q);
     if (rc == 0) {
-        rc = join(q, timeout_ns);
-        denounce(q);
+        rc = wait_done(q, timeout_ns);
+        withdraw(q);
     }
     return rc;
 }

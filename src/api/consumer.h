@@ -86,7 +86,7 @@ SQ_HOT void sq_consumer_wake(struct shmq *q, unsigned finished)
 
     if (sq_unlikely(sq_cond_has_sleepers(&ring->producer->room) ||
                     sq_cond_has_sleepers(&ring->group->items) ||
-                    (sq_load(&ring->group->mode) & SQ_GROUP_JOINED) != 0))
+                    (sq_load(&ring->group->mode) & SQ_GROUP_DONE_AWAITED) != 0))
         sq_consumer_wake_them(q, finished);
 }
 

@@ -4,7 +4,7 @@
  * A group is there when its bit in control->groups is set, which is the last thing done
  * to make it; who dies before leaves nothing.  Handles know their group by its place's
  * generation, which each removal counts up before it clears the bit: who dies in between
- * leaves a group that has lost its members, and can be joined again.
+ * leaves a group that has lost its members, and can be opened again.
  */
 #include "api/consumer.h"
 #include "api/group_stats.h"
@@ -171,8 +171,8 @@ static int make_group(struct shmq *g, uint32_t i, const char *name,
 }
 
 /* Groups are held: have `g` read as the group, which is made if need be. */
-static int join(struct shmq *g, const char *name, const struct shmq_group_attr *attr,
-                struct sq_promise *promise, struct sq_deadline *deadline)
+static int open_group(struct shmq *g, const char *name, const struct shmq_group_attr *attr,
+                      struct sq_promise *promise, struct sq_deadline *deadline)
 {
     struct sq_ring *ring = &g->segment.ring;
     uint64_t bits = sq_ring_groups(ring);
@@ -226,7 +226,7 @@ int shmq_subscribe(shmq_t *q, const char *name, const struct shmq_group_attr *gi
     if (rc == 0) {
         rc = sq_hold_groups(*g, &deadline);
         if (rc == 0) {
-            rc = join(*g, name, &attr, &promise, &deadline);
+            rc = open_group(*g, name, &attr, &promise, &deadline);
             sq_release_groups(*g);
         }
         if (rc == 0)

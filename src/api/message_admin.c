@@ -269,7 +269,7 @@ static void wake_groups(struct shmq *q, uint64_t groups)
         struct sq_ring one = q->segment.ring;
         uint32_t i = (uint32_t)__builtin_ctzll(bits);
         sq_ring_read_as(&one, i);
-        if ((sq_load(&one.group->mode) & SQ_GROUP_JOINED) != 0 && sq_group_backlog(&one) == 0)
+        if ((sq_load(&one.group->mode) & SQ_GROUP_DONE_AWAITED) != 0 && sq_group_backlog(&one) == 0)
             sq_cond_wake(&one.group->done, UINT32_MAX);
         sq_poll_pipe_sync(q, i);
     }

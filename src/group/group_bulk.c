@@ -174,7 +174,7 @@ static void derive_entries(const struct sq_ring *ring)
 
     /* Where the bits that can be derived are not as they must be, the others mean nothing
      * either. */
-    const uint32_t set = SQ_GROUP_PAUSED | SQ_GROUP_JOINED, due = due_mode(ring);
+    const uint32_t set = SQ_GROUP_PAUSED | SQ_GROUP_DONE_AWAITED, due = due_mode(ring);
     mode = (mode & ~(set | SQ_GROUP_HOLDS)) == due ? mode & set : 0;
     sq_store(&ring->group->mode, mode | due);
 

@@ -297,7 +297,7 @@ static uint64_t mix_group(uint64_t sum, const struct sq_group_shm *g)
     const struct sq_pending_shm *p = &g->pending;
 
     sum = mix(sum, sq_load(&g->cursor_pos));
-    sum = mix(sum, sq_load(&g->mode) & ~(uint32_t)SQ_GROUP_JOINED);
+    sum = mix(sum, sq_load(&g->mode) & ~(uint32_t)SQ_GROUP_DONE_AWAITED);
     sum = mix(sum, sq_load(&g->generation));
     sum = mix(sum, sq_load(&g->gone_count));
     sum = mix(sum, sq_load(&g->dropped_count));
