@@ -110,7 +110,7 @@ enum sq_notice {
      * must fence for themselves.  Set by that process. */
     SQ_NOTICE_FENCE = 2,
     /* Somebody polls the queue's descriptor (api/message_fd.c).  Set by that process. */
-    SQ_NOTICE_WATCHED = 4,
+    SQ_NOTICE_POLLED = 4,
 };
 
 enum { SQ_FILE_PATH_BYTES = 1024 };
@@ -307,11 +307,11 @@ struct sq_pending_shm {
      * and how many had been released in all, and when it was. */
     uint64_t compacted_pos, compacted_count, compacted_released;
     int64_t compacted_ns;
-    uint64_t random;          /* for the jitter */
-    _Atomic uint32_t pipe;    /* enum sq_poll_pipe: what the pipe for poll() holds */
-    _Atomic uint32_t watched; /* 1: somebody polls it.  Whoever does */
-    _Atomic int64_t kept_ns; /* until when its keepers of time sleep (api/message_fd.c).  They do */
-    _Atomic int64_t gone_ns; /* when what was found for poll() has expired; SQ_NEVER */
+    uint64_t random;           /* for the jitter */
+    _Atomic uint32_t pipe;     /* enum sq_poll_pipe: what the pipe for poll() holds */
+    _Atomic uint32_t polled;   /* 1: somebody polls it.  Whoever does */
+    _Atomic int64_t notify_ns; /* until when the notifiers sleep (api/message_fd.c).  They do */
+    _Atomic int64_t gone_ns;   /* when what was found for poll() has expired; SQ_NEVER */
     /* With a journal: what of the group is not in the file as it is (group/dirty.h). */
     uint32_t dirty_count, dirty_all; /* of the list of changed entries; 1: all are */
     uint32_t touched_ever, reserved; /* entries from here on were never in the file */
@@ -368,7 +368,7 @@ struct sq_group_shm {
     alignas(SQ_SEPARATE) struct sq_pending_shm pending;
 
     alignas(SQ_SEPARATE) struct sq_cond_shm done; /* shmq_join() sleeps here */
-    struct sq_cond_shm keepers;                   /* the threads of shmq_fd() (api/message_fd.c) */
+    struct sq_cond_shm notifiers;                 /* notifiers sleep here (api/message_fd.c) */
     alignas(SQ_LINE) struct sq_delivery_shm delivery;
 
     alignas(SQ_SEPARATE) _Atomic uint64_t waited[SHMQ_HISTOGRAM_BUCKETS]; /* C */

@@ -264,8 +264,8 @@ static int remove_group(struct shmq *q, const char *name, struct sq_deadline *de
     sq_leave_group(q, i);
     sq_cond_wake(&ring.group->items, UINT32_MAX);
     sq_cond_wake(&ring.group->done, UINT32_MAX);
-    sq_poll_pipe_sync(q, i);
-    sq_cond_wake(&ring.group->keepers, UINT32_MAX);
+    sq_poll_pipe_update(q, i);
+    sq_cond_wake(&ring.group->notifiers, UINT32_MAX);
     sq_wake(q, SQ_ROLE_PRODUCER, UINT32_MAX);
     return sq_journal_sync_promise(q, &promise);
 }

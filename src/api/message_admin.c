@@ -271,7 +271,7 @@ static void wake_groups(struct shmq *q, uint64_t groups)
         sq_ring_read_as(&one, i);
         if ((sq_load(&one.group->mode) & SQ_GROUP_DONE_AWAITED) != 0 && sq_group_backlog(&one) == 0)
             sq_cond_wake(&one.group->done, UINT32_MAX);
-        sq_poll_pipe_sync(q, i);
+        sq_poll_pipe_update(q, i);
     }
 }
 

@@ -224,7 +224,7 @@ void sq_producer_wake_groups(struct shmq *q, unsigned count)
         uint32_t i = (uint32_t)__builtin_ctzll(bits);
         if (sq_cond_has_sleepers(&ring->groups[i].items)) {
             sq_cond_wake(&ring->groups[i].items, count);
-            sq_poll_pipe_sync(q, i);
+            sq_poll_pipe_update(q, i);
         }
     }
 }

@@ -178,7 +178,7 @@ void sq_wake_them(struct shmq *q, enum sq_role role, unsigned count)
 {
     sq_cond_wake(sq_side_cond(q, role), count);
     if (role == SQ_ROLE_CONSUMER)
-        sq_poll_pipe_sync(q, sq_ring_group_index(&q->segment.ring));
+        sq_poll_pipe_update(q, sq_ring_group_index(&q->segment.ring));
 }
 
 /* --- other groups' sides -------------------------------------------------- */

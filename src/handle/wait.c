@@ -277,7 +277,7 @@ void sq_wake_consumer(struct shmq *q)
     if (sq_seems_ready(q, now_ns) || (timed && !(watch_ns > now_ns && watch_ns <= due_ns)))
         sq_wake(q, SQ_ROLE_CONSUMER, 1);
     else
-        sq_poll_pipe_sync(q, sq_ring_group_index(&q->segment.ring)); /* it may be empty now */
+        sq_poll_pipe_update(q, sq_ring_group_index(&q->segment.ring)); /* it may be empty now */
 }
 
 /* Sleep once, unless there is reason not to.  1 it is ready; 0 look again;

@@ -198,7 +198,7 @@ static int initialise(struct sq_segment *s, const struct sq_header_shm *h,
         if (rc == 0)
             rc = sq_cond_init(&view.group->done);
         if (rc == 0)
-            rc = sq_cond_init(&view.group->keepers);
+            rc = sq_cond_init(&view.group->notifiers);
         sq_group_begin(&view, "", &h->policy);
     }
     sq_store(&s->file->pin_pos, SQ_NO_PIN);

@@ -70,9 +70,9 @@ int sq_cond_sleep(struct sq_cond_shm *cond, uint32_t ticket, int64_t until_ns);
 int sq_cond_sleep_any(struct sq_cond_shm *const *conds, const uint32_t *tickets, unsigned count,
                       int64_t until_ns);
 
-/* Announce a sleeper that is none: whoever wakes does some work of its own (handle/poll_pipe.h). As
- * sq_cond_prepare(). */
-void sq_cond_watch(struct sq_cond_shm *cond);
+/* Announce a poller: a sleeper that is none, for whom whoever wakes does some work of its own
+ * (handle/poll_pipe.h).  As sq_cond_prepare(). */
+void sq_cond_announce_poller(struct sq_cond_shm *cond);
 
 static inline bool sq_cond_has_sleepers(const struct sq_cond_shm *cond)
 {
