@@ -105,7 +105,7 @@ struct sq_control_shm {
 
 enum sq_notice {
     /* The name was removed.  Set by whoever notices. */
-    SQ_NOTICE_GONE = 1,
+    SQ_NOTICE_UNLINKED = 1,
     /* A process cannot issue membarrier(), so that sole producers and consumers
      * must fence for themselves.  Set by that process. */
     SQ_NOTICE_FENCE = 2,
@@ -311,7 +311,7 @@ struct sq_pending_shm {
     _Atomic uint32_t pipe;     /* enum sq_poll_pipe: what the pipe for poll() holds */
     _Atomic uint32_t polled;   /* 1: somebody polls it.  Whoever does */
     _Atomic int64_t notify_ns; /* until when the notifiers sleep (api/message_fd.c).  They do */
-    _Atomic int64_t gone_ns;   /* when what was found for poll() has expired; SQ_NEVER */
+    _Atomic int64_t found_expiry_ns; /* when what was found for poll() has expired; SQ_NEVER */
     /* With a journal: what of the group is not in the file as it is (group/dirty.h). */
     uint32_t dirty_count, dirty_all; /* of the list of changed entries; 1: all are */
     uint32_t touched_ever, reserved; /* entries from here on were never in the file */

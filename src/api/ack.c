@@ -287,7 +287,7 @@ static int wait_done(struct shmq *q, int64_t timeout_ns)
             break;
         if (now_ns >= end_ns)
             rc = sq_fail_plainly(-ETIMEDOUT);
-        else if (sq_segment_is_gone(&q->segment))
+        else if (sq_segment_is_unlinked(&q->segment))
             rc = sq_fail(-ESTALE, "the queue's name was removed");
         if (rc < 0) {
             sq_cond_cancel(&g->done);

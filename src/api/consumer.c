@@ -78,7 +78,7 @@ void sq_consumer_end_overdue(struct shmq *q, const struct sq_ring *ring)
 
 int sq_consumer_if_empty(const struct shmq *q, const struct sq_deadline *deadline)
 {
-    if (sq_segment_marked_gone(&q->segment))
+    if (sq_segment_marked_unlinked(&q->segment))
         return sq_fail(-ESTALE, "the queue's name was removed");
     return deadline->timeout_ns == SHMQ_NOWAIT ? sq_fail_plainly(-EAGAIN) : 0;
 }

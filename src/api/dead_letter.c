@@ -121,7 +121,7 @@ static shmq_t *open_dead_letter(struct shmq *q, const char *name)
     if (strcmp(name, own_name(q)) == 0)
         return NULL;
     /* Who has been removed without a word takes letters still, which nobody would get. */
-    if (old != NULL && strcmp(own_name(old), name) == 0 && !sq_segment_is_gone(&old->segment))
+    if (old != NULL && strcmp(own_name(old), name) == 0 && !sq_segment_is_unlinked(&old->segment))
         return old;
     sq_hook_drop(q, SQ_HOOK_DEAD_LETTER);
     attr.capacity_bytes = q->segment.attr.capacity_bytes;

@@ -44,7 +44,7 @@ static void *run_notifier(void *arg)
         if (!sq_load(&n->stopping) && sq_poll_pipe_due_ns(&g->pending) == due_ns)
             sq_cond_sleep(&g->notifiers, ticket, until_ns);
         now_ns = sq_clock_ns();
-        sq_segment_is_gone(&q->segment);
+        sq_segment_is_unlinked(&q->segment);
         sq_attach_sweep(&q->segment, &q->attachment, now_ns, SQ_SWEEP_ASLEEP_NS);
     }
     return NULL;
@@ -129,7 +129,7 @@ static unsigned look_at_all(shmq_t *const *qs, unsigned count)
     int64_t now_ns = sq_clock_ns();
 
     for (unsigned i = 0; i < count; i++)
-        if (sq_seems_ready(qs[i], now_ns) || sq_segment_marked_gone(&qs[i]->segment))
+        if (sq_seems_ready(qs[i], now_ns) || sq_segment_marked_unlinked(&qs[i]->segment))
             return i;
     return count;
 }
@@ -188,7 +188,7 @@ static int sleep_on_all(shmq_t *const *qs, unsigned count, int64_t end_ns)
 static void look_around(shmq_t *const *qs, unsigned count, int64_t now_ns)
 {
     for (unsigned i = 0; i < count; i++) {
-        sq_segment_is_gone(&qs[i]->segment);
+        sq_segment_is_unlinked(&qs[i]->segment);
         sq_attach_sweep(&qs[i]->segment, &qs[i]->attachment, now_ns, SQ_SWEEP_ASLEEP_NS);
     }
 }
@@ -207,7 +207,7 @@ static int is_ready(shmq_t *q)
     if (rc >= 0)
         rc = sq_group_look(&q->segment.ring, sq_clock_ns(), NULL);
     sq_leave(q, SQ_ROLE_CONSUMER);
-    if (rc == -EAGAIN && sq_segment_marked_gone(&q->segment))
+    if (rc == -EAGAIN && sq_segment_marked_unlinked(&q->segment))
         return sq_fail(-ESTALE, "the queue's name was removed");
     return rc == -EAGAIN ? 0 : rc < 0 ? rc : 1;
 }
@@ -228,7 +228,7 @@ static int check(shmq_t *const *qs, unsigned count, int64_t timeout_ns)
 static int find_ready(shmq_t *const *qs, unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
-        if (!sq_seems_ready(qs[i], sq_clock_ns()) && !sq_segment_marked_gone(&qs[i]->segment))
+        if (!sq_seems_ready(qs[i], sq_clock_ns()) && !sq_segment_marked_unlinked(&qs[i]->segment))
             continue;
         int rc = is_ready(qs[i]);
         if (rc != 0)

@@ -239,7 +239,7 @@ int shmq_unlink(const char *name)
     if (unlink(path.text) != 0)
         rc = sq_fail(-errno, "cannot remove %s", path.text);
     if (opened) {
-        if (rc == 0 && sq_segment_is_gone(&segment))
+        if (rc == 0 && sq_segment_is_unlinked(&segment))
             wake_all(&segment);
         if (rc == 0)
             sq_poll_pipe_unlink(&path, &segment);

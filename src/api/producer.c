@@ -193,7 +193,7 @@ int sq_producer_make_room(struct shmq *q, struct sq_need need, struct sq_deadlin
         }
         if (rc == -EAGAIN)
             rc = drop_oldest(q, need, deadline);
-        if (sq_segment_marked_gone(&q->segment))
+        if (sq_segment_marked_unlinked(&q->segment))
             rc = sq_fail(-ESTALE, "the queue's name was removed");
         if (rc == 0)
             return 0;

@@ -51,7 +51,7 @@ SQ_HOT int sq_producer_enter(struct shmq *q, const struct sq_ring *ring, struct 
     if (sq_unlikely(rc < 0))
         return rc;
     if (sq_likely(sq_ring_has_room(ring, need.bytes, need.count) &&
-                  !sq_segment_marked_gone(&q->segment)))
+                  !sq_segment_marked_unlinked(&q->segment)))
         return 0;
     return sq_producer_make_room(q, need, deadline);
 }

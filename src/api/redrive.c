@@ -49,7 +49,7 @@ struct search {
 /* The handle on the queue that the letter came from: the one used last, if it is that. */
 static int open_origin(struct search *s, const char *name)
 {
-    if (s->to != NULL && strcmp(s->to_name, name) == 0 && !sq_segment_is_gone(&s->to->segment))
+    if (s->to != NULL && strcmp(s->to_name, name) == 0 && !sq_segment_is_unlinked(&s->to->segment))
         return 0;
     shmq_close(s->to);
     s->to = NULL;

@@ -98,7 +98,7 @@ int shmq_stats(shmq_t *q, struct shmq_stats *stats)
         return sq_fail(-EINVAL, "stats->size is %zu; set it to sizeof(struct shmq_stats)", size);
     fill(q, &now);
     count_attached(q, &now);
-    now.unlinked = sq_segment_is_gone(&q->segment);
+    now.unlinked = sq_segment_is_unlinked(&q->segment);
     memset(stats, 0, size);
     memcpy(stats, &now, size < sizeof(now) ? size : sizeof(now));
     stats->size = size;

@@ -370,13 +370,13 @@ int sq_group_pick(const struct sq_ring *ring, int64_t now_ns, uint32_t owner, bo
     return rc;
 }
 
-int sq_group_look(const struct sq_ring *ring, int64_t now_ns, int64_t *gone_ns)
+int sq_group_look(const struct sq_ring *ring, int64_t now_ns, int64_t *expiry_ns)
 {
     struct sq_pick pick;
     int rc = find_next(ring, now_ns, true, &pick);
 
     sq_pending_note_due(ring);
-    if (gone_ns != NULL)
-        *gone_ns = rc == 0 && pick.view.expiry_ns != 0 ? pick.view.expiry_ns : SQ_NEVER;
+    if (expiry_ns != NULL)
+        *expiry_ns = rc == 0 && pick.view.expiry_ns != 0 ? pick.view.expiry_ns : SQ_NEVER;
     return rc == SQ_PICK_DOOMED ? 0 : rc;
 }

@@ -274,8 +274,9 @@ int sq_group_next_lease(const struct sq_ring *ring, uint32_t *place, uint32_t ow
     return -ENOENT;
 }
 
-int sq_group_return_lost(const struct sq_ring *ring, bool (*gone)(const void *arg, uint32_t owner),
-                         const void *arg, int64_t now_ns)
+int sq_group_return_lost(const struct sq_ring *ring,
+                         bool (*has_left)(const void *arg, uint32_t owner), const void *arg,
+                         int64_t now_ns)
 {
     uint32_t steps = 0, next;
     int lost = 0;
@@ -283,7 +284,7 @@ int sq_group_return_lost(const struct sq_ring *ring, bool (*gone)(const void *ar
     for (uint32_t e = ring->group->pending.lease_first;
          e < ring->entry_count && steps++ < ring->entry_count; e = next) {
         next = ring->entries[e].time_next;
-        if (!gone(arg, sq_word_owner(sq_load(&ring->entries[e].word))))
+        if (!has_left(arg, sq_word_owner(sq_load(&ring->entries[e].word))))
             continue;
         int rc = sq_group_end_lease(ring, e, now_ns);
         if (rc < 0)

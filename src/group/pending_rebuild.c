@@ -29,7 +29,7 @@ static void clear_order(const struct sq_ring *ring)
     p->released_count += (uint64_t)1 << 32; /* all may be otherwise than before */
     p->departures_seen = UINT64_MAX;        /* no count: look for lost leases */
     sq_store(&p->pipe, SQ_POLL_PIPE_UNKNOWN);
-    sq_store(&p->gone_ns, SQ_NEVER);
+    sq_store(&p->found_expiry_ns, SQ_NEVER);
 }
 
 /* Say to P, and to those who get, what is held: `count` entries from `pos` on. */

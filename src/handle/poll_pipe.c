@@ -56,7 +56,7 @@ int sq_poll_pipe_open(struct shmq *q, uint32_t group, bool make)
     if (fd >= 0)
         return fd;
     /* There would be nobody to remove it. */
-    if (make && sq_segment_is_gone(&q->segment))
+    if (make && sq_segment_is_unlinked(&q->segment))
         return sq_fail(-ESTALE, "the queue's name was removed");
     build_path(&path, &q->forkable.path, &q->segment, group);
     if (make && mkfifo(path.text, 0600) == 0)
@@ -93,7 +93,7 @@ static void set_pipe(struct sq_pending_shm *p, int fd, bool in)
 }
 
 /* Its members are to find out. */
-static bool group_is_gone(const struct sq_ring *ring)
+static bool group_is_removed(const struct sq_ring *ring)
 {
     return (ring->kind & SHMQ_TOPIC) != 0 &&
            (sq_ring_groups(ring) >> sq_ring_group_index(ring) & 1) == 0;
@@ -106,16 +106,16 @@ static int64_t look(struct shmq *q, const struct sq_ring *ring, int fd)
     int64_t now_ns = sq_clock_ns();
 
     sq_cond_announce_poller(&g->items); /* before we look: who comes later, comes here */
-    if (group_is_gone(ring)) {          /* a receive says so */
+    if (group_is_removed(ring)) {       /* a receive says so */
         set_pipe(&g->pending, fd, true);
         return SQ_NEVER;
     }
     if (sq_return_lost(q, ring, now_ns) < 0)
         sq_group_rebuild(ring);
-    int64_t gone_ns;
-    bool in =
-        sq_group_look(ring, now_ns, &gone_ns) != -EAGAIN || sq_segment_marked_gone(&q->segment);
-    sq_store(&g->pending.gone_ns, gone_ns);
+    int64_t expiry_ns;
+    bool in = sq_group_look(ring, now_ns, &expiry_ns) != -EAGAIN ||
+              sq_segment_marked_unlinked(&q->segment);
+    sq_store(&g->pending.found_expiry_ns, expiry_ns);
     set_pipe(&g->pending, fd, in);
     return sq_poll_pipe_due_ns(&g->pending);
 }

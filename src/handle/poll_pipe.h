@@ -27,9 +27,9 @@ static inline void sq_poll_pipe_update(struct shmq *q, uint32_t group)
 /* When somebody is to see to it again: something is due, or has expired. */
 static inline int64_t sq_poll_pipe_due_ns(const struct sq_pending_shm *p)
 {
-    int64_t due_ns = sq_load(&p->next_due_ns), gone_ns = sq_load(&p->gone_ns);
+    int64_t due_ns = sq_load(&p->next_due_ns), expiry_ns = sq_load(&p->found_expiry_ns);
 
-    return gone_ns < due_ns ? gone_ns : due_ns;
+    return expiry_ns < due_ns ? expiry_ns : due_ns;
 }
 
 /* Close what was opened. */

@@ -295,7 +295,7 @@ static int sleep_once(struct shmq *q, enum sq_role role, struct sq_need need,
     if (waker_unfenced(q, role) && !sq_membarrier())
         atomic_fetch_or(&q->segment.control->notices, SQ_NOTICE_FENCE);
     rc = role == SQ_ROLE_PRODUCER ? note_need(q, need, deadline) : sq_seems_ready(q, sq_clock_ns());
-    if (rc != 0 || sq_segment_marked_gone(&q->segment)) {
+    if (rc != 0 || sq_segment_marked_unlinked(&q->segment)) {
         sq_cond_cancel(cond);
         return rc;
     }
@@ -343,7 +343,7 @@ static void look_around(struct shmq *q, bool cancellable, int64_t now_ns)
 {
     if (cancellable)
         pthread_testcancel();
-    sq_segment_is_gone(&q->segment);
+    sq_segment_is_unlinked(&q->segment);
     sq_attach_sweep(&q->segment, &q->attachment, now_ns, SQ_SWEEP_ASLEEP_NS);
 }
 
@@ -407,7 +407,7 @@ int sq_wait(struct shmq *q, enum sq_role role, struct sq_need need, struct sq_de
     if (role == SQ_ROLE_CONSUMER)
         slide_while_idle(q, deadline);
     do {
-        if (sq_segment_marked_gone(&q->segment)) {
+        if (sq_segment_marked_unlinked(&q->segment)) {
             rc = sq_fail(-ESTALE, "the queue's name was removed");
             break;
         }

@@ -135,7 +135,7 @@ static void *save_now_and_then(void *arg)
     struct shmq *q = s->q;
 
     pthread_mutex_lock(&s->lock);
-    while (!s->stopping && !sq_segment_marked_gone(&q->segment)) {
+    while (!s->stopping && !sq_segment_marked_unlinked(&q->segment)) {
         struct timespec until = sq_timespec(next_look(q, sq_clock_ns()));
         if (!s->rung)
             pthread_cond_timedwait(&s->wake, &s->lock, &until);
@@ -144,7 +144,7 @@ static void *save_now_and_then(void *arg)
             break;
         pthread_mutex_unlock(&s->lock);
         look(q);
-        sq_segment_is_gone(&q->segment);
+        sq_segment_is_unlinked(&q->segment);
         pthread_mutex_lock(&s->lock);
     }
     pthread_mutex_unlock(&s->lock);

@@ -428,14 +428,15 @@ static void look(struct scene *s, const struct step *step)
     int group = group_of(s, step);
     struct sq_ring ring = scene_ring(s, group);
     struct ref_pick ref;
-    int64_t gone_ns;
-    int rc = sq_group_look(&ring, s->ref.now_ns, &gone_ns);
+    int64_t found_expiry_ns;
+    int rc = sq_group_look(&ring, s->ref.now_ns, &found_expiry_ns);
     int should_be = ref_try(s, group, true, &ref);
 
     scene_say(s, "look in group %d: %d\n", group, rc);
     scene_same(s, "looking", rc, should_be == SQ_PICK_DOOMED ? 0 : should_be);
     int64_t expiry_ns = should_be == 0 ? s->ref.messages[ref.message].expiry_ns : 0;
-    scene_same(s, "when what was found is gone", gone_ns, expiry_ns != 0 ? expiry_ns : SQ_NEVER);
+    scene_same(s, "when what was found expires", found_expiry_ns,
+               expiry_ns != 0 ? expiry_ns : SQ_NEVER);
 }
 
 /* --- the ends of a lease ----------------------------------------------------------------- */
