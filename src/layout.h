@@ -90,7 +90,7 @@ struct sq_control_shm {
     alignas(SQ_SEPARATE) _Atomic uint32_t notices; /* enum sq_notice; bits are only ever set */
     /* No slot from here on was ever taken.  Raised by who takes one, before it is
      * marked used. */
-    _Atomic uint32_t slots_touched;
+    _Atomic uint32_t slots_used_end;
     _Atomic int64_t swept_ns;        /* last look for dead processes; whoever wins the swap */
     _Atomic uint64_t dead_processes; /* attached processes found dead; whoever cleans the slot */
     _Atomic uint64_t recovery_count; /* dead owners of a lock or role; whoever repairs */
@@ -292,7 +292,7 @@ enum sq_poll_pipe {
 struct sq_pending_shm {
     _Atomic uint32_t waiting, delayed, leased, parked; /* how many; dying ones are leased,
                                                           doomed ones delayed */
-    uint32_t touched;                                  /* entries from here on were never used */
+    uint32_t used_end;                                 /* entries from here on were never used */
     uint32_t free_first;                               /* list of free ones before that */
     uint32_t pos_first, pos_last;                      /* by position */
     uint32_t lease_first, lease_last;                  /* by the lease's end */
@@ -313,9 +313,9 @@ struct sq_pending_shm {
     _Atomic int64_t notify_ns; /* until when the notifiers sleep (api/message_fd.c).  They do */
     _Atomic int64_t found_expiry_ns; /* when what was found for poll() has expired; SQ_NEVER */
     /* With a journal: what of the group is not in the file as it is (group/dirty.h). */
-    uint32_t dirty_count, dirty_all; /* of the list of changed entries; 1: all are */
-    uint32_t touched_ever, reserved; /* entries from here on were never in the file */
-    uint64_t noted_id;               /* finished_id as it is in the file */
+    uint32_t dirty_count, dirty_all;  /* of the list of changed entries; 1: all are */
+    uint32_t journaled_end, reserved; /* entries from here on were never in the file */
+    uint64_t noted_id;                /* finished_id as it is in the file */
 };
 
 /* What a group is, and what it has done.  Written by C unless said otherwise. */

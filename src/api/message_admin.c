@@ -163,7 +163,7 @@ static ssize_t next_entry(const struct sq_ring *ring, unsigned states, uint64_t 
 {
     struct sq_view view;
 
-    for (; *place < ring->entry_count && *place < ring->group->pending.touched; ++*place) {
+    for (; *place < ring->entry_count && *place < ring->group->pending.used_end; ++*place) {
         uint32_t e = (uint32_t)*place;
         const struct sq_entry_shm *entry = &ring->entries[e];
         if ((state_of(ring, e, NULL) & states) == 0)

@@ -37,7 +37,7 @@ int64_t sq_group_purge(const struct sq_ring *ring)
         sq_ring_end_take(ring, &walk, 0);
     }
     rc = 0;
-    for (uint32_t e = 0; rc == 0 && e < g->pending.touched && e < ring->entry_count; e++) {
+    for (uint32_t e = 0; rc == 0 && e < g->pending.used_end && e < ring->entry_count; e++) {
         enum sq_entry_state state = sq_word_state(sq_load(&ring->entries[e].word));
         if (state == SQ_FREE || sq_state_is_lease(state))
             continue;
@@ -67,7 +67,7 @@ int64_t sq_group_revive(const struct sq_ring *ring, uint64_t id)
     int64_t revived = 0;
     int rc = 0;
 
-    for (uint32_t e = 0; rc == 0 && e < p->touched && e < ring->entry_count; e++) {
+    for (uint32_t e = 0; rc == 0 && e < p->used_end && e < ring->entry_count; e++) {
         struct sq_entry_shm *entry = &ring->entries[e];
         if (sq_word_state(sq_load(&entry->word)) != SQ_PARKED || (id != 0 && entry->id != id))
             continue;

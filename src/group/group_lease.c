@@ -136,13 +136,13 @@ static int draw_back(const struct sq_ring *ring, uint64_t base)
     struct sq_pending_shm *p = &ring->group->pending;
     uint64_t least = UINT64_MAX, last = base;
 
-    for (uint32_t e = 0; e < p->touched && e < ring->entry_count; e++) {
+    for (uint32_t e = 0; e < p->used_end && e < ring->entry_count; e++) {
         const struct sq_entry_shm *entry = &ring->entries[e];
         if (sq_word_state(sq_load(&entry->word)) == SQ_WAITING && entry->seq > base &&
             entry->seq < least)
             least = entry->seq;
     }
-    for (uint32_t e = 0; e < p->touched && e < ring->entry_count; e++) {
+    for (uint32_t e = 0; e < p->used_end && e < ring->entry_count; e++) {
         struct sq_entry_shm *entry = &ring->entries[e];
         if (sq_word_state(sq_load(&entry->word)) == SQ_FREE || entry->seq <= base)
             continue;

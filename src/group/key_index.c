@@ -126,7 +126,7 @@ int sq_key_index_rebuild(const struct sq_ring *ring)
         if (rc >= 0)
             rc = rc == SQ_MET_MESSAGE ? add_view(ring, &view) : 0;
     }
-    for (uint32_t e = 0; rc == 0 && e < p->touched && e < ring->entry_count; e++) {
+    for (uint32_t e = 0; rc == 0 && e < p->used_end && e < ring->entry_count; e++) {
         const struct sq_entry_shm *entry = &ring->entries[e];
         enum sq_entry_state state = sq_word_state(sq_load(&entry->word));
         if (state == SQ_FREE || state == SQ_PARKED)

@@ -327,7 +327,7 @@ uint32_t sq_pending_take(const struct sq_ring *ring)
 
     /* Free it must be, or the list, or how many were ever used, is damaged. */
     if ((e != SQ_NONE && (e >= ring->entry_count || !is_free(ring, e))) ||
-        (e == SQ_NONE && p->touched < ring->entry_count && !is_free(ring, p->touched))) {
+        (e == SQ_NONE && p->used_end < ring->entry_count && !is_free(ring, p->used_end))) {
         sq_pending_rebuild(ring, SQ_KEEP_BEYOND);
         e = p->free_first;
     }
@@ -335,7 +335,7 @@ uint32_t sq_pending_take(const struct sq_ring *ring)
         p->free_first = ring->entries[e].time_next;
         return e;
     }
-    return p->touched < ring->entry_count ? p->touched++ : SQ_NONE;
+    return p->used_end < ring->entry_count ? p->used_end++ : SQ_NONE;
 }
 
 int sq_pending_touch(const struct sq_ring *ring, uint32_t e, int64_t until_ns)
@@ -364,9 +364,9 @@ int sq_pending_move(const struct sq_ring *ring, uint32_t e, uint64_t pos)
 
 uint32_t sq_pending_find(const struct sq_ring *ring, uint64_t id)
 {
-    uint32_t touched = ring->group->pending.touched;
+    uint32_t used_end = ring->group->pending.used_end;
 
-    for (uint32_t e = 0; e < touched && e < ring->entry_count; e++)
+    for (uint32_t e = 0; e < used_end && e < ring->entry_count; e++)
         if (ring->entries[e].id == id && sq_word_state(sq_load(&ring->entries[e].word)) != SQ_FREE)
             return e;
     return SQ_NONE;

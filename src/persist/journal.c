@@ -189,7 +189,7 @@ static int append_entries(struct shmq *q, const struct sq_ring *ring, struct sq_
 {
     const struct sq_group_shm *g = ring->group;
     const struct sq_pending_shm *p = &g->pending;
-    uint32_t count = p->dirty_all != 0 ? p->touched_ever : p->dirty_count, at = 0;
+    uint32_t count = p->dirty_all != 0 ? p->journaled_end : p->dirty_count, at = 0;
     struct sq_frame_item items[ITEMS_AT_ONCE];
     uint64_t pos = sq_load(&q->segment.file->journal_pos);
     int rc = 0;
