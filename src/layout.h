@@ -146,7 +146,7 @@ struct sq_journal_shm {
  */
 struct sq_file_shm {
     /* Looked at by P when it looks anew where space ends: no record from here on is let
-     * go.  UINT64_MAX: none; what is no place in the ring: let go of nothing at all. */
+     * go.  UINT64_MAX: none; what is no position in the ring: let go of nothing at all. */
     alignas(SQ_SEPARATE) _Atomic uint64_t pin_pos; /* S */
 
     alignas(SQ_SEPARATE) struct sq_lock_shm lock; /* J: appending to the journal */
@@ -172,7 +172,7 @@ struct sq_file_shm {
     char path[SQ_FILE_PATH_BYTES]; /* absolute, ends with a zero; creator */
 };
 
-/* A handle's place in the attach table.  Its owner holds an OFD lock on the
+/* A handle's slot in the attach table.  Its owner holds an OFD lock on the
  * slot's byte (segment/attach.c); whoever gets that lock may clean or take the slot. */
 struct sq_slot_shm {
     alignas(SQ_LINE) _Atomic uint32_t state; /* enum sq_slot_state */
@@ -220,7 +220,7 @@ struct sq_producer_shm {
     uint64_t sleeper_count;                    /* P; needs (or needed); UINT64_MAX: none */
     uint64_t passed_pos;                       /* P; low when all sleepers were last woken */
     _Atomic uint32_t sole;                     /* 1 while a sole producer is at work */
-    uint64_t least_pos;                        /* P; the lowest place of a group as last seen */
+    uint64_t least_pos;                        /* P; the lowest position of a group, as last seen */
     uint64_t history_pos;     /* P; topics: from here to the tail are whole records in a row.
                                  low_pos is the lower of the two */
     _Atomic uint64_t part_id; /* P; first id of the current part (truth) */
@@ -252,7 +252,7 @@ struct sq_entry_shm {
     uint64_t pos;                  /* of its record; one store moves it */
     uint64_t id;                   /* of its record */
     int64_t at_ns;                 /* LEASED: its end; DELAYED: when due; DOOMED, PARKED: since */
-    uint64_t seq;                  /* its place among equals: sq_seq() */
+    uint64_t seq;                  /* its sequence among equals: sq_seq() */
     int32_t priority;              /* the record's */
     uint32_t reason;               /* DOOMED, PARKED: enum shmq_reason */
     uint32_t pos_prev, pos_next;   /* in the order of positions (derived) */
@@ -301,7 +301,7 @@ struct sq_pending_shm {
     _Atomic int64_t watch_ns;     /* until when the sleeper that sees to that sleeps; past: none */
     _Atomic uint64_t stalled_pos; /* cursor where the table was full; UINT64_MAX */
     uint64_t departures_seen;
-    uint64_t back_seq;       /* last place given at the back */
+    uint64_t back_seq;       /* last sequence given at the back */
     uint64_t released_count; /* leases and entries that have ended, and updates */
     /* Of group 0: at the last compaction, the least cursor, how many entries there were
      * and how many had been released in all, and when it was. */
@@ -351,7 +351,7 @@ struct sq_group_shm {
     _Atomic uint32_t sole;                         /* 1 while a sole consumer is at work */
     /* C; enum sq_group_mode.  Not 0: a get must look closer than at the cursor. */
     _Atomic uint32_t mode;
-    _Atomic uint32_t generation; /* of this place's groups; whoever makes or removes one */
+    _Atomic uint32_t generation; /* of groups with this number; whoever makes or removes one */
     _Atomic uint32_t reserved;
 
     alignas(SQ_SEPARATE) _Atomic uint64_t cursor_pos; /* C; storing it makes a get true */
@@ -421,7 +421,7 @@ enum sq_extension_flag {
     SQ_EXTENSION_FLAGS_KNOWN = 1,
 };
 
-/* A place of the key index of a unique queue (group/key_index.c). */
+/* A cell of the key index of a unique queue (group/key_index.c). */
 struct sq_key_shm {
     uint64_t hash;
     uint64_t id; /* 0: free */

@@ -124,10 +124,10 @@ static int ack_owned(struct shmq *q, uint64_t id, int most)
 
     if (rc < 0)
         return rc;
-    uint32_t place = ring->group->pending.lease_first;
+    uint32_t next = ring->group->pending.lease_first;
     rc = sq_consumer_check_group(q);
     while (rc == 0 && acked < most) {
-        rc = sq_group_next_lease(ring, &place, q->attachment.owner, id, &lease);
+        rc = sq_group_next_lease(ring, &next, q->attachment.owner, id, &lease);
         if (rc == 0)
             rc = sq_group_ack(ring, &lease);
         if (rc < 0)

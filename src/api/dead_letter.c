@@ -77,7 +77,7 @@ static void compose(struct letter *l, const struct shmq *q, uint32_t last_owner,
     uint32_t i = (last_owner & ((1u << SQ_OWNER_SLOT_BITS) - 1)) - 1;
     int64_t now_ns = sq_clock_read(CLOCK_REALTIME);
     const char *name, *value;
-    size_t place = 0;
+    size_t off = 0;
 
     if (i < q->segment.slot_count && sq_lock_word(i, q->segment.slots[i].generation) == last_owner)
         slot = &q->segment.slots[i];
@@ -98,7 +98,7 @@ static void compose(struct letter *l, const struct shmq *q, uint32_t last_owner,
     add(l, "shmq-group", l->group);
     add(l, "shmq-command", l->command);
     while (l->count < HEADERS_MAX &&
-           sq_headers_next(l->view.headers, l->view.header_bytes, &place, &name, &value) == 1)
+           sq_headers_next(l->view.headers, l->view.header_bytes, &off, &name, &value) == 1)
         if (strncmp(name, "shmq-", 5) != 0 || strcmp(name, "shmq-reply-to") == 0)
             add(l, name, value);
 }
@@ -139,12 +139,12 @@ static bool is_there(shmq_t *to, const struct letter *l)
     struct shmq_msg msg = SHMQ_MSG_INIT;
     size_t size = 1 << 16;
     char *buffer = malloc(size);
-    uint64_t place = 0;
+    uint64_t walk = 0;
     bool there = false;
     ssize_t rc = 0;
 
     while (!there && buffer != NULL &&
-           ((rc = shmq_inspect(to, states, &place, &msg, buffer, size)) >= 0 || rc == -EMSGSIZE)) {
+           ((rc = shmq_inspect(to, states, &walk, &msg, buffer, size)) >= 0 || rc == -EMSGSIZE)) {
         if (rc == -EMSGSIZE) {
             free(buffer);
             size *= 4;

@@ -30,7 +30,7 @@ static void *run_notifier(void *arg)
     struct shmq *q = n->q;
     struct sq_group_shm *g = q->segment.ring.group;
 
-    /* Once the group is removed, its place and its pipe are another's. */
+    /* Once the group is removed, its number and its pipe are another's. */
     while (!sq_load(&n->stopping) && !sq_consumer_is_stale(q)) {
         uint32_t ticket = sq_cond_prepare(&g->notifiers);
         sq_poll_pipe_update_polled(q, sq_ring_group_index(&q->segment.ring));

@@ -38,7 +38,7 @@ static int64_t revive_parked(struct shmq *q, uint64_t id)
 
 /* What a walk over a dead-letter queue needs. */
 struct search {
-    uint64_t place, id; /* id 0: all */
+    uint64_t walk, id; /* id 0: all */
     struct shmq_msg msg;
     char *buffer;
     size_t size;
@@ -65,11 +65,11 @@ static int send_back(struct search *s)
     struct shmq_header *headers = malloc(HEADERS_MAX * sizeof(*headers));
     struct shmq_msg *msg = &s->msg;
     unsigned count = 0;
-    size_t place = 0;
+    size_t walk = 0;
 
     if (headers == NULL)
         return sq_fail(-ENOMEM, "no memory for headers");
-    while (count < HEADERS_MAX && shmq_header_next(msg, &place, &headers[count]) == 1)
+    while (count < HEADERS_MAX && shmq_header_next(msg, &walk, &headers[count]) == 1)
         if (strncmp(headers[count].name, "shmq-", 5) != 0 ||
             strcmp(headers[count].name, "shmq-reply-to") == 0)
             count++;
@@ -89,7 +89,7 @@ static int next_letter(struct shmq *q, struct search *s)
 {
     for (;;) {
         ssize_t rc =
-            shmq_inspect(q, SHMQ_WAITING | SHMQ_DELAYED, &s->place, &s->msg, s->buffer, s->size);
+            shmq_inspect(q, SHMQ_WAITING | SHMQ_DELAYED, &s->walk, &s->msg, s->buffer, s->size);
         if (rc == -EMSGSIZE) {
             size_t size = s->size * 4;
             char *more = realloc(s->buffer, size);

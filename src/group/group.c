@@ -2,7 +2,7 @@
  * group.c - see group.h: which message is next.
  *
  * A FIFO group takes records from the cursor and needs entries only for what it has
- * leased or holds back.  Of what was returned and what is fresh the lesser place
+ * leased or holds back.  Of what was returned and what is fresh the lesser sequence
  * (sq_seq()) goes first; but when the table is full and the next is to be leased, what
  * is in it goes first, or nothing would ever leave it.  With another order all fresh
  * records become entries first, since any of them may be the next.
@@ -185,7 +185,7 @@ static int fate_of(const struct sq_ring *ring, const struct sq_view *view, int64
         sq_group_release_key(ring, view);
         return FATE_PASS;
     }
-    /* Counted once it has its place: without one it comes here again. */
+    /* Counted once it has its entry: without one it comes here again. */
     bool park = sq_policy_of(g)->dead_letter[0] == '\0';
     rc = take_in(ring, view, park ? SQ_PARKED : SQ_DOOMED, now_ns, SHMQ_REASON_EXPIRED);
     if (rc != 0)
@@ -198,7 +198,7 @@ static int fate_of(const struct sq_ring *ring, const struct sq_view *view, int64
     return FATE_HOLD;
 }
 
-/* Move the cursor to the walk's place. */
+/* Move the cursor to the walk's position. */
 static void pass(const struct sq_ring *ring, const struct sq_walk *walk)
 {
     if (walk->pos != sq_load(&ring->group->cursor_pos))

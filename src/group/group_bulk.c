@@ -202,7 +202,7 @@ void sq_group_set_policy(const struct sq_ring *ring, const struct shmq_policy *p
     struct sq_delivery_shm *d = &ring->group->delivery;
     uint32_t at = (sq_load(&d->policy_at) + 1) & 1;
 
-    /* Beside the one that holds, and then in its place, in one step. */
+    /* Beside the one in force, and then instead of it, in one step. */
     d->policies[at] = *policy;
     sq_store_release(&d->policy_at, at);
 }

@@ -126,7 +126,7 @@ int sq_group_ack(const struct sq_ring *ring, const struct sq_lease *lease)
 }
 
 /*
- * Places at the back lie behind that of the last message put, `base`.  There are 255
+ * Sequences at the back lie behind that of the last message put, `base`.  There are 255
  * before the next one's; then they run on among those of messages still to be put.
  * Before that goes far, all of them are moved back together, which leaves their order
  * as it is.
@@ -152,10 +152,10 @@ static int draw_back(const struct sq_ring *ring, uint64_t base)
     }
     p->back_seq = last;
     sq_pending_rebuild(ring, SQ_KEEP_BEYOND);
-    return 0; /* the heap has their old places */
+    return 0; /* the heap has their old sequences */
 }
 
-/* A place behind all that has been put, and behind what went to the back before. */
+/* A sequence behind all that has been put, and behind what went to the back before. */
 static int take_back_seq(const struct sq_ring *ring, uint64_t *seq)
 {
     struct sq_pending_shm *p = &ring->group->pending;
@@ -256,16 +256,16 @@ int sq_group_touch(const struct sq_ring *ring, const struct sq_lease *lease, int
 
 /* --- by owner ------------------------------------------------------------------------ */
 
-int sq_group_next_lease(const struct sq_ring *ring, uint32_t *place, uint32_t owner, uint64_t id,
+int sq_group_next_lease(const struct sq_ring *ring, uint32_t *next, uint32_t owner, uint64_t id,
                         struct sq_lease *lease)
 {
     uint32_t steps = 0;
 
-    while (*place < ring->entry_count && steps++ < ring->entry_count) {
-        uint32_t e = *place;
+    while (*next < ring->entry_count && steps++ < ring->entry_count) {
+        uint32_t e = *next;
         const struct sq_entry_shm *entry = &ring->entries[e];
         uint64_t word = sq_load(&entry->word);
-        *place = entry->time_next;
+        *next = entry->time_next;
         if (sq_word_state(word) == SQ_LEASED && sq_word_owner(word) == owner && entry->id <= id) {
             *lease = (struct sq_lease){e, word, entry->id};
             return 0;

@@ -47,7 +47,7 @@ static struct sq_heap_item_shm ready_item(const struct sq_ring *ring, uint32_t e
     const struct sq_entry_shm *entry = &ring->entries[e];
     uint32_t major =
         ring->order == SHMQ_PRIORITY ? (uint32_t)(INT32_MAX - (int64_t)entry->priority) : 0;
-    /* LIFO: the last place first, and those at the back, which are negative, at the end. */
+    /* LIFO: the last sequence first, and those at the back, which are negative, at the end. */
     uint64_t minor = ring->order == SHMQ_LIFO ? ~(entry->seq ^ (uint64_t)1 << 63) : entry->seq;
 
     return (struct sq_heap_item_shm){major, e, minor};
@@ -146,7 +146,7 @@ static bool comes_after(const struct sq_ring *ring, int list, uint32_t a, uint32
     return list == LIST_POS ? (int64_t)(x->pos - y->pos) > 0 : x->at_ns > y->at_ns;
 }
 
-/* Put `e` in its place, which most often is the last.  False: damaged. */
+/* Insert `e` where it belongs, which most often is at the end.  False: damaged. */
 static bool list_insert(const struct sq_ring *ring, int list, uint32_t e)
 {
     uint32_t prev = *last_of(ring, list), next = SQ_NONE, steps = 0;

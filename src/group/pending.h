@@ -42,8 +42,8 @@ static inline bool sq_state_is_lease(enum sq_entry_state state)
     return state == SQ_LEASED || state == SQ_DYING;
 }
 
-/* A message's place among equals: by id, with room for those that were put to the back
- * between two ids (group_lease.c). */
+/* A message's sequence among equals: by id, with 255 numbers for those that were put to the
+ * back between two ids (group_lease.c). */
 static inline uint64_t sq_seq(uint64_t id)
 {
     return id << 8;

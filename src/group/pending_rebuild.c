@@ -1,7 +1,7 @@
 /*
  * pending_rebuild.c - deriving what keeps a pending table in order, and checking it.
  *
- * Needs no memory of its own: the heaps' places serve to sort by position and by time
+ * Needs no memory of its own: the heaps' memory serves to sort by position and by time
  * before they are filled with what belongs there.
  */
 #include "group/pending_rebuild.h"

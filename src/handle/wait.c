@@ -211,7 +211,7 @@ static int note_need(struct shmq *q, struct sq_need need, struct sq_deadline *de
  * room for the least that a sleeper needs, wake them all and let them note their
  * needs anew.  Passing the wake on to one would not do: to a large one, which
  * passes it back, for ever; and not passing it would leave a small one asleep
- * beside its room.  Once for each place where the groups' messages begin, since only with that
+ * beside its room.  Once for each position where the groups' messages begin, since only with that
  * does room grow, and the least bytes and the least count may be of two sleepers
  * neither of whom fits.  Never when all messages are of one size.
  */
@@ -337,7 +337,7 @@ static int64_t next_look(int64_t now_ns, int slot)
     return now_ns - (now_ns - phase_ns) % SQ_SLEEP_MAX_NS + SQ_SLEEP_MAX_NS;
 }
 
-/* At the end of a long sleep nothing is held: a good place for a cancelled
+/* At the end of a long sleep nothing is held: a good moment for a cancelled
  * thread to end, and for a look at what nobody may have told us. */
 static void look_around(struct shmq *q, bool cancellable, int64_t now_ns)
 {

@@ -148,7 +148,7 @@ static void tell_about(const struct sq_ring *ring, bool keeps_entries, struct sq
 {
     sq_capture_about(ring, about);
     about->keeps_entries = keeps_entries;
-    if (keeps_entries) /* the entries that go with the place are still to be written */
+    if (keeps_entries) /* the entries that go with the position are still to be written */
         about->finished_id = ring->group->pending.noted_id;
 }
 
@@ -182,7 +182,7 @@ static struct sq_frame_item item_of(const struct sq_ring *ring, uint32_t e)
 }
 
 /*
- * J and C: the changed entries, in as many frames as it takes.  The place comes with the
+ * J and C: the changed entries, in as many frames as it takes.  The position comes with the
  * last of them: were it there without the others, messages would be missing.
  */
 static int append_entries(struct shmq *q, const struct sq_ring *ring, struct sq_promise *promise)

@@ -205,7 +205,7 @@ static int write_all(int fd, struct iovec *parts, int count, uint64_t off)
     return 0;
 }
 
-/* J: write zeros ahead, so that a sync need not wait for the file's size and places. */
+/* J: write zeros ahead, so that a sync need not wait for the file's size and blocks. */
 static void zero_ahead(const struct shmq *q, uint64_t end)
 {
     enum { AT_ONCE = 1 << 16 };

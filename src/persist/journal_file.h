@@ -16,7 +16,7 @@ struct sq_promise {
 /*
  * How much is on the disk, of the file of which generation, in one word: where frames end,
  * in units of 8 bytes, and the lowest 16 bits of the generation.  It changes as one, so that
- * who looks without a lock never takes a place in one file for the same one in another.
+ * who looks without a lock never takes an offset in one file for the same one in another.
  */
 static inline uint64_t sq_synced_word(uint64_t generation, uint64_t off)
 {

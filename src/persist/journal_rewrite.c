@@ -64,7 +64,7 @@ struct old {
     int fd; /* -1: it cannot be read, because of `error` */
     int error;
     uint64_t off; /* what is before that is in the base, or copied */
-    uint64_t pos; /* records before that place are in the file before `off` */
+    uint64_t pos; /* records before that position are in the file before `off` */
     unsigned char *bytes;
     size_t room;
 };
@@ -238,7 +238,7 @@ static int replace(struct shmq *q, struct old *old, struct sq_frames *frames,
         saved->base_bytes = frames->out->off;
         saved->number = frames->number;
         saved->tail_pos = sq_load(&f->journal_pos);
-        rc = sq_file_place(frames->out);
+        rc = sq_file_rename(frames->out);
         if (rc >= 0)
             sq_journal_file_begin(&q->segment, saved);
     }

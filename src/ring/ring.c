@@ -55,7 +55,7 @@ static int try_group_low(const struct sq_ring *ring, const struct sq_group_shm *
     if (!sq_ring_spans(ring, cursor, tail))
         return -EBADMSG;
     uint64_t id = cursor == tail ? next_id : peek_id(ring, cursor);
-    /* C may have passed it and slid another record to its place (group/ring_compact.c): what was
+    /* C may have passed it and slid another record there (group/ring_compact.c): what was
      * read means something only if the cursor has not moved. */
     atomic_thread_fence(memory_order_acquire);
     if (sq_unlikely(sq_load(&g->cursor_pos) != cursor))
@@ -116,8 +116,8 @@ static int least_low(const struct sq_ring *ring, uint64_t tail, uint64_t *low, u
 
 /*
  * The lower one of `low` and what a saver still has to read.  To be asked after the
- * groups: who sees a place that a group came to after the saver had looked at it then sees
- * the pin, too.
+ * groups: who sees a cursor that moved after the saver had looked at its group then sees the
+ * pin, too.
  */
 static uint64_t pinned(const struct sq_ring *ring, uint64_t tail, uint64_t low)
 {
@@ -347,8 +347,8 @@ int sq_ring_rebuild_producer(const struct sq_ring *ring)
     return sq_ring_look_low(ring);
 }
 
-/* A topic's group whose place P has passed, since who made it beside a sole producer died
- * before it had settled on the place: there is nothing for it but the tail. */
+/* A topic's group whose cursor P has passed, since who made it beside a sole producer died
+ * before it had a start: there is nothing for it but the tail. */
 static uint64_t go_to_tail(const struct sq_ring *ring, uint64_t tail, uint64_t next_id)
 {
     struct sq_group_shm *g = ring->group;

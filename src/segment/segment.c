@@ -123,7 +123,7 @@ static void read_file_part(struct sq_segment *s)
     s->attr.save_ns = f->save_ns > 0 ? f->save_ns : 0;
     s->attr.save_changes = f->save_changes;
     s->attr.save_at_end = f->save_at_end != 0;
-    /* There are places to note changes in, or it is none. */
+    /* There is memory to note changes in, or it is none. */
     if (s->ring.dirty != NULL && f->journal_mode <= SHMQ_JOURNAL_ALWAYS)
         s->attr.journal = f->journal_mode;
     if (s->attr.journal != SHMQ_JOURNAL_NONE)

@@ -151,7 +151,7 @@ static ssize_t await_reply(struct sq_reply_queue *c, struct sq_call *call,
 static int copy_headers(const struct shmq_msg *request, struct shmq_header *list)
 {
     struct shmq_header header;
-    size_t place = 0;
+    size_t walk = 0;
     unsigned count = 0, i = 0;
     int rc;
 
@@ -161,7 +161,7 @@ static int copy_headers(const struct shmq_msg *request, struct shmq_header *list
             if (rc == 1)
                 header = request->headers[i++];
         } else {
-            rc = request->header_block == NULL ? 0 : shmq_header_next(request, &place, &header);
+            rc = request->header_block == NULL ? 0 : shmq_header_next(request, &walk, &header);
         }
         if (rc <= 0)
             return rc < 0 ? rc : (int)count;
