@@ -45,7 +45,7 @@ int check_judge(const void *bytes, uint64_t size, struct sq_image *image)
     return rc == -EBADMSG ? CHECK_REFUSED : rc == -EPROTO ? CHECK_FOREIGN : rc;
 }
 
-/* Whether two looks have found the same to be wrong.  A damaged place of a file that grows
+/* Whether two looks have found the same to be wrong.  Damage in a file that grows
  * is still there; an end may look torn as long as somebody writes to it. */
 static bool is_settled(const struct check_bytes *f, enum check_verdict before, const char *why,
                        const struct sq_file_bytes *bytes)

@@ -270,7 +270,7 @@ static int receive(struct work *w, struct shmq_msg *msg)
     return -EINTR;
 }
 
-/* Start the command for a message, in a free place.  An exit code. */
+/* Start the command for a message, as a free job.  An exit code. */
 static int start(struct work *w, struct shmq_msg *msg)
 {
     struct job *job = w->jobs, begun = {.msg = *msg, .renewed_ns = cli_now_ns()};
