@@ -12,7 +12,7 @@
 #include "group/table.h"
 #include "support/helper.h"
 
-enum { KEY_PLACES = 256 }; /* at most half of them are taken: 4096 / 80 messages */
+enum { KEY_CELLS = 256 }; /* at most half of them are taken: 4096 / 80 messages */
 
 const char *const scene_event_names[EVENT_COUNT] = {
     [EVENT_PUT] = "put",
@@ -151,7 +151,7 @@ void scene_make(struct scene *s)
     s->ring.producer = zeroed(sizeof(struct sq_producer_shm));
     s->ring.groups = zeroed(REF_GROUPS * sizeof(struct sq_group_shm));
     s->ring.tables = zeroed(REF_GROUPS * sq_table_bytes(REF_HELD));
-    s->ring.keys = zeroed(KEY_PLACES * sizeof(struct sq_key_shm));
+    s->ring.keys = zeroed(KEY_CELLS * sizeof(struct sq_key_shm));
     s->ring.group_bits = &s->group_bits;
 }
 
@@ -186,13 +186,13 @@ void scene_begin(struct scene *s, const struct scene_config *config)
     memset(p, 0, sizeof(*p));
     memset(ring->groups, 0, REF_GROUPS * sizeof(struct sq_group_shm));
     memset(ring->tables, 0, REF_GROUPS * sq_table_bytes(REF_HELD));
-    memset(ring->keys, 0, KEY_PLACES * sizeof(struct sq_key_shm));
+    memset(ring->keys, 0, KEY_CELLS * sizeof(struct sq_key_shm));
     ring->home = ring;
     ring->order = config->order;
     ring->kind = config->unique ? SHMQ_UNIQUE : config->group_count > 1 ? SHMQ_TOPIC : 0;
     ring->entry_count = config->entry_count;
     ring->table_bytes = sq_table_bytes(config->entry_count);
-    ring->key_count = config->unique ? KEY_PLACES : 0;
+    ring->key_count = config->unique ? KEY_CELLS : 0;
     ring->max_messages = config->max_messages;
     ring->group_count = config->group_count;
     sq_ring_read_as(ring, 0);

@@ -520,15 +520,15 @@ static void reject(struct scene *s, const struct step *step)
         reject_lease(s, l, step->args[2] % 12);
 }
 
-/* There are 255 places before those of messages still to be put. */
+/* There are 255 sequences before those of messages still to be put. */
 static bool may_go_back(struct scene *s, int group)
 {
-    enum { PLACES = 255 };
+    enum { BACK_SEQUENCES = 255 };
 
     if (s->backs_id != s->ref.next_id)
         memset(s->backs, 0, sizeof(s->backs));
     s->backs_id = s->ref.next_id;
-    return s->backs[group]++ < PLACES;
+    return s->backs[group]++ < BACK_SEQUENCES;
 }
 
 static void nack(struct scene *s, const struct step *step)
@@ -608,7 +608,7 @@ static void oldest(struct scene *s, const struct step *step)
     int group = group_of(s, step), left = 0, all;
     struct sq_ring ring = scene_ring(s, group);
     struct ref_entry *held = s->ref.groups[group].held;
-    uint32_t owner = owner_of(s, step->args[1]), place = ring.group->pending.lease_first;
+    uint32_t owner = owner_of(s, step->args[1]), next = ring.group->pending.lease_first;
     uint64_t most = step->args[2] % 3 == 1 ? UINT64_MAX : step->args[2] / 3 % s->ref.next_id;
     struct sq_lease lease;
 
@@ -626,7 +626,7 @@ static void oldest(struct scene *s, const struct step *step)
         for (int e = 0; e < REF_HELD; e++)
             if (is_owned(s, &held[e], owner, most) && held[e].at_ns < first_ns)
                 first_ns = held[e].at_ns;
-        scene_same(s, "a lease", sq_group_next_lease(&ring, &place, owner, most, &lease), 0);
+        scene_same(s, "a lease", sq_group_next_lease(&ring, &next, owner, most, &lease), 0);
         if (s->failed)
             return;
         scene_say(s, "ack in group %d the first of owner %u: message %llu\n", group, owner,
@@ -642,7 +642,7 @@ static void oldest(struct scene *s, const struct step *step)
             ref_ack(&s->ref, group, e);
     }
     if (all == REF_NONE && !s->failed)
-        scene_same(s, "no lease", sq_group_next_lease(&ring, &place, owner, most, &lease), -ENOENT);
+        scene_same(s, "no lease", sq_group_next_lease(&ring, &next, owner, most, &lease), -ENOENT);
 }
 
 /* --- deaths of owners ------------------------------------------------------------------ */

@@ -309,7 +309,7 @@ static int take_entry(struct reference *r, struct ref_group *g, int message, enu
     if (used >= r->entry_count)
         return REF_NONE;
     g->held[e] =
-        (struct ref_entry){.state = state, .message = message, .place_id = r->messages[message].id};
+        (struct ref_entry){.state = state, .message = message, .seq_id = r->messages[message].id};
     return e;
 }
 
@@ -374,11 +374,11 @@ static bool is_before(const struct reference *r, const struct ref_entry *x,
     if (r->order == SHMQ_PRIORITY && x_priority != y_priority)
         return x_priority > y_priority;
     /* In a LIFO group the back is where the oldest is. */
-    if (r->order == SHMQ_LIFO && (x->place_id == 0 || y->place_id == 0))
-        return y->place_id == 0 && (x->place_id != 0 || x->place_num < y->place_num);
+    if (r->order == SHMQ_LIFO && (x->seq_id == 0 || y->seq_id == 0))
+        return y->seq_id == 0 && (x->seq_id != 0 || x->seq_num < y->seq_num);
     if (r->order == SHMQ_LIFO)
-        return x->place_id > y->place_id;
-    return x->place_id != y->place_id ? x->place_id < y->place_id : x->place_num < y->place_num;
+        return x->seq_id > y->seq_id;
+    return x->seq_id != y->seq_id ? x->seq_id < y->seq_id : x->seq_num < y->seq_num;
 }
 
 static int first_waiting(const struct reference *r, const struct ref_group *g)
@@ -409,13 +409,13 @@ void ref_pick(struct reference *r, int group, bool to_lease, struct ref_pick *pi
         if (r->order != SHMQ_FIFO)
             walk(r, g);
         e = first_waiting(r, g);
-        if (r->order == SHMQ_FIFO && (e == REF_NONE || g->held[e].place_id >= id_at(r, g->cursor)))
+        if (r->order == SHMQ_FIFO && (e == REF_NONE || g->held[e].seq_id >= id_at(r, g->cursor)))
             fresh = walk(r, g);
         if (fresh != REF_NONE && to_lease && ref_held(r, group) >= r->entry_count) {
             g->full = true;
             fresh = REF_NONE;
         }
-        if (e != REF_NONE && fresh != REF_NONE && g->held[e].place_id >= r->messages[fresh].id)
+        if (e != REF_NONE && fresh != REF_NONE && g->held[e].seq_id >= r->messages[fresh].id)
             e = REF_NONE;
         if (e == REF_NONE) {
             *pick = (struct ref_pick){REF_NONE, fresh, 0};
@@ -482,8 +482,8 @@ void ref_nack(struct reference *r, int group, int e, int64_t due_ns, bool to_bac
     h->state = due_ns > 0 ? REF_DELAYED : REF_WAITING;
     h->at_ns = due_ns;
     if (to_back) {
-        h->place_id = r->order == SHMQ_LIFO ? 0 : r->next_id - 1;
-        h->place_num = ++g->back;
+        h->seq_id = r->order == SHMQ_LIFO ? 0 : r->next_id - 1;
+        h->seq_num = ++g->back;
     }
     g->counts.nacked++;
 }

@@ -58,10 +58,10 @@ struct ref_entry {
     enum ref_state state;
     int message;
     uint32_t attempts, owner, reason;
-    bool again;         /* somebody died burying it */
-    int64_t at_ns;      /* LEASED: its end; DELAYED: when due; DOOMED: since */
-    uint64_t place_id;  /* its place among equals: of this message, ... */
-    uint64_t place_num; /* ... or so far behind it */
+    bool again;       /* somebody died burying it */
+    int64_t at_ns;    /* LEASED: its end; DELAYED: when due; DOOMED: since */
+    uint64_t seq_id;  /* its sequence among equals: of this message, ... */
+    uint64_t seq_num; /* ... or so far behind it */
 };
 
 struct ref_counts {
@@ -150,7 +150,7 @@ void ref_buried(struct reference *r, int group, int e, bool sent);
 int64_t ref_purge(struct reference *r, int group);
 int64_t ref_revive(struct reference *r, int group, uint64_t id);
 
-/* Drop the oldest until the group's place is beyond `pos` and its depth at most `depth`.
+/* Drop the oldest until the group's cursor is beyond `pos` and its depth at most `depth`.
  * False: leased ones are in the way. */
 bool ref_drop(struct reference *r, int group, uint64_t pos, uint64_t depth);
 

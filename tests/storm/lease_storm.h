@@ -111,13 +111,13 @@ void lease_wrong(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* --- lease_storm_work.c: until the phase is over --- */
 void lease_produce(const struct lease_variant *v, shmq_t *q, uint32_t generation, uint64_t seed);
-void lease_consume(const struct lease_variant *v, shmq_t *g, unsigned group, int place,
+void lease_consume(const struct lease_variant *v, shmq_t *g, unsigned group, int worker,
                    uint64_t seed);
 
 /* --- lease_storm_check.c --- */
 
 /* A consumer of this group, with so much in hand, was killed. */
-void lease_note_killed(unsigned group, int place);
+void lease_note_killed(unsigned group, int worker);
 
 /* When all has come to its end: see that nothing is missing; adds to totals. */
 void lease_check(struct lease_epoch *e);

@@ -13,12 +13,12 @@
 #include "group/pending_rebuild.h"
 #include "support/message.h"
 
-void lease_note_killed(unsigned group, int place)
+void lease_note_killed(unsigned group, int worker)
 {
     int64_t now_ns = helper_now_ns();
 
     for (int i = 0; i < LEASE_HAND; i++) {
-        uint64_t held = atomic_exchange(&lease_board->hand[place][i], 0);
+        uint64_t held = atomic_exchange(&lease_board->hand[worker][i], 0);
         if (held == 0)
             continue;
         struct lease_note *note = &lease_board->note[group][(held & ~LEASE_ACKING) - 1];
