@@ -270,7 +270,7 @@ enum sq_entry_state {
     SQ_ENTRY_STATES = 7,
 };
 
-/* In `reason`: somebody died burying it, and may have sent it. */
+/* In `reason`: somebody died making it a dead letter, and may have sent it. */
 #define SQ_REASON_AGAIN ((uint32_t)1 << 31)
 
 #define SQ_NONE UINT32_MAX

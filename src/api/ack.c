@@ -157,14 +157,14 @@ int shmq_task_done(shmq_t *q)
 
 /* --- giving back ------------------------------------------------------------ */
 
-/* C: the message dies.  Leaves; to be called last. */
-static int die(struct shmq *q, struct shmq_msg *msg, struct sq_lease *lease, uint32_t reason,
-               const char *text)
+/* C: the message becomes a dead letter.  Leaves; to be called last. */
+static int make_dead_letter(struct shmq *q, struct shmq_msg *msg, struct sq_lease *lease,
+                            uint32_t reason, const char *text)
 {
     int rc = sq_group_reject(&q->segment.ring, lease, reason, sq_clock_ns());
-    bool to_bury = rc == 1;
+    bool is_dying = rc == 1;
 
-    if (!to_bury)
+    if (!is_dying)
         return end(q, msg, rc, 0);
     sq_leave(q, SQ_ROLE_CONSUMER);
     rc = sq_dead_letter_make(q, lease, sq_word_owner(lease->word), text);
@@ -192,7 +192,7 @@ int shmq_fail(shmq_t *q, struct shmq_msg *msg, int64_t delay_ns, int flags, cons
     const struct shmq_policy *policy = sq_policy_of(ring->group);
     uint32_t attempts = sq_word_attempts(lease.word);
     if (policy->max_attempts != 0 && attempts >= policy->max_attempts)
-        return die(q, msg, &lease, SHMQ_REASON_ATTEMPTS, text);
+        return make_dead_letter(q, msg, &lease, SHMQ_REASON_ATTEMPTS, text);
     if (delay_ns == SHMQ_BY_POLICY)
         delay_ns = sq_policy_delay_ns(policy, attempts, &ring->group->pending.random);
     int64_t now_ns = delay_ns > 0 ? sq_clock_ns() : 0;
@@ -208,7 +208,7 @@ int shmq_reject(shmq_t *q, struct shmq_msg *msg, uint32_t reason, const char *te
     if ((reason & SQ_REASON_AGAIN) != 0)
         return sq_fail(-EINVAL, "reason %u is too large", reason);
     int rc = begin(q, msg, &lease);
-    return rc < 0 ? refused(q, msg, rc) : die(q, msg, &lease, reason, text);
+    return rc < 0 ? refused(q, msg, rc) : make_dead_letter(q, msg, &lease, reason, text);
 }
 
 int shmq_touch(shmq_t *q, struct shmq_msg *msg, int64_t lease_ns)

@@ -32,7 +32,7 @@ static inline bool sq_consumer_is_over(int rc)
 }
 
 /* C: as sq_group_pick(), with leases returned whose owners left.  What the pick
- * dooms is this handle's to bury.  -ESTALE: the group is no more. */
+ * dooms is this handle's to make a dead letter.  -ESTALE: the group was removed. */
 int sq_consumer_pick(struct shmq *q, bool to_lease, struct sq_pick *pick);
 
 /*

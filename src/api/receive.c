@@ -127,13 +127,13 @@ SQ_HOT void look_for_dead(struct shmq *q, int64_t now_ns)
 }
 
 /* One round: as many as are there, up to `count`.  How many, or why none; 0: a dead
- * letter was buried, try again. */
+ * letter was made, try again. */
 static int receive_round(struct shmq *q, struct shmq_msg *msgs, unsigned count,
                          struct sq_deadline *deadline)
 {
     unsigned received = 0;
     struct sq_pick pick;
-    bool bury = false;
+    bool doomed = false;
     int rc = sq_enter(q, SQ_ROLE_CONSUMER, deadline);
 
     if (sq_unlikely(rc < 0))
@@ -143,7 +143,7 @@ static int receive_round(struct shmq *q, struct shmq_msg *msgs, unsigned count,
         rc = receive_plainly(q, &msgs[received], now_ns);
         if (sq_unlikely(rc == SQ_SLOW_PATH)) {
             rc = receive_one(q, &msgs[received], &pick);
-            bury = rc == SQ_PICK_DOOMED;
+            doomed = rc == SQ_PICK_DOOMED;
         }
         received += rc == 0;
     } while (rc == 0 && received < count);
@@ -153,7 +153,7 @@ static int receive_round(struct shmq *q, struct shmq_msg *msgs, unsigned count,
         sq_journal_note_changes(q, 0, &promise);
     sq_consumer_make_room(q);
     sq_leave(q, SQ_ROLE_CONSUMER);
-    if (sq_unlikely(bury))
+    if (sq_unlikely(doomed))
         sq_dead_letter_make_picked(q, &pick);
     look_for_dead(q, now_ns);
     return received > 0 ? (int)received : rc == SQ_PICK_DOOMED ? 0 : rc;

@@ -18,7 +18,7 @@
 
 enum { HEADERS_MAX = 1024 };
 
-static int64_t revive_parked(struct shmq *q, uint64_t id)
+static int64_t redrive_parked(struct shmq *q, uint64_t id)
 {
     struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(1));
     int64_t rc = sq_enter(q, SQ_ROLE_CONSUMER, &deadline);
@@ -46,7 +46,7 @@ struct search {
     char to_name[SHMQ_NAME_LONGEST + 1];
 };
 
-/* The handle on the queue that the letter came from: the one used last, if it is that. */
+/* The handle on the queue that the dead letter came from: the one used last, if it is that. */
 static int open_origin(struct search *s, const char *name)
 {
     if (s->to != NULL && strcmp(s->to_name, name) == 0 && !sq_segment_is_unlinked(&s->to->segment))
@@ -85,7 +85,7 @@ static int send_back(struct search *s)
 }
 
 /* The next dead letter that waits: 0, -EAGAIN none, ... */
-static int next_letter(struct shmq *q, struct search *s)
+static int next_dead_letter(struct shmq *q, struct search *s)
 {
     for (;;) {
         ssize_t rc =
@@ -111,10 +111,10 @@ static int next_letter(struct shmq *q, struct search *s)
 
 enum { STAYS, MOVED, NO_MORE };
 
-/* Put the next letter back.  Why one stays is in *why; a negative errno ends it all. */
+/* Put the next dead letter back.  Why one stays is in *why; a negative errno ends it all. */
 static int redrive_next(struct shmq *q, struct search *s, int *why)
 {
-    int rc = next_letter(q, s);
+    int rc = next_dead_letter(q, s);
     uint64_t own_id = s->msg.id;
 
     if (rc < 0)
@@ -129,11 +129,11 @@ static int redrive_next(struct shmq *q, struct search *s, int *why)
     rc = shmq_remove(q, own_id);
     if (rc != -ENOENT && rc != -EBUSY)
         return rc < 0 ? rc : MOVED;
-    shmq_remove(s->to, s->msg.id); /* a consumer of the letters was faster */
+    shmq_remove(s->to, s->msg.id); /* a consumer of the dead letters was faster */
     return STAYS;
 }
 
-static int64_t redrive_letters(struct shmq *q, uint64_t id)
+static int64_t redrive_sent(struct shmq *q, uint64_t id)
 {
     struct sq_lock_shm *lock = &q->segment.control->redrive_lock;
     struct search s = {.id = id, .msg = SHMQ_MSG_INIT, .size = 1 << 16};
@@ -165,11 +165,11 @@ static int64_t redrive_letters(struct shmq *q, uint64_t id)
 
 int64_t shmq_redrive(shmq_t *q, uint64_t id)
 {
-    int64_t parked = revive_parked(q, id);
+    int64_t parked = redrive_parked(q, id);
 
     if (parked < 0)
         return parked;
-    int64_t moved = redrive_letters(q, id);
+    int64_t moved = redrive_sent(q, id);
     if (moved < 0)
         return parked > 0 ? parked : moved;
     if (id != 0 && parked + moved == 0)

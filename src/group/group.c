@@ -25,7 +25,7 @@ static void count_up(_Atomic uint64_t *counter)
 
 /* --- ends that come by themselves ------------------------------------------------ */
 
-/* An entry has no more tries, or no more time: to the dead letters. */
+/* An entry has no more attempts, or no more time: to the dead letters. */
 static int doom(const struct sq_ring *ring, uint32_t e, uint32_t reason, int64_t now_ns)
 {
     struct sq_entry_shm *entry = &ring->entries[e];

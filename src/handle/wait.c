@@ -39,7 +39,7 @@ enum {
     HEELS_MIN_BYTES = 32 << 10, /* stream to gain by it */
     YIELDS = 4,
     YIELD_MAX_NS = 200000, /* longer: a third process has this CPU */
-    YIELD_REST = 64,       /* waits without, after yielding was in vain */
+    YIELD_PAUSE = 64,      /* waits without, after yielding was in vain */
 };
 
 bool sq_seems_ready(const struct shmq *q, int64_t now_ns)
@@ -140,11 +140,11 @@ static bool spin(const struct shmq *q, enum sq_role role, struct sq_need need,
 static bool yield_adaptively(const struct shmq *q, enum sq_role role, struct sq_need need,
                              struct sq_habit *habit, int64_t now_ns)
 {
-    uint32_t rest = sq_load(&habit->no_yield);
+    uint32_t pause = sq_load(&habit->no_yield);
     bool helped = false;
 
-    if (rest > 0) {
-        sq_store(&habit->no_yield, rest - 1);
+    if (pause > 0) {
+        sq_store(&habit->no_yield, pause - 1);
         return false;
     }
     for (int i = 0; i < YIELDS && !helped; i++) {
@@ -152,7 +152,7 @@ static bool yield_adaptively(const struct shmq *q, enum sq_role role, struct sq_
         helped = seems_ready(q, role, need);
     }
     if (!helped || sq_clock_ns() - now_ns > YIELD_MAX_NS)
-        sq_store(&habit->no_yield, YIELD_REST);
+        sq_store(&habit->no_yield, YIELD_PAUSE);
     return helped;
 }
 
