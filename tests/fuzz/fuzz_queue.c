@@ -100,7 +100,7 @@ static int fill(struct sq_segment *segment, void *arg)
         must_be_valid(sq_pending_valid(&one));
         count(image, &image->groups[i], &unfinished, &parked);
         uint64_t dead = sq_load(&one.group->pending.parked);
-        /* What had no tries left when it was leased is parked now. */
+        /* What had no attempts left when it was leased is parked now. */
         REQUIRE(sq_group_backlog(&one) + dead == unfinished + parked && dead >= parked);
         drain(&one);
         must_be_valid(sq_pending_valid(&one));

@@ -210,7 +210,7 @@ static struct scene_lease *remember(struct scene *s, int group, const struct sq_
     return l;
 }
 
-/* The ring says that there is a dead letter to bury. */
+/* The ring says that there is a dead letter to make. */
 static void take_doomed(struct scene *s, int group, const struct sq_pick *pick, uint32_t owner)
 {
     struct sq_ring ring = scene_ring(s, group);
@@ -227,10 +227,10 @@ static void take_doomed(struct scene *s, int group, const struct sq_pick *pick, 
     uint32_t reason = ring.entries[pick->doomed.entry].reason;
     scene_say(s, "group %d: message %llu is to be a dead letter\n", group, SAY_ID(m));
     scene_same(s, "the reason", reason & ~SQ_REASON_AGAIN, h->reason);
-    scene_same(s, "whether somebody died burying it", (reason & SQ_REASON_AGAIN) != 0, h->again);
+    scene_same(s, "whether somebody died making it", (reason & SQ_REASON_AGAIN) != 0, h->again);
     scene_same(s, "the last owner", pick->last_owner, h->owner);
     scene_same(s, "attempts of a dead letter", sq_word_attempts(pick->doomed.word), h->attempts);
-    s->events[EVENT_BURIED_AGAIN] += h->again;
+    s->events[EVENT_DEAD_LETTER_AGAIN] += h->again;
     h->state = REF_DYING;
     h->owner = owner;
     h->at_ns = REF_NEVER;
@@ -260,7 +260,7 @@ static void note_pick(struct scene *s, int group, const struct ref_counts *befor
     if (ref_in_state(&s->ref, group, REF_DOOMED) + ref_in_state(&s->ref, group, REF_PARKED) >
             doomed_and_dead &&
         expired == 0)
-        s->events[EVENT_OUT_OF_TRIES]++;
+        s->events[EVENT_OUT_OF_ATTEMPTS]++;
 }
 
 /* What the reference picks.  0, SQ_PICK_DOOMED, -EAGAIN. */
@@ -274,7 +274,7 @@ static int ref_try(struct scene *s, int group, bool to_lease, struct ref_pick *p
 
     *pick = (struct ref_pick){REF_NONE, REF_NONE, 0};
     s->ref.groups[group].full = false;
-    bool dies = ref_settle(&s->ref, group);
+    bool dies = ref_end_overdue(&s->ref, group);
     if (s->ref.groups[group].paused) {
         rc = -EAGAIN;
         s->events[EVENT_PAUSED] += dies || ref_fresh(&s->ref, group) > 0;
@@ -331,7 +331,7 @@ static int pick_both(struct scene *s, int group, uint32_t owner, bool to_lease,
         take_doomed(s, group, pick, owner);
     else if (rc == 0)
         compare_pick(s, group, pick, ref);
-    if (!s->ref.groups[group].unsettled)
+    if (!s->ref.groups[group].has_overdue)
         scene_same(s, "next_due_ns after a pick", sq_load(&p->next_due_ns),
                    rc == SQ_PICK_DOOMED ? sq_load(&p->next_due_ns) : ref_next_due(&s->ref, group));
     if (rc == -EAGAIN) {
@@ -558,7 +558,7 @@ static void nack(struct scene *s, const struct step *step)
     s->events[to_back ? EVENT_NACKED_BACK : due_ns > 0 ? EVENT_NACKED_DELAYED : EVENT_NACKED]++;
 }
 
-static void bury(struct scene *s, const struct step *step)
+static void make_dead_letter(struct scene *s, const struct step *step)
 {
     struct scene_lease *l = choose_lease(s, step->args[1], true);
     bool sent = step->args[2] % 4 != 1;
@@ -567,14 +567,14 @@ static void bury(struct scene *s, const struct step *step)
         return;
     struct sq_ring ring = scene_ring(s, l->group);
     int e = entry_of(s, l), rc = sq_group_dead_letter_made(&ring, &l->lease, sent, s->ref.now_ns);
-    scene_say(s, "bury in group %d message %llu, %s: %d\n", l->group, (unsigned long long)l->id,
-              sent ? "sent" : "not sent", rc);
-    scene_same(s, "bury", rc, e == REF_NONE ? -ECANCELED : 0);
+    scene_say(s, "make a dead letter in group %d message %llu, %s: %d\n", l->group,
+              (unsigned long long)l->id, sent ? "sent" : "not sent", rc);
+    scene_same(s, "making a dead letter", rc, e == REF_NONE ? -ECANCELED : 0);
     if (e == REF_NONE) {
         s->events[EVENT_STALE]++;
         return;
     }
-    ref_buried(&s->ref, l->group, e, sent);
+    ref_dead_letter_made(&s->ref, l->group, e, sent);
     s->events[sent ? EVENT_SENT : EVENT_NOT_SENT]++;
 }
 
@@ -900,8 +900,8 @@ static void rebuild_group(struct scene *s, int group)
     scene_same(s, "rebuilding", sq_group_rebuild(&ring), 0);
     if (!s->failed)
         scene_same(s, "next_due_ns", sq_load(&ring.group->pending.next_due_ns),
-                   s->ref.groups[group].unsettled ? sq_load(&ring.group->pending.next_due_ns)
-                                                  : ref_next_due(&s->ref, group));
+                   s->ref.groups[group].has_overdue ? sq_load(&ring.group->pending.next_due_ns)
+                                                    : ref_next_due(&s->ref, group));
 }
 
 static void rebuild(struct scene *s, const struct step *step)
@@ -1013,7 +1013,7 @@ static void (*const actions[STEP_KINDS])(struct scene *s, const struct step *ste
     [STEP_ACK] = ack,
     [STEP_NACK] = nack,
     [STEP_REJECT] = reject,
-    [STEP_BURY] = bury,
+    [STEP_DEAD_LETTER] = make_dead_letter,
     [STEP_TOUCH] = touch,
     [STEP_OLDEST] = oldest,
     [STEP_TIME] = pass_time,

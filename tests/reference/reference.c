@@ -77,7 +77,7 @@ void ref_seek(struct reference *r, int group, uint64_t history, int start, uint6
 
     g->cursor = find_start(r, from, start, at);
     memset(g->held, 0, sizeof(g->held));
-    g->unsettled = g->full = false;
+    g->has_overdue = g->full = false;
 }
 
 /* --- messages and records --------------------------------------------------------- */
@@ -223,7 +223,7 @@ static void count_dead(struct ref_group *g, uint32_t reason)
     g->counts.by_reason[reason < 7 ? reason : 7]++;
 }
 
-/* No more tries or no more time. */
+/* No more attempts or no more time. */
 static void die(struct reference *r, struct ref_group *g, int e, uint32_t reason)
 {
     struct ref_entry *h = &g->held[e];
@@ -273,7 +273,7 @@ bool ref_may_die(const struct reference *r, int group, int e)
            g->held[e].at_ns == g->held[next].at_ns;
 }
 
-bool ref_settle(struct reference *r, int group)
+bool ref_end_overdue(struct reference *r, int group)
 {
     struct ref_group *g = &r->groups[group];
 
@@ -284,8 +284,8 @@ bool ref_settle(struct reference *r, int group)
         else if (h->state == REF_DELAYED && h->at_ns <= r->now_ns)
             h->state = REF_WAITING;
     }
-    g->unsettled = next_to_die(r, g) != REF_NONE;
-    return g->unsettled;
+    g->has_overdue = next_to_die(r, g) != REF_NONE;
+    return g->has_overdue;
 }
 
 /* --- the next one --------------------------------------------------------------------- */
@@ -501,7 +501,7 @@ void ref_reject(struct reference *r, int group, int e, uint32_t reason)
         count_dead(g, reason);
 }
 
-void ref_buried(struct reference *r, int group, int e, bool sent)
+void ref_dead_letter_made(struct reference *r, int group, int e, bool sent)
 {
     struct ref_group *g = &r->groups[group];
     struct ref_entry *h = &g->held[e];

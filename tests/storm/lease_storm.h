@@ -49,7 +49,7 @@ struct lease_note {
     _Atomic uint32_t acked, acked_with;   /* how often, and at which attempt */
     _Atomic uint32_t unsure;              /* who was about to acknowledge it was killed */
     _Atomic int64_t lost_ns;              /* when its holder was killed; 0: none was */
-    _Atomic uint32_t buried;              /* times it is a dead letter */
+    _Atomic uint32_t dead_letters;        /* times it is a dead letter */
 };
 
 struct lease_board {
@@ -68,7 +68,7 @@ struct lease_board {
 
 enum lease_trait {
     LEASE_NACKS = 1,   /* some messages are given back, some for a while */
-    LEASE_LETTERS = 2, /* some are rejected, tries are limited; with a dead-letter queue */
+    LEASE_LETTERS = 2, /* some are rejected, attempts are limited; with a dead-letter queue */
     LEASE_EXPIRES = 4, /* leases do end by themselves */
     LEASE_UNIQUE = 8,
 };

@@ -41,7 +41,7 @@ static void note_letter(struct lease_epoch *e, const char *id, const char *where
         return;
     }
     struct lease_note *note = &lease_board->note[0][n - 1];
-    if (note->buried++ != 0)
+    if (note->dead_letters++ != 0)
         lease_wrong("message %llu is a dead letter twice (%s)", (unsigned long long)n, where);
     if (note->acked != 0)
         lease_wrong("message %llu was acknowledged and is a dead letter (%s)",
@@ -87,7 +87,7 @@ static void check_group(struct lease_epoch *e, unsigned group, uint64_t last_id)
         e->totals->acks += note->acked;
         e->totals->unsure += note->unsure;
         e->totals->redelivered += note->delivered > 1 ? note->delivered - 1 : 0;
-        if (note->acked != 0 || note->buried != 0)
+        if (note->acked != 0 || note->dead_letters != 0)
             continue;
         if (note->unsure != 0) {
             e->totals->unsure_missing++;
