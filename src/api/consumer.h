@@ -1,6 +1,6 @@
 /*
- * consumer.h - what getting and receiving share, around group/group.h: damage mended, lost
- * leases returned, dead letters sent, others woken.
+ * consumer.h - what getting and receiving share, around group/group.h: rebuilding after damage,
+ * lost leases returned, dead letters sent, others woken.
  */
 #ifndef SQ_CONSUMER_H
 #define SQ_CONSUMER_H

@@ -94,7 +94,7 @@ static uint32_t find_group(const struct sq_ring *ring, const char *name)
 /*
  * The group is there.  A sole producer goes on meanwhile: take the position anew, now that it
  * sees that we are there.  When we die before that, it finds the group beyond its reach,
- * and mends it (ring/ring.c).
+ * and moves it to the tail (ring/ring.c).
  */
 static void start_beside_sole(struct shmq *g, const struct sq_ring *ring)
 {

@@ -7,7 +7,7 @@
  * QUEUE frame that they were not.  Such a frame also says what else the side's owner had done
  * and not written when it died: whoever repairs the side asks for one (queue_frame_due).  A
  * consumer that dies between a change and its frame leaves marks (group/dirty.h), or the rebuild
- * marks all; then all is told anew, also what the group is, and that it is there, although
+ * marks all; then all is written again, also what the group is, and that it is there, although
  * somebody died removing it.
  */
 #include "persist/journal.h"
@@ -144,7 +144,8 @@ void sq_journal_noted(const struct sq_ring *ring)
     sq_dirty_clear(ring);
 }
 
-static void tell_about(const struct sq_ring *ring, bool keeps_entries, struct sq_frame_group *about)
+static void describe_group(const struct sq_ring *ring, bool keeps_entries,
+                           struct sq_frame_group *about)
 {
     sq_capture_about(ring, about);
     about->keeps_entries = keeps_entries;
@@ -157,7 +158,7 @@ int sq_journal_about(struct shmq *q, const struct sq_ring *ring, bool keeps_entr
 {
     struct sq_frame_group about;
 
-    tell_about(ring, keeps_entries, &about);
+    describe_group(ring, keeps_entries, &about);
     int rc = append_alone(q, SQ_FRAME_GROUP, &about, sizeof(about), promise);
     if (rc == 0 && !keeps_entries)
         sq_journal_noted(ring);
@@ -222,7 +223,7 @@ static int append_all(struct shmq *q, const struct sq_ring *ring, struct sq_prom
 {
     struct sq_frame_group about;
 
-    tell_about(ring, true, &about);
+    describe_group(ring, true, &about);
     int rc = append_one(q, SQ_FRAME_GROUP, &about, sizeof(about), promise);
     return rc < 0 ? rc : append_entries(q, ring, promise);
 }
