@@ -15,7 +15,7 @@
 #include "segment/segment_attr.h"
 #include "segment/segment_reopen.h"
 
-bool sq_queue_save_is_stale(const struct shmq *q)
+bool sq_queue_save_is_dirty(const struct shmq *q)
 {
     return sq_capture_changes(&q->segment.ring) != sq_load(&q->segment.file->changes);
 }

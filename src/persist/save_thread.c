@@ -93,7 +93,7 @@ static bool is_due(const struct shmq *q)
         return true;
     if (has_journal(q) && (sq_load(&f->error) != 0 || sq_journal_rewrite_is_due(q, 1)))
         return true;
-    return !syncs_by_time(q) && is_time(q) && sq_queue_save_is_stale(q);
+    return !syncs_by_time(q) && is_time(q) && sq_queue_save_is_dirty(q);
 }
 
 /* Until when to sleep. */
@@ -254,5 +254,5 @@ void sq_save_thread_at_close(struct shmq *q)
         sq_journal_sync_all(q, &sync_deadline);
     if (q->segment.attr.save_at_end && q->segment.file_path.text[0] != '\0' &&
         q->attachment.slot >= 0 && is_last(q))
-        sq_queue_save(q, &deadline, sq_queue_save_is_stale);
+        sq_queue_save(q, &deadline, sq_queue_save_is_dirty);
 }
