@@ -1,11 +1,11 @@
 /*
- * dead_letter.c - see dead_letter.h.
+ * dead_letter.c - making a message a dead letter (dead_letter.h).
  *
- * Two queues cannot change in one step, so a message is first marked DYING by its
- * owner, then copied to the dead-letter queue, then finished.  Who dies in between
- * leaves it DYING; the next finds it DOOMED again, with SQ_REASON_AGAIN, and looks
- * for the copy before it makes one.  (If the copy has been consumed by then, a second
- * one is made.)
+ * Two queues cannot change in one step.  So the owner of a message first marks it DYING, then
+ * sends a copy to the dead-letter queue, then finishes it.  If the owner dies in between, its
+ * lease ends as any other does, which makes the message DOOMED again, with SQ_REASON_AGAIN.
+ * Whoever picks it then looks for the copy before sending one.  (If the copy was consumed by
+ * then, a second one is sent.)  What cannot be sent is parked.
  */
 #include "api/dead_letter.h"
 

@@ -1,15 +1,15 @@
 /*
- * group.c - see group.h: which message is next.
+ * group.c - which message of a group is next (group.h).
  *
- * A FIFO group takes records from the cursor and needs entries only for what it has
- * leased or holds back.  Of what was returned and what is fresh the lesser sequence
- * (sq_seq()) goes first; but when the table is full and the next is to be leased, what
- * is in it goes first, or nothing would ever leave it.  With another order all fresh
- * records become entries first, since any of them may be the next.
+ * A FIFO group takes records straight from the cursor.  It needs entries only for what it has
+ * leased or holds back.  Of the messages that came back and those that are fresh, the one with
+ * the lesser sequence (sq_seq()) goes first.  But when the table is full and the next message is
+ * to be leased, one that is in the table goes first, or none would ever leave it.  With another
+ * order all fresh records become entries first, since any of them may be the next.
  *
- * Crash rule.  A record becomes an entry by the entry's word, then the cursor passes
- * it: dying in between leaves an entry beyond the cursor, which is dropped.  Several
- * may be passed with one store.
+ * Crash rule.  A record becomes an entry when the entry's word is stored; then the cursor passes
+ * the record.  A consumer that dies in between leaves an entry beyond the cursor, which the
+ * rebuild drops.  One store of the cursor may pass several records.
  */
 #include "group/group.h"
 

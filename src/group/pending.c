@@ -1,27 +1,31 @@
 /*
- * pending.c - see pending.h; the structs are in layout.h.
+ * pending.c - a group's pending entries and their states (pending.h; the structs: layout.h).
  *
- *     state     is in             comes from               goes to
- *     FREE      list of free      ack, get, purge, expiry  any, from the cursor
- *     WAITING   heap ready        return, end of a delay   LEASED FREE DOOMED
- *     DELAYED   heap timed        a delay, nack            WAITING FREE
- *     LEASED    list of leases    receive                  FREE WAITING DELAYED DYING PARKED
- *     DYING     list of leases    who makes it a dead      FREE PARKED DOOMED
- *                                 letter
- *     DOOMED    heap timed        attempts, expiry         DYING
- *     PARKED    -                 no queue for it          WAITING FREE
+ *     state     is in             comes from                      goes to
+ *     FREE      list of free      whatever finishes a message     LEASED WAITING DELAYED DOOMED
+ *                                                                 PARKED (a fresh message)
+ *     WAITING   heap `ready`      nack, redrive, the end of a     LEASED FREE DOOMED PARKED
+ *                                 lease or of a delay
+ *     DELAYED   heap `timed`      a delay, nack                   WAITING FREE
+ *     LEASED    list of leases    receive                         FREE WAITING DELAYED DYING
+ *                                                                 DOOMED PARKED
+ *     DYING     list of leases    reject; a pick that met DOOMED  FREE DOOMED PARKED
+ *     DOOMED    heap `timed`      out of attempts or expired;     DYING FREE
+ *                                 DYING, and its owner died
+ *     PARKED    -                 a dead letter with no queue     WAITING FREE
+ *                                 to go to
  *
  * Invariants, for whoever holds the group's side:
- *  1. An entry whose state is not FREE has at `pos` a whole record with its id (or
- *     one that has moved on from there, or was removed).
- *  2. It is in the list of positions, which ascends, and in what its state says.
- *  3. held_pos is the first of that list, held_count how many; SQ_GROUP_HOLDS is set
- *     in `mode` if there are any.
+ *  1. An entry that is not FREE has a whole record at `pos`: with the entry's id, or one that
+ *     says that its message has moved on from there, or is gone.
+ *  2. It is in the list of positions, which ascends, and in the list or heap of its state.
+ *  3. held_pos is the first position in that list, and held_count the number of its entries;
+ *     `mode` has SQ_GROUP_HOLDS if there are any.
  *
- * Crash rule.  An entry's word is stored after the fields that its new state wants,
- * and lists, heaps and counts around that in any order: who finds the lock's owner
- * dead derives them anew.  An entry that the cursor has not passed was being made by
- * the dead one, and is dropped.
+ * Crash rule.  An entry's word is stored after the fields that its new state wants.  Lists, heaps
+ * and counts are stored before and after it, in any order: whoever takes the lock over from a
+ * dead owner derives them from the words.  An entry that the cursor has not passed was being
+ * made by the dead owner, and is dropped.
  */
 #include "group/pending.h"
 

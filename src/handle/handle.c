@@ -1,10 +1,10 @@
 /*
- * handle.c - see handle.h: entering a side, and repairing what a dead owner left.
+ * handle.c - entering a side, and repairing what a dead owner left there (handle.h).
  *
- * Crash rule: a side's owner that dies leaves its truth whole (ring/ring.c) and its
- * derived fields perhaps behind.  The next owner learns of it, from the
- * lock or from the `sole` mark of a role it could claim, and rebuilds them here,
- * in repair(), and nowhere else.
+ * Crash rule.  An owner that dies in a side leaves the truth of that side whole (ring/ring.c,
+ * group/pending.c), and what is derived from it perhaps out of date.  The next owner learns of
+ * the death from the lock that it takes over, or from the `sole` mark of a role that it could
+ * claim.  It then rebuilds what is derived: here, in repair(), and nowhere else.
  */
 #include "handle/handle.h"
 

@@ -1,18 +1,17 @@
 /*
- * wait.c - how a call waits for a message, or for room.
+ * wait.c - how a call waits for a message, or for room (wait.h).
  *
- * First it spins, if that has paid before and the other side can be running on
- * another CPU; then it sleeps on the side's condition variable (sync/cond.h).  It
- * never sleeps longer than a second at a time: that bound, and the look for dead
- * processes and a removed name made at it, is what heals a wake that died with
- * the process it was meant for.
+ * A call first spins, if that has helped before and the other side can be running on another
+ * CPU.  Then it sleeps on its side's condition variable (sync/cond.h), for at most a second at a
+ * time.  When the second is over it looks for dead processes and a removed name.  So a wake that
+ * died with the process it was meant for delays the others by no more than that.
  *
- * A spinning consumer must not run on the producer's heels: each look at the
- * tail takes the line from a producer that wants to write it again.  When
- * messages come faster than a line travels, it is better to look away for some
- * microseconds and find many: that doubles what goes through.  In a ping-pong, where each message
- * answers one of ours, that would double the round trip.  The two are told apart by what was found:
- * at once, and several.
+ * A spinning consumer must not run on the producer's heels: each look at the tail takes the
+ * cache line from a producer that is about to write it again.  When messages come faster than a
+ * line travels, it is better to look away for some microseconds and then find many messages:
+ * that doubles the throughput.  In a ping-pong, where each message answers one of ours, looking
+ * away would double the round trip.  What the looks find distinguishes the two: a stream brings
+ * messages at once, and several.
  */
 #include "handle/wait.h"
 

@@ -1,18 +1,19 @@
 /*
- * journal_file.c - see journal_file.h; the frames are in file/format.h.
+ * journal_file.c - appending frames to the journal (journal_file.h; the frames: file/format.h).
  *
  * Invariants, for whoever holds J:
- *  1. The file of generation `generation` is true up to the end that holds
- *     (journal.ends[end_at]): whole frames, numbered up to its number.  What lies behind is
- *     zeros, or rubbish of somebody who died or failed, and is written over.
- *  2. journal_pos is P's tail: all records before it that are not finished are in the file.
+ *  1. The file of generation `generation` is true up to the end in force (journal.ends[end_at]):
+ *     whole frames, of which the last has that end's number.  What lies behind is zeros, or
+ *     rubbish of a writer that died or failed, and is written over.
+ *  2. journal_pos is P's tail: the file has all records before it that are not finished.
  *
- * Crash rule.  Bytes first, then journal_pos, then the end that holds, in one store.  Who
- * dies before that has appended nothing.  A put that dies between its frame and its tail
- * leaves records in the file that were not put: the next one finds that journal_pos is not
- * the tail, and says with a QUEUE frame that they were not.   Who dies
- * replacing the file (journal_rewrite.c) leaves a file of another generation at the path: who takes
- * J over from the dead looks, and takes the end from what is in it.
+ * Crash rule.  An append writes the bytes, stores journal_pos, and then puts the new end in
+ * force with one store.  A writer that dies before that store has appended nothing.  A put that
+ * dies between its frame and its tail leaves records in the file that were not put: the next put
+ * finds that journal_pos is not the tail, and says so with a QUEUE frame.  A saver that dies
+ * while it replaces the file (journal_rewrite.c) leaves a file of the next generation at the
+ * path.  Whoever takes J over from a dead owner looks for such a file, and takes the end from
+ * what is in it.
  */
 #include "persist/journal_file.h"
 

@@ -1,11 +1,10 @@
 /*
- * segment.c - see segment.h.  The format is in layout.h.
+ * segment.c - making, checking and mapping the named object (segment.h; its format: layout.h).
  *
- * The object is never half visible: it is built without a name (O_TMPFILE),
- * given all its memory (so that a full file system is -ENOSPC here and not a
- * SIGBUS later), initialised, and only then linked to its name.  Who dies on
- * the way leaves nothing.  Linking fails if somebody else was faster, who then
- * has made a whole queue.
+ * The object is never half visible.  The creator makes it without a name (O_TMPFILE), gives it
+ * all its memory (so that a full file system is -ENOSPC here, and not a SIGBUS later),
+ * initialises it, and only then links it to its name.  A creator that dies on the way leaves
+ * nothing.  If the name is taken, another process was faster, and has made a whole queue.
  */
 #include "segment/segment.h"
 
