@@ -150,7 +150,7 @@ struct sq_file_shm {
     alignas(SQ_SEPARATE) _Atomic uint64_t pin_pos; /* S */
 
     alignas(SQ_SEPARATE) struct sq_lock_shm lock; /* J: appending to the journal */
-    struct sq_lock_shm saver;                     /* S: the pin, snapshots, compaction */
+    struct sq_lock_shm saver;                     /* S: the pin, snapshots, rewriting */
     struct sq_lock_shm sync;                      /* fdatasync */
     uint32_t journal_mode;                        /* enum shmq_journal; creator */
     int64_t save_ns;                              /* creator; 0: not by time */
