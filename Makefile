@@ -39,11 +39,11 @@ LDLIBS   := -lpthread $(LZ4_LIBS)
 # sources FOLDER: its C files.  A folder without any is a mistake, not an empty list.
 sources = $(or $(wildcard $(1)/*.c),$(error no C file in $(1)/))
 
-# The rooms of the library, lowest first (src/README.md).  The condition variable has two
+# The layers of the library, lowest first (src/README.md).  The condition variable has two
 # bodies; exactly one is built in.
-ROOMS    := base sync ring file group segment message handle persist api service
+LAYERS   := base sync ring file group segment message handle persist api service
 SYNC_OTHER := $(if $(filter posix,$(SYNC)),futex,posix)
-LIB_SRC  := $(filter-out src/sync/cond_$(SYNC_OTHER).c,$(foreach room,$(ROOMS),$(call sources,src/$(room))))
+LIB_SRC  := $(filter-out src/sync/cond_$(SYNC_OTHER).c,$(foreach layer,$(LAYERS),$(call sources,src/$(layer))))
 LIB_OBJ  := $(LIB_SRC:%.c=$(BUILD)/%.o)
 TOOLS    := $(addprefix $(BUILD)/,shmq shmq-stat shmq-check)
 TESTS    := $(patsubst %.c,$(BUILD)/%,$(filter tests/unit/test_%,$(call sources,tests/unit)))

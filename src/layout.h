@@ -90,10 +90,10 @@ struct sq_control_shm {
     alignas(SQ_SEPARATE) _Atomic uint32_t notices; /* enum sq_notice; bits are only ever set */
     /* No slot from here on was ever taken.  Raised by who takes one, before it is
      * marked used. */
-    _Atomic uint32_t slots_touched;
-    _Atomic int64_t swept_ns;    /* last look for dead processes; whoever wins the swap */
-    _Atomic uint64_t dead_count; /* attached processes found dead; whoever cleans the slot */
-    _Atomic uint64_t recoveries; /* dead owners of a lock or role; whoever repairs */
+    _Atomic uint32_t slots_used_end;
+    _Atomic int64_t swept_ns;        /* last look for dead processes; whoever wins the swap */
+    _Atomic uint64_t dead_processes; /* attached processes found dead; whoever cleans the slot */
+    _Atomic uint64_t recovery_count; /* dead owners of a lock or role; whoever repairs */
     /* Slots given up, by close or death: leases may have lost their owner.  Whoever
      * frees the slot, after that. */
     _Atomic uint64_t departures;
@@ -105,12 +105,12 @@ struct sq_control_shm {
 
 enum sq_notice {
     /* The name was removed.  Set by whoever notices. */
-    SQ_NOTICE_GONE = 1,
+    SQ_NOTICE_UNLINKED = 1,
     /* A process cannot issue membarrier(), so that sole producers and consumers
      * must fence for themselves.  Set by that process. */
     SQ_NOTICE_FENCE = 2,
     /* Somebody polls the queue's descriptor (api/message_fd.c).  Set by that process. */
-    SQ_NOTICE_WATCHED = 4,
+    SQ_NOTICE_POLLED = 4,
 };
 
 enum { SQ_FILE_PATH_BYTES = 1024 };
@@ -123,14 +123,14 @@ struct sq_journal_end {
 
 /* The journal (journal_file.c).  An append stores journal_pos, the other end, which one holds. */
 struct sq_journal_shm {
-    struct sq_journal_end ends[2]; /* J; one holds */
-    _Atomic uint32_t end_at;       /* J; which */
-    _Atomic uint32_t broken;       /* a sync failed: nothing more goes into this file; J, sync */
-    _Atomic uint32_t retell;       /* P; its owner died: next_id, part and counts anew */
-    _Atomic uint32_t owing;        /* anybody: something was done that could not be written */
-    uint64_t zeroed_off;           /* J; zeros were written ahead up to there */
-    uint64_t sure_off;             /* J; of this file so much was on the disk when it began */
-    _Atomic uint64_t look_off;     /* anybody; who appends beyond has it rewritten, if need be */
+    struct sq_journal_end ends[2];    /* J; one holds */
+    _Atomic uint32_t end_at;          /* J; which */
+    _Atomic uint32_t broken;          /* a sync failed: nothing more goes into this file; J, sync */
+    _Atomic uint32_t queue_frame_due; /* P; its owner died: the next put writes a QUEUE frame */
+    _Atomic uint32_t unwritten;       /* anybody: something was done, and could not be written */
+    uint64_t zeroed_off;              /* J; zeros were written ahead up to there */
+    uint64_t initial_synced_off;      /* J; of this file, synced before anything was appended */
+    _Atomic uint64_t look_off;        /* anybody; who appends beyond has it rewritten, if need be */
     _Atomic uint64_t write_count, sync_count; /* J: frames; holder of `sync`: fdatasync()s */
     _Atomic int64_t synced_ns;                /* likewise; when the last of them began */
     struct sq_cond_shm synced;                /* those sleep here who wait for `synced` */
@@ -146,11 +146,11 @@ struct sq_journal_shm {
  */
 struct sq_file_shm {
     /* Looked at by P when it looks anew where space ends: no record from here on is let
-     * go.  UINT64_MAX: none; what is no place in the ring: let go of nothing at all. */
+     * go.  UINT64_MAX: none; what is no position in the ring: let go of nothing at all. */
     alignas(SQ_SEPARATE) _Atomic uint64_t pin_pos; /* S */
 
     alignas(SQ_SEPARATE) struct sq_lock_shm lock; /* J: appending to the journal */
-    struct sq_lock_shm saver;                     /* S: the pin, snapshots, compaction */
+    struct sq_lock_shm saver;                     /* S: the pin, snapshots, rewriting */
     struct sq_lock_shm sync;                      /* fdatasync */
     uint32_t journal_mode;                        /* enum shmq_journal; creator */
     int64_t save_ns;                              /* creator; 0: not by time */
@@ -172,7 +172,7 @@ struct sq_file_shm {
     char path[SQ_FILE_PATH_BYTES]; /* absolute, ends with a zero; creator */
 };
 
-/* A handle's place in the attach table.  Its owner holds an OFD lock on the
+/* A handle's slot in the attach table.  Its owner holds an OFD lock on the
  * slot's byte (segment/attach.c); whoever gets that lock may clean or take the slot. */
 struct sq_slot_shm {
     alignas(SQ_LINE) _Atomic uint32_t state; /* enum sq_slot_state */
@@ -220,7 +220,7 @@ struct sq_producer_shm {
     uint64_t sleeper_count;                    /* P; needs (or needed); UINT64_MAX: none */
     uint64_t passed_pos;                       /* P; low when all sleepers were last woken */
     _Atomic uint32_t sole;                     /* 1 while a sole producer is at work */
-    uint64_t least_pos;                        /* P; the lowest place of a group as last seen */
+    uint64_t least_pos;                        /* P; the lowest position of a group, as last seen */
     uint64_t history_pos;     /* P; topics: from here to the tail are whole records in a row.
                                  low_pos is the lower of the two */
     _Atomic uint64_t part_id; /* P; first id of the current part (truth) */
@@ -232,14 +232,14 @@ struct sq_producer_shm {
 };
 
 enum sq_group_mode {
-    SQ_GROUP_HOLDS = 1,       /* there are pending entries */
-    SQ_GROUP_ORDERED = 2,     /* another order than FIFO */
-    SQ_GROUP_FILTERED = 4,    /* it passes over what does not match */
-    SQ_GROUP_PAUSED = 8,      /* it hands out nothing */
-    SQ_GROUP_JOINED = 16,     /* somebody waits for it to be done */
-    SQ_GROUP_KEYED = 32,      /* the queue is unique: finishing gives a key back */
-    SQ_GROUP_NAMED = 64,      /* a topic's: it may be removed */
-    SQ_GROUP_JOURNALED = 128, /* changes of entries are noted for a journal (group/dirty.h) */
+    SQ_GROUP_HOLDS = 1,         /* there are pending entries */
+    SQ_GROUP_ORDERED = 2,       /* another order than FIFO */
+    SQ_GROUP_FILTERED = 4,      /* it passes over what does not match */
+    SQ_GROUP_PAUSED = 8,        /* it hands out nothing */
+    SQ_GROUP_DONE_AWAITED = 16, /* somebody waits until all is done */
+    SQ_GROUP_KEYED = 32,        /* the queue is unique: finishing gives a key back */
+    SQ_GROUP_NAMED = 64,        /* a topic's: it may be removed */
+    SQ_GROUP_JOURNALED = 128,   /* changes of entries are noted for a journal (group/dirty.h) */
 };
 
 /*
@@ -251,10 +251,10 @@ struct sq_entry_shm {
     _Atomic uint64_t word;         /* sq_word(): state, attempts, owner */
     uint64_t pos;                  /* of its record; one store moves it */
     uint64_t id;                   /* of its record */
-    int64_t at_ns;                 /* LEASED: its end; DELAYED: when due; DOOMED, DEAD: since */
-    uint64_t seq;                  /* its place among equals: sq_seq() */
+    int64_t at_ns;                 /* LEASED: its end; DELAYED: when due; DOOMED, PARKED: since */
+    uint64_t seq;                  /* its sequence among equals: sq_seq() */
     int32_t priority;              /* the record's */
-    uint32_t reason;               /* DOOMED, DEAD: enum shmq_reason */
+    uint32_t reason;               /* DOOMED, PARKED: enum shmq_reason */
     uint32_t pos_prev, pos_next;   /* in the order of positions (derived) */
     uint32_t time_prev, time_next; /* LEASED: by end; FREE: next free one (derived) */
 };
@@ -266,11 +266,11 @@ enum sq_entry_state {
     SQ_LEASED = 3,  /* in the list of leases */
     SQ_DYING = 4,   /* leased to whoever makes it a dead letter; in that list */
     SQ_DOOMED = 5,  /* to be made a dead letter; in the heap `timed` */
-    SQ_DEAD = 6,    /* parked */
+    SQ_PARKED = 6,  /* a dead letter that stays here */
     SQ_ENTRY_STATES = 7,
 };
 
-/* In `reason`: somebody died burying it, and may have sent it. */
+/* In `reason`: somebody died making it a dead letter, and may have sent it. */
 #define SQ_REASON_AGAIN ((uint32_t)1 << 31)
 
 #define SQ_NONE UINT32_MAX
@@ -290,32 +290,32 @@ enum sq_poll_pipe {
 
 /* What keeps the pending entries in order.  All of it C's, and derived. */
 struct sq_pending_shm {
-    _Atomic uint32_t waiting, delayed, leased, dead; /* how many; dying ones are leased,
-                                                        doomed ones delayed */
-    uint32_t touched;                                /* entries from here on were never used */
-    uint32_t free_first;                             /* list of free ones before that */
-    uint32_t pos_first, pos_last;                    /* by position */
-    uint32_t lease_first, lease_last;                /* by the lease's end */
-    uint32_t ready_count, timed_count;               /* of the heaps, out-of-date ones included */
+    _Atomic uint32_t waiting, delayed, leased, parked; /* how many; dying ones are leased,
+                                                          doomed ones delayed */
+    uint32_t used_end;                                 /* entries from here on were never used */
+    uint32_t free_first;                               /* list of free ones before that */
+    uint32_t pos_first, pos_last;                      /* by position */
+    uint32_t lease_first, lease_last;                  /* by the lease's end */
+    uint32_t ready_count, timed_count;                 /* of the heaps, out-of-date ones included */
     _Atomic int64_t next_due_ns;  /* when the next delay or lease ends; SQ_NEVER */
     _Atomic int64_t watch_ns;     /* until when the sleeper that sees to that sleeps; past: none */
     _Atomic uint64_t stalled_pos; /* cursor where the table was full; UINT64_MAX */
     uint64_t departures_seen;
-    uint64_t back_seq; /* last place given at the back */
-    uint64_t loosened; /* counts leases and entries that have ended, and updates */
+    uint64_t back_seq;       /* last sequence given at the back */
+    uint64_t released_count; /* leases and entries that have ended, and updates */
     /* Of group 0: at the last compaction, the least cursor, how many entries there were
-     * and what had been loosened in all, and when it was. */
-    uint64_t compacted_pos, compacted_count, compacted_loosened;
+     * and how many had been released in all, and when it was. */
+    uint64_t compacted_pos, compacted_count, compacted_released;
     int64_t compacted_ns;
-    uint64_t random;          /* for the jitter */
-    _Atomic uint32_t pipe;    /* enum sq_poll_pipe: what the pipe for poll() holds */
-    _Atomic uint32_t watched; /* 1: somebody polls it.  Whoever does */
-    _Atomic int64_t kept_ns; /* until when its keepers of time sleep (api/message_fd.c).  They do */
-    _Atomic int64_t gone_ns; /* when what was found for poll() has expired; SQ_NEVER */
+    uint64_t random;           /* for the jitter */
+    _Atomic uint32_t pipe;     /* enum sq_poll_pipe: what the pipe for poll() holds */
+    _Atomic uint32_t polled;   /* 1: somebody polls it.  Whoever does */
+    _Atomic int64_t notify_ns; /* until when the notifiers sleep (api/message_fd.c).  They do */
+    _Atomic int64_t found_expiry_ns; /* when what was found for poll() has expired; SQ_NEVER */
     /* With a journal: what of the group is not in the file as it is (group/dirty.h). */
-    uint32_t dirty_count, dirty_all; /* of the list of changed entries; 1: all are */
-    uint32_t touched_ever, reserved; /* entries from here on were never in the file */
-    uint64_t noted_id;               /* finished_id as it is in the file */
+    uint32_t dirty_count, dirty_all;  /* of the list of changed entries; 1: all are */
+    uint32_t journaled_end, reserved; /* entries from here on were never in the file */
+    uint64_t noted_id;                /* finished_id as it is in the file */
 };
 
 /* What a group is, and what it has done.  Written by C unless said otherwise. */
@@ -351,7 +351,7 @@ struct sq_group_shm {
     _Atomic uint32_t sole;                         /* 1 while a sole consumer is at work */
     /* C; enum sq_group_mode.  Not 0: a get must look closer than at the cursor. */
     _Atomic uint32_t mode;
-    _Atomic uint32_t generation; /* of this place's groups; whoever makes or removes one */
+    _Atomic uint32_t generation; /* of groups with this number; whoever makes or removes one */
     _Atomic uint32_t reserved;
 
     alignas(SQ_SEPARATE) _Atomic uint64_t cursor_pos; /* C; storing it makes a get true */
@@ -368,7 +368,7 @@ struct sq_group_shm {
     alignas(SQ_SEPARATE) struct sq_pending_shm pending;
 
     alignas(SQ_SEPARATE) struct sq_cond_shm done; /* shmq_join() sleeps here */
-    struct sq_cond_shm keepers;                   /* the threads of shmq_fd() (api/message_fd.c) */
+    struct sq_cond_shm notifiers;                 /* notifiers sleep here (api/message_fd.c) */
     alignas(SQ_LINE) struct sq_delivery_shm delivery;
 
     alignas(SQ_SEPARATE) _Atomic uint64_t waited[SHMQ_HISTOGRAM_BUCKETS]; /* C */
@@ -421,7 +421,7 @@ enum sq_extension_flag {
     SQ_EXTENSION_FLAGS_KNOWN = 1,
 };
 
-/* A place of the key index of a unique queue (group/key_index.c). */
+/* A cell of the key index of a unique queue (group/key_index.c). */
 struct sq_key_shm {
     uint64_t hash;
     uint64_t id; /* 0: free */

@@ -124,10 +124,10 @@ static int ack_owned(struct shmq *q, uint64_t id, int most)
 
     if (rc < 0)
         return rc;
-    uint32_t place = ring->group->pending.lease_first;
+    uint32_t next = ring->group->pending.lease_first;
     rc = sq_consumer_check_group(q);
     while (rc == 0 && acked < most) {
-        rc = sq_group_next_lease(ring, &place, q->attachment.owner, id, &lease);
+        rc = sq_group_next_lease(ring, &next, q->attachment.owner, id, &lease);
         if (rc == 0)
             rc = sq_group_ack(ring, &lease);
         if (rc < 0)
@@ -157,14 +157,14 @@ int shmq_task_done(shmq_t *q)
 
 /* --- giving back ------------------------------------------------------------ */
 
-/* C: the message dies.  Leaves; to be called last. */
-static int die(struct shmq *q, struct shmq_msg *msg, struct sq_lease *lease, uint32_t reason,
-               const char *text)
+/* C: the message becomes a dead letter.  Leaves; to be called last. */
+static int make_dead_letter(struct shmq *q, struct shmq_msg *msg, struct sq_lease *lease,
+                            uint32_t reason, const char *text)
 {
     int rc = sq_group_reject(&q->segment.ring, lease, reason, sq_clock_ns());
-    bool to_bury = rc == 1;
+    bool is_dying = rc == 1;
 
-    if (!to_bury)
+    if (!is_dying)
         return end(q, msg, rc, 0);
     sq_leave(q, SQ_ROLE_CONSUMER);
     rc = sq_dead_letter_make(q, lease, sq_word_owner(lease->word), text);
@@ -192,7 +192,7 @@ int shmq_fail(shmq_t *q, struct shmq_msg *msg, int64_t delay_ns, int flags, cons
     const struct shmq_policy *policy = sq_policy_of(ring->group);
     uint32_t attempts = sq_word_attempts(lease.word);
     if (policy->max_attempts != 0 && attempts >= policy->max_attempts)
-        return die(q, msg, &lease, SHMQ_REASON_ATTEMPTS, text);
+        return make_dead_letter(q, msg, &lease, SHMQ_REASON_ATTEMPTS, text);
     if (delay_ns == SHMQ_BY_POLICY)
         delay_ns = sq_policy_delay_ns(policy, attempts, &ring->group->pending.random);
     int64_t now_ns = delay_ns > 0 ? sq_clock_ns() : 0;
@@ -208,7 +208,7 @@ int shmq_reject(shmq_t *q, struct shmq_msg *msg, uint32_t reason, const char *te
     if ((reason & SQ_REASON_AGAIN) != 0)
         return sq_fail(-EINVAL, "reason %u is too large", reason);
     int rc = begin(q, msg, &lease);
-    return rc < 0 ? refused(q, msg, rc) : die(q, msg, &lease, reason, text);
+    return rc < 0 ? refused(q, msg, rc) : make_dead_letter(q, msg, &lease, reason, text);
 }
 
 int shmq_touch(shmq_t *q, struct shmq_msg *msg, int64_t lease_ns)
@@ -250,28 +250,29 @@ static int announce(struct shmq *q, struct sq_deadline *deadline, uint32_t *tick
     if (rc == 0 && sq_group_backlog(&q->segment.ring) == 0) {
         rc = ALL_DONE;
     } else if (rc == 0) {
-        sq_store(&g->mode, sq_load(&g->mode) | SQ_GROUP_JOINED);
+        sq_store(&g->mode, sq_load(&g->mode) | SQ_GROUP_DONE_AWAITED);
         *ticket = sq_cond_prepare(&g->done);
     }
     sq_leave(q, SQ_ROLE_CONSUMER);
     return rc;
 }
 
-/* We wait no more.  Consumers need not look closely for our sake any longer; others who
- * wait are woken, and announce themselves again. */
-static void denounce(struct shmq *q)
+/* Take the announcement back, so that consumers need not look closely for our sake.  Others
+ * who wait are woken, and announce themselves again. */
+static void withdraw(struct shmq *q)
 {
     struct sq_deadline deadline = sq_deadline_in(SHMQ_NOWAIT);
     struct sq_group_shm *g = q->segment.ring.group;
 
-    if ((sq_load(&g->mode) & SQ_GROUP_JOINED) == 0 || sq_enter(q, SQ_ROLE_CONSUMER, &deadline) < 0)
+    if ((sq_load(&g->mode) & SQ_GROUP_DONE_AWAITED) == 0 ||
+        sq_enter(q, SQ_ROLE_CONSUMER, &deadline) < 0)
         return;
-    sq_store(&g->mode, sq_load(&g->mode) & ~(uint32_t)SQ_GROUP_JOINED);
+    sq_store(&g->mode, sq_load(&g->mode) & ~(uint32_t)SQ_GROUP_DONE_AWAITED);
     sq_leave(q, SQ_ROLE_CONSUMER);
     sq_cond_wake(&g->done, UINT32_MAX);
 }
 
-static int join(struct shmq *q, int64_t timeout_ns)
+static int wait_done(struct shmq *q, int64_t timeout_ns)
 {
     struct sq_deadline deadline = sq_deadline_in(timeout_ns);
     struct sq_group_shm *g = q->segment.ring.group;
@@ -286,7 +287,7 @@ static int join(struct shmq *q, int64_t timeout_ns)
             break;
         if (now_ns >= end_ns)
             rc = sq_fail_plainly(-ETIMEDOUT);
-        else if (sq_segment_is_gone(&q->segment))
+        else if (sq_segment_is_unlinked(&q->segment))
             rc = sq_fail(-ESTALE, "the queue's name was removed");
         if (rc < 0) {
             sq_cond_cancel(&g->done);
@@ -315,8 +316,8 @@ int shmq_join(shmq_t *q, int64_t timeout_ns)
     if (rc == 0)
         rc = sq_consumer_check_group(q);
     if (rc == 0) {
-        rc = join(q, timeout_ns);
-        denounce(q);
+        rc = wait_done(q, timeout_ns);
+        withdraw(q);
     }
     return rc;
 }

@@ -7,7 +7,7 @@
 #include "group/table.h"
 #include "ring/ring_browse.h"
 
-ssize_t shmq_browse(shmq_t *q, uint64_t *place, void *buffer, size_t size, struct shmq_info *info)
+ssize_t shmq_browse(shmq_t *q, uint64_t *walk, void *buffer, size_t size, struct shmq_info *info)
 {
     struct shmq_info own;
     struct shmq_info *about = info != NULL ? info : &own;
@@ -16,20 +16,20 @@ ssize_t shmq_browse(shmq_t *q, uint64_t *place, void *buffer, size_t size, struc
         return sq_fail(-EINVAL, "a topic is read by a group: shmq_subscribe() gives a handle");
     ssize_t rc = sq_consumer_check_group(q);
     if (rc == 0)
-        rc = sq_ring_browse(&q->segment.ring, place, buffer, size, about);
+        rc = sq_ring_browse(&q->segment.ring, walk, buffer, size, about);
     if (rc == -EMSGSIZE)
         return sq_fail(-EMSGSIZE, "the message has %zu bytes, the buffer %zu", about->length, size);
     if (rc == -EBADMSG)
         return sq_fail(-EBADMSG, "the record at position %llu is damaged",
-                       (unsigned long long)*place);
+                       (unsigned long long)*walk);
     return rc == -EAGAIN ? sq_fail_plainly(-EAGAIN) : rc;
 }
 
 ssize_t shmq_peek(shmq_t *q, void *buffer, size_t size, struct shmq_info *info)
 {
-    uint64_t place = sq_load(&q->segment.ring.group->cursor_pos);
+    uint64_t walk = sq_load(&q->segment.ring.group->cursor_pos);
 
-    return shmq_browse(q, &place, buffer, size, info);
+    return shmq_browse(q, &walk, buffer, size, info);
 }
 
 /* Between its two readings more may go through than the ring holds, but not always. */
@@ -69,10 +69,10 @@ const char *shmq_header_value(const struct shmq_msg *msg, const char *name)
     return sq_headers_find(msg->header_block, msg->header_bytes, name);
 }
 
-int shmq_header_next(const struct shmq_msg *msg, size_t *place, struct shmq_header *header)
+int shmq_header_next(const struct shmq_msg *msg, size_t *walk, struct shmq_header *header)
 {
     int rc =
-        sq_headers_next(msg->header_block, msg->header_bytes, place, &header->name, &header->value);
+        sq_headers_next(msg->header_block, msg->header_bytes, walk, &header->name, &header->value);
 
     return rc < 0 ? sq_fail(rc, "the message's headers are damaged") : rc;
 }

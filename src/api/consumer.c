@@ -78,7 +78,7 @@ void sq_consumer_end_overdue(struct shmq *q, const struct sq_ring *ring)
 
 int sq_consumer_if_empty(const struct shmq *q, const struct sq_deadline *deadline)
 {
-    if (sq_segment_marked_gone(&q->segment))
+    if (sq_segment_marked_unlinked(&q->segment))
         return sq_fail(-ESTALE, "the queue's name was removed");
     return deadline->timeout_ns == SHMQ_NOWAIT ? sq_fail_plainly(-EAGAIN) : 0;
 }
@@ -100,8 +100,8 @@ void sq_consumer_wake_them(struct shmq *q, unsigned finished)
         (finished > 0 || sq_ring_seems_roomy(ring, SQ_RECORD_HEADER_BYTES, 1) ||
          sq_ring_compact_wanted(ring, sq_clock_tick_ns())))
         sq_wake(q, SQ_ROLE_PRODUCER, finished > 0 ? finished : 1);
-    if (sq_unlikely((sq_load(&g->mode) & SQ_GROUP_JOINED) != 0) && sq_cond_has_sleepers(&g->done) &&
-        sq_group_backlog(ring) == 0)
+    if (sq_unlikely((sq_load(&g->mode) & SQ_GROUP_DONE_AWAITED) != 0) &&
+        sq_cond_has_sleepers(&g->done) && sq_group_backlog(ring) == 0)
         sq_cond_wake(&g->done, UINT32_MAX);
     sq_wake_consumer(q);
 }

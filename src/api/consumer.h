@@ -1,6 +1,6 @@
 /*
- * consumer.h - what getting and receiving share, around group/group.h: damage mended, lost
- * leases returned, dead letters sent, others woken.
+ * consumer.h - what getting and receiving share, around group/group.h: rebuilding after damage,
+ * lost leases returned, dead letters sent, others woken.
  */
 #ifndef SQ_CONSUMER_H
 #define SQ_CONSUMER_H
@@ -32,7 +32,7 @@ static inline bool sq_consumer_is_over(int rc)
 }
 
 /* C: as sq_group_pick(), with leases returned whose owners left.  What the pick
- * dooms is this handle's to bury.  -ESTALE: the group is no more. */
+ * dooms is this handle's to make a dead letter.  -ESTALE: the group was removed. */
 int sq_consumer_pick(struct shmq *q, bool to_lease, struct sq_pick *pick);
 
 /*
@@ -86,7 +86,7 @@ SQ_HOT void sq_consumer_wake(struct shmq *q, unsigned finished)
 
     if (sq_unlikely(sq_cond_has_sleepers(&ring->producer->room) ||
                     sq_cond_has_sleepers(&ring->group->items) ||
-                    (sq_load(&ring->group->mode) & SQ_GROUP_JOINED) != 0))
+                    (sq_load(&ring->group->mode) & SQ_GROUP_DONE_AWAITED) != 0))
         sq_consumer_wake_them(q, finished);
 }
 

@@ -1,11 +1,11 @@
 /*
- * dead_letter.c - see dead_letter.h.
+ * dead_letter.c - making a message a dead letter (dead_letter.h).
  *
- * Two queues cannot change in one step, so a message is first marked DYING by its
- * owner, then copied to the dead-letter queue, then finished.  Who dies in between
- * leaves it DYING; the next finds it DOOMED again, with SQ_REASON_AGAIN, and looks
- * for the copy before it makes one.  (If the copy has been consumed by then, a second
- * one is made.)
+ * Two queues cannot change in one step.  So the owner of a message first marks it DYING, then
+ * sends a copy to the dead-letter queue, then finishes it.  If the owner dies in between, its
+ * lease ends as any other does, which makes the message DOOMED again, with SQ_REASON_AGAIN.
+ * Whoever picks it then looks for the copy before sending one.  (If the copy was consumed by
+ * then, a second one is sent.)  What cannot be sent is parked.
  */
 #include "api/dead_letter.h"
 
@@ -28,7 +28,7 @@ enum {
 };
 
 /* A dead letter in the making. */
-struct letter {
+struct dead_letter {
     struct sq_view view;  /* into `bytes` */
     unsigned char *bytes; /* a copy of key, headers and payload */
     uint32_t reason, attempts;
@@ -57,12 +57,12 @@ static const char *own_name(const struct shmq *q)
     return q->forkable.path.text + sizeof("/dev/shm/shmq.") - 1;
 }
 
-static void add(struct letter *l, const char *name, const char *value)
+static void add(struct dead_letter *l, const char *name, const char *value)
 {
     l->headers[l->count++] = (struct shmq_header){name, value};
 }
 
-static void add_number(struct letter *l, const char *name, int64_t number)
+static void add_number(struct dead_letter *l, const char *name, int64_t number)
 {
     char *text = l->numbers[l->count % OWN_HEADERS];
 
@@ -71,13 +71,14 @@ static void add_number(struct letter *l, const char *name, int64_t number)
 }
 
 /* Our own headers first; then the message's, but for those of an earlier death. */
-static void compose(struct letter *l, const struct shmq *q, uint32_t last_owner, const char *text)
+static void compose(struct dead_letter *l, const struct shmq *q, uint32_t last_owner,
+                    const char *text)
 {
     const struct sq_slot_shm *slot = NULL;
     uint32_t i = (last_owner & ((1u << SQ_OWNER_SLOT_BITS) - 1)) - 1;
     int64_t now_ns = sq_clock_read(CLOCK_REALTIME);
     const char *name, *value;
-    size_t place = 0;
+    size_t off = 0;
 
     if (i < q->segment.slot_count && sq_lock_word(i, q->segment.slots[i].generation) == last_owner)
         slot = &q->segment.slots[i];
@@ -98,13 +99,13 @@ static void compose(struct letter *l, const struct shmq *q, uint32_t last_owner,
     add(l, "shmq-group", l->group);
     add(l, "shmq-command", l->command);
     while (l->count < HEADERS_MAX &&
-           sq_headers_next(l->view.headers, l->view.header_bytes, &place, &name, &value) == 1)
+           sq_headers_next(l->view.headers, l->view.header_bytes, &off, &name, &value) == 1)
         if (strncmp(name, "shmq-", 5) != 0 || strcmp(name, "shmq-reply-to") == 0)
             add(l, name, value);
 }
 
 /* An inherited handle is closed like any other: the child has a descriptor of its own. */
-static void close_letters(struct shmq *q, void *to, bool inherited)
+static void close_dead_letter_queue(struct shmq *q, void *to, bool inherited)
 {
     (void)q;
     (void)inherited;
@@ -113,38 +114,38 @@ static void close_letters(struct shmq *q, void *to, bool inherited)
 
 /* The handle on the dead-letter queue; it is made if it is not there.  The caller holds
  * claim_lock. */
-static shmq_t *open_dead_letter(struct shmq *q, const char *name)
+static shmq_t *open_dead_letter_queue(struct shmq *q, const char *name)
 {
     struct shmq_attr attr = SHMQ_ATTR_INIT;
     shmq_t *old = sq_hook_state(q, SQ_HOOK_DEAD_LETTER), *to;
 
     if (strcmp(name, own_name(q)) == 0)
         return NULL;
-    /* Who has been removed without a word takes letters still, which nobody would get. */
-    if (old != NULL && strcmp(own_name(old), name) == 0 && !sq_segment_is_gone(&old->segment))
+    /* An unlinked queue still takes messages, which nobody would get. */
+    if (old != NULL && strcmp(own_name(old), name) == 0 && !sq_segment_is_unlinked(&old->segment))
         return old;
     sq_hook_drop(q, SQ_HOOK_DEAD_LETTER);
     attr.capacity_bytes = q->segment.attr.capacity_bytes;
     attr.mode = q->segment.attr.mode;
     if (shmq_open(&to, name, SHMQ_CREATE, &attr) < 0)
         return NULL;
-    sq_hook_hang(q, SQ_HOOK_DEAD_LETTER, to, close_letters);
+    sq_hook_hang(q, SQ_HOOK_DEAD_LETTER, to, close_dead_letter_queue);
     return to;
 }
 
 /* Whether the dead-letter queue has this message already. */
-static bool is_there(shmq_t *to, const struct letter *l)
+static bool is_there(shmq_t *to, const struct dead_letter *l)
 {
     const unsigned states = SHMQ_WAITING | SHMQ_DELAYED | SHMQ_LEASED | SHMQ_DEAD;
     struct shmq_msg msg = SHMQ_MSG_INIT;
     size_t size = 1 << 16;
     char *buffer = malloc(size);
-    uint64_t place = 0;
+    uint64_t walk = 0;
     bool there = false;
     ssize_t rc = 0;
 
     while (!there && buffer != NULL &&
-           ((rc = shmq_inspect(to, states, &place, &msg, buffer, size)) >= 0 || rc == -EMSGSIZE)) {
+           ((rc = shmq_inspect(to, states, &walk, &msg, buffer, size)) >= 0 || rc == -EMSGSIZE)) {
         if (rc == -EMSGSIZE) {
             free(buffer);
             size *= 4;
@@ -162,7 +163,7 @@ static bool is_there(shmq_t *to, const struct letter *l)
     return there;
 }
 
-static bool send_letter(struct shmq *q, const struct letter *l)
+static bool send_dead_letter(struct shmq *q, const struct dead_letter *l)
 {
     struct shmq_msg msg = SHMQ_MSG_INIT;
     struct sq_unpacked *plain = NULL;
@@ -182,7 +183,7 @@ static bool send_letter(struct shmq *q, const struct letter *l)
     msg.header_count = l->count;
     pthread_mutex_lock(&q->claim_lock);
     for (int tries = 0; rc == -ESTALE && tries < 2; tries++) { /* removed meanwhile: another */
-        shmq_t *to = open_dead_letter(q, l->queue);
+        shmq_t *to = open_dead_letter_queue(q, l->queue);
         if (to == NULL)
             break;
         rc = l->look_first && is_there(to, l) ? 0 : shmq_send(to, &msg, SHMQ_NOWAIT);
@@ -209,9 +210,10 @@ static int enter(struct shmq *q)
     return rc;
 }
 
-/* C: copy what the letter is made of, whose record may be overwritten once the group is
+/* C: copy what the dead letter is made of, whose record may be overwritten once the group is
  * removed or emptied.  0, or it cannot be sent. */
-static int copy_message(const struct sq_ring *ring, const struct sq_lease *lease, struct letter *l)
+static int copy_message(const struct sq_ring *ring, const struct sq_lease *lease,
+                        struct dead_letter *l)
 {
     const struct sq_entry_shm *entry = &ring->entries[lease->entry];
     struct sq_view *view = &l->view;
@@ -239,8 +241,8 @@ static int copy_message(const struct sq_ring *ring, const struct sq_lease *lease
     return 0;
 }
 
-static int bury(struct shmq *q, struct letter *l, const struct sq_lease *lease, uint32_t last_owner,
-                const char *text)
+static int make_one(struct shmq *q, struct dead_letter *l, const struct sq_lease *lease,
+                    uint32_t last_owner, const char *text)
 {
     const struct sq_ring *ring = &q->segment.ring;
     bool sent = false;
@@ -255,7 +257,7 @@ static int bury(struct shmq *q, struct letter *l, const struct sq_lease *lease, 
         return rc;
     if (copied) {
         compose(l, q, last_owner, text);
-        sent = send_letter(q, l);
+        sent = send_dead_letter(q, l);
     }
     rc = enter(q);
     if (rc < 0)
@@ -271,8 +273,8 @@ int sq_dead_letter_make(struct shmq *q, struct sq_lease *lease, uint32_t last_ow
                         const char *text)
 {
     int cancel = sq_cancel_hold();
-    struct letter *l = calloc(1, sizeof(*l));
-    int rc = bury(q, l, lease, last_owner, text);
+    struct dead_letter *l = calloc(1, sizeof(*l));
+    int rc = make_one(q, l, lease, last_owner, text);
 
     if (l != NULL)
         free(l->bytes);

@@ -10,7 +10,7 @@
  * Without a side: the message is DYING, and its lease ours: send it to the group's
  * dead-letter queue and finish it, or park it where that cannot be.  `text`: what went
  * wrong, or NULL.  0, or why the end of it could not be noted (the message stays
- * DYING, and is buried by another when we are gone).
+ * DYING, and another makes it a dead letter once we are gone).
  */
 int sq_dead_letter_make(struct shmq *q, struct sq_lease *lease, uint32_t last_owner,
                         const char *text);

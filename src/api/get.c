@@ -64,7 +64,7 @@ SQ_HOT ssize_t take_one(struct shmq *q, const struct sq_ring *ring, void *buffer
 }
 
 /* C: what the group has to give, of whatever kind.  Length, -EAGAIN, -EMSGSIZE, -EBADMSG,
- * -ESTALE; or SQ_PICK_DOOMED in *doomed, and the caller has to bury pick. */
+ * -ESTALE; or SQ_PICK_DOOMED in *doomed, and the caller makes pick a dead letter. */
 static ssize_t take_closely(struct shmq *q, void *buffer, size_t size, struct shmq_info *info,
                             struct sq_pick *pick, bool *doomed)
 {
@@ -103,8 +103,8 @@ SQ_HOT void wake_after_get(struct shmq *q, unsigned taken)
         sq_wake_consumer(q);
 }
 
-/* One try, by the short way or the long one.  -EAGAIN also after a dead letter was
- * buried; *again then. */
+/* One try, on the fast path or the slow one.  -EAGAIN also after a dead letter was
+ * made; *again then. */
 static ssize_t try_get(struct shmq *q, void *buffer, size_t size, struct shmq_info *info,
                        struct sq_deadline *deadline, bool *again)
 {
@@ -230,7 +230,7 @@ static unsigned take_run(const struct sq_ring *home, struct sq_walk *walk, struc
     return taken;
 }
 
-/* C: as take_run(), by the long way, one at a time.  Doomed: the caller has to bury. */
+/* C: as take_run(), on the slow path, one at a time.  Doomed: the caller makes a dead letter. */
 static unsigned take_run_closely(struct shmq *q, struct sq_harvest *h, struct sq_pick *pick,
                                  bool *doomed, int *rc)
 {
@@ -358,7 +358,7 @@ static int64_t reset(struct shmq *q, struct sq_deadline *deadline)
         return rc;
     rc = sq_enter(q, SQ_ROLE_CONSUMER, deadline);
     if (rc == 0) {
-        rc = sq_group_purge(&q->segment.ring); /* another may have mended it meanwhile */
+        rc = sq_group_purge(&q->segment.ring); /* another may have rebuilt it meanwhile */
         if (rc == -EBADMSG) {
             rc = sq_ring_reset(&q->segment.ring);
             sq_pending_reset(&q->segment.ring);

@@ -2,9 +2,9 @@
  * group_open.c - making, removing and steering groups.
  *
  * A group is there when its bit in control->groups is set, which is the last thing done
- * to make it; who dies before leaves nothing.  Handles know their group by its place's
+ * to make it; who dies before leaves nothing.  Handles know their group by its number's
  * generation, which each removal counts up before it clears the bit: who dies in between
- * leaves a group that has lost its members, and can be joined again.
+ * leaves a group that has lost its members, and can be opened again.
  */
 #include "api/consumer.h"
 #include "api/group_stats.h"
@@ -92,51 +92,51 @@ static uint32_t find_group(const struct sq_ring *ring, const char *name)
 }
 
 /*
- * The group is there.  A sole producer goes on meanwhile: take the place anew, now that it
+ * The group is there.  A sole producer goes on meanwhile: take the position anew, now that it
  * sees that we are there.  When we die before that, it finds the group beyond its reach,
- * and mends it (ring/ring.c).
+ * and moves it to the tail (ring/ring.c).
  */
-static void settle_beside_sole(struct shmq *g, const struct sq_ring *ring)
+static void start_beside_sole(struct shmq *g, const struct sq_ring *ring)
 {
     enum { TRIES = 1000 };
-    struct sq_seek place;
+    struct sq_seek target;
 
     atomic_thread_fence(memory_order_seq_cst);
     if (!sq_membarrier())
         atomic_fetch_or(&g->segment.control->notices, SQ_NOTICE_FENCE);
     /* A record there says its id.  If none comes, next_id is no longer behind. */
-    place.pos = sq_load_acquire(&ring->producer->tail_pos);
-    place.id = 0;
-    for (int i = 0; i < TRIES && place.id == 0; i++) {
-        if (sq_load_acquire(&ring->producer->tail_pos) != place.pos)
-            place.id = sq_record_own_id(sq_record_at(ring, place.pos));
+    target.pos = sq_load_acquire(&ring->producer->tail_pos);
+    target.id = 0;
+    for (int i = 0; i < TRIES && target.id == 0; i++) {
+        if (sq_load_acquire(&ring->producer->tail_pos) != target.pos)
+            target.id = sq_record_own_id(sq_record_at(ring, target.pos));
         sq_pause();
     }
-    if (place.id == 0)
-        place.id = sq_load(&ring->producer->next_id);
-    sq_seek_set(ring->group, &place);
-    ring->group->delivery.start_id = place.id;
+    if (target.id == 0)
+        target.id = sq_load(&ring->producer->next_id);
+    sq_seek_set(ring->group, &target);
+    ring->group->delivery.start_id = target.id;
 }
 
 /*
  * Groups and the group's side are held, and P, or else (`beside` a sole producer that we
- * must not wait for) the place is the tail.
+ * must not wait for) the target is the tail.
  */
 static int build_group(struct shmq *g, uint32_t i, const char *name,
                        const struct shmq_group_attr *attr, bool beside, struct sq_promise *promise)
 {
     struct sq_ring ring = g->segment.ring;
-    struct sq_seek place = {sq_load_acquire(&ring.producer->tail_pos),
-                            sq_load(&ring.producer->next_id)};
+    struct sq_seek target = {sq_load_acquire(&ring.producer->tail_pos),
+                             sq_load(&ring.producer->next_id)};
     int rc = 0;
 
     sq_ring_read_as(&ring, i);
     /* Nothing is looked at that P may be overwriting. */
     if (!beside)
-        rc = sq_seek_find(&ring, (int)attr->start, attr->start_at, &place);
+        rc = sq_seek_find(&ring, (int)attr->start, attr->start_at, &target);
     if (rc < 0)
         return sq_fail(rc, "the ring's history is damaged");
-    sq_seek_begin(&ring, name, &attr->policy, &place);
+    sq_seek_begin(&ring, name, &attr->policy, &target);
     rc = set_filter(ring.group, attr);
     if (rc == 0 && !beside) {
         rc = sq_ring_rebuild_consumer(&ring); /* counts the removed ones, */
@@ -148,7 +148,7 @@ static int build_group(struct shmq *g, uint32_t i, const char *name,
         return rc;
     atomic_fetch_or(&g->segment.control->groups, (uint64_t)1 << i);
     if (beside)
-        settle_beside_sole(g, &ring);
+        start_beside_sole(g, &ring);
     else
         sq_seek_seen(&ring);
     if (beside && sq_journal_writes(g)) /* else with what the group writes next */
@@ -171,8 +171,8 @@ static int make_group(struct shmq *g, uint32_t i, const char *name,
 }
 
 /* Groups are held: have `g` read as the group, which is made if need be. */
-static int join(struct shmq *g, const char *name, const struct shmq_group_attr *attr,
-                struct sq_promise *promise, struct sq_deadline *deadline)
+static int open_group(struct shmq *g, const char *name, const struct shmq_group_attr *attr,
+                      struct sq_promise *promise, struct sq_deadline *deadline)
 {
     struct sq_ring *ring = &g->segment.ring;
     uint64_t bits = sq_ring_groups(ring);
@@ -185,12 +185,12 @@ static int join(struct shmq *g, const char *name, const struct shmq_group_attr *
             ;
         if (i == ring->group_count)
             return sq_fail(-ENOSPC, "the topic has its %u groups", ring->group_count);
-        /* A shared producer's place is exact; beside a sole one only the end will do. */
+        /* Beside shared producers any start is exact; beside a sole one only the tail will do. */
         rc = sq_visit(g, SQ_ROLE_PRODUCER, deadline);
         bool entered = rc == 0;
         if (rc == -EBUSY && attr->start == SHMQ_LATEST)
             rc = 0;
-        /* Members of one that had the place may come, to see that it is no more theirs. */
+        /* Members of one that had the number may come, to see that it is no more theirs. */
         if (rc == 0)
             rc = make_group(g, i, name, attr, !entered, promise, deadline);
         if (entered)
@@ -226,7 +226,7 @@ int shmq_subscribe(shmq_t *q, const char *name, const struct shmq_group_attr *gi
     if (rc == 0) {
         rc = sq_hold_groups(*g, &deadline);
         if (rc == 0) {
-            rc = join(*g, name, &attr, &promise, &deadline);
+            rc = open_group(*g, name, &attr, &promise, &deadline);
             sq_release_groups(*g);
         }
         if (rc == 0)
@@ -264,8 +264,8 @@ static int remove_group(struct shmq *q, const char *name, struct sq_deadline *de
     sq_leave_group(q, i);
     sq_cond_wake(&ring.group->items, UINT32_MAX);
     sq_cond_wake(&ring.group->done, UINT32_MAX);
-    sq_poll_pipe_sync(q, i);
-    sq_cond_wake(&ring.group->keepers, UINT32_MAX);
+    sq_poll_pipe_update(q, i);
+    sq_cond_wake(&ring.group->notifiers, UINT32_MAX);
     sq_wake(q, SQ_ROLE_PRODUCER, UINT32_MAX);
     return sq_journal_sync_promise(q, &promise);
 }

@@ -73,7 +73,7 @@ static void fill(const struct shmq *q, const struct sq_ring *ring, struct shmq_g
     st->waiting = sq_group_waiting(ring);
     st->delayed = sq_load(&g->pending.delayed);
     st->leased = sq_load(&g->pending.leased);
-    st->dead = sq_load(&g->pending.dead);
+    st->dead = sq_load(&g->pending.parked);
     st->backlog = st->waiting + st->delayed + st->leased;
     /* Leases are counted; what was got at once is what was not acknowledged. */
     st->delivered_count = sq_load(&d->delivered_count) + (got > acked ? got - acked : 0);

@@ -52,7 +52,7 @@ static uint32_t state_of(const struct sq_ring *ring, uint32_t e, const struct sq
 {
     static const uint32_t states[SQ_ENTRY_STATES] = {
         [SQ_WAITING] = SHMQ_WAITING, [SQ_DELAYED] = SHMQ_DELAYED, [SQ_LEASED] = SHMQ_LEASED,
-        [SQ_DYING] = SHMQ_LEASED,    [SQ_DOOMED] = SHMQ_DEAD,     [SQ_DEAD] = SHMQ_DEAD,
+        [SQ_DYING] = SHMQ_LEASED,    [SQ_DOOMED] = SHMQ_DEAD,     [SQ_PARKED] = SHMQ_DEAD,
     };
 
     if (e == SQ_NONE)
@@ -155,16 +155,16 @@ ssize_t shmq_find(shmq_t *q, uint64_t id, struct shmq_msg *msg, void *buffer, si
 
 /* --- showing --------------------------------------------------------------------------- */
 
-/* In *place: first entries, by number; then what is fresh, by position. */
-#define PLACE_FRESH ((uint64_t)1 << 63)
+/* In *walk: first entries, by number; then what is fresh, by position. */
+#define WALK_FRESH ((uint64_t)1 << 63)
 
-static ssize_t next_entry(const struct sq_ring *ring, unsigned states, uint64_t *place,
+static ssize_t next_entry(const struct sq_ring *ring, unsigned states, uint64_t *walk,
                           struct shmq_msg *msg, void *buffer, size_t size)
 {
     struct sq_view view;
 
-    for (; *place < ring->entry_count && *place < ring->group->pending.touched; ++*place) {
-        uint32_t e = (uint32_t)*place;
+    for (; *walk < ring->entry_count && *walk < ring->group->pending.used_end; ++*walk) {
+        uint32_t e = (uint32_t)*walk;
         const struct sq_entry_shm *entry = &ring->entries[e];
         if ((state_of(ring, e, NULL) & states) == 0)
             continue;
@@ -172,41 +172,41 @@ static ssize_t next_entry(const struct sq_ring *ring, unsigned states, uint64_t 
         if (rc == -ENOENT)
             continue;
         ssize_t n = rc < 0 ? rc : copy_out(ring, e, &view, msg, buffer, size);
-        *place += n != -EMSGSIZE;
+        *walk += n != -EMSGSIZE;
         return n;
     }
-    *place = PLACE_FRESH;
+    *walk = WALK_FRESH;
     return -EAGAIN;
 }
 
-static ssize_t next_fresh(const struct sq_ring *ring, unsigned states, uint64_t *place,
+static ssize_t next_fresh(const struct sq_ring *ring, unsigned states, uint64_t *walk,
                           struct shmq_msg *msg, void *buffer, size_t size)
 {
     uint64_t cursor = sq_load(&ring->group->cursor_pos);
     uint64_t tail = sq_load_acquire(&ring->producer->tail_pos);
-    uint64_t from = tail - ((tail - *place) & ~PLACE_FRESH);
-    struct sq_walk walk = {tail - from > tail - cursor ? cursor : from, tail, 0};
+    uint64_t from = tail - ((tail - *walk) & ~WALK_FRESH);
+    struct sq_walk records = {tail - from > tail - cursor ? cursor : from, tail, 0};
     struct sq_view view;
 
-    if (!sq_ring_spans(ring, walk.pos, walk.end))
+    if (!sq_ring_spans(ring, records.pos, records.end))
         return -EBADMSG;
-    while (walk.pos != walk.end) {
-        int rc = sq_record_next(ring, &walk, &view);
+    while (records.pos != records.end) {
+        int rc = sq_record_next(ring, &records, &view);
         if (rc < 0)
             return rc;
         if (rc != SQ_MET_MESSAGE || (state_of(ring, SQ_NONE, &view) & states) == 0)
             continue;
         ssize_t n = copy_out(ring, SQ_NONE, &view, msg, buffer, size);
         if (n != -EMSGSIZE)
-            *place = walk.pos | PLACE_FRESH;
+            *walk = records.pos | WALK_FRESH;
         return n;
     }
-    *place = walk.pos | PLACE_FRESH;
+    *walk = records.pos | WALK_FRESH;
     return -EAGAIN;
 }
 
-ssize_t shmq_inspect(shmq_t *q, unsigned states, uint64_t *place, struct shmq_msg *msg,
-                     void *buffer, size_t size)
+ssize_t shmq_inspect(shmq_t *q, unsigned states, uint64_t *walk, struct shmq_msg *msg, void *buffer,
+                     size_t size)
 {
     const struct sq_ring *ring = &q->segment.ring;
     ssize_t rc = begin(q, msg);
@@ -214,10 +214,10 @@ ssize_t shmq_inspect(shmq_t *q, unsigned states, uint64_t *place, struct shmq_ms
     if (rc < 0)
         return rc;
     rc = -EAGAIN;
-    if ((*place & PLACE_FRESH) == 0)
-        rc = next_entry(ring, states, place, msg, buffer, size);
-    if (rc == -EAGAIN && (*place & PLACE_FRESH) != 0)
-        rc = next_fresh(ring, states, place, msg, buffer, size);
+    if ((*walk & WALK_FRESH) == 0)
+        rc = next_entry(ring, states, walk, msg, buffer, size);
+    if (rc == -EAGAIN && (*walk & WALK_FRESH) != 0)
+        rc = next_fresh(ring, states, walk, msg, buffer, size);
     sq_leave(q, SQ_ROLE_CONSUMER);
     if (rc == -EBADMSG)
         return sq_fail(-EBADMSG, "a message is damaged");
@@ -269,9 +269,9 @@ static void wake_groups(struct shmq *q, uint64_t groups)
         struct sq_ring one = q->segment.ring;
         uint32_t i = (uint32_t)__builtin_ctzll(bits);
         sq_ring_read_as(&one, i);
-        if ((sq_load(&one.group->mode) & SQ_GROUP_JOINED) != 0 && sq_group_backlog(&one) == 0)
+        if ((sq_load(&one.group->mode) & SQ_GROUP_DONE_AWAITED) != 0 && sq_group_backlog(&one) == 0)
             sq_cond_wake(&one.group->done, UINT32_MAX);
-        sq_poll_pipe_sync(q, i);
+        sq_poll_pipe_update(q, i);
     }
 }
 

@@ -22,29 +22,29 @@ struct sq_notifier {
     _Atomic bool stopping;
 };
 
-/* --- the thread that keeps time ------------------------------------------------- */
+/* --- the notifier: a thread that keeps time -------------------------------------- */
 
-static void *keep_time(void *arg)
+static void *run_notifier(void *arg)
 {
     struct sq_notifier *n = arg;
     struct shmq *q = n->q;
     struct sq_group_shm *g = q->segment.ring.group;
 
-    /* Once the group is removed, its place and its pipe are another's. */
+    /* Once the group is removed, its number and its pipe are another's. */
     while (!sq_load(&n->stopping) && !sq_consumer_is_stale(q)) {
-        uint32_t ticket = sq_cond_prepare(&g->keepers);
-        sq_poll_pipe_sync_watched(q, sq_ring_group_index(&q->segment.ring));
+        uint32_t ticket = sq_cond_prepare(&g->notifiers);
+        sq_poll_pipe_update_polled(q, sq_ring_group_index(&q->segment.ring));
         int64_t now_ns = sq_clock_ns(), until_ns = now_ns + SQ_SLEEP_MAX_NS;
         int64_t due_ns = sq_poll_pipe_due_ns(&g->pending);
         /* What is due already and has made the descriptor readable is the readers' affair. */
         bool seen = due_ns <= now_ns && sq_load(&g->pending.pipe) == SQ_POLL_PIPE_READABLE;
         if (due_ns < until_ns && !seen)
             until_ns = due_ns > now_ns ? due_ns : now_ns;
-        sq_store(&g->pending.kept_ns, until_ns);
+        sq_store(&g->pending.notify_ns, until_ns);
         if (!sq_load(&n->stopping) && sq_poll_pipe_due_ns(&g->pending) == due_ns)
-            sq_cond_sleep(&g->keepers, ticket, until_ns);
+            sq_cond_sleep(&g->notifiers, ticket, until_ns);
         now_ns = sq_clock_ns();
-        sq_segment_is_gone(&q->segment);
+        sq_segment_is_unlinked(&q->segment);
         sq_attach_sweep(&q->segment, &q->attachment, now_ns, SQ_SWEEP_ASLEEP_NS);
     }
     return NULL;
@@ -57,7 +57,7 @@ static int start_thread(struct sq_notifier *n)
 
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
-    int rc = pthread_create(&n->thread, NULL, keep_time, n);
+    int rc = pthread_create(&n->thread, NULL, run_notifier, n);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     return rc == 0 ? 0 : sq_fail(-rc, "no thread to keep the time for the descriptor");
 }
@@ -69,7 +69,7 @@ static void close_notifier(struct shmq *q, void *state, bool inherited)
 
     if (!inherited) {
         sq_store(&n->stopping, true);
-        sq_cond_wake(&q->segment.ring.group->keepers, UINT32_MAX);
+        sq_cond_wake(&q->segment.ring.group->notifiers, UINT32_MAX);
         pthread_join(n->thread, NULL);
     }
     free(n);
@@ -84,8 +84,8 @@ static int start(struct shmq *q)
     if (n == NULL)
         return sq_fail(-ENOMEM, "no memory for a descriptor's state");
     n->q = q;
-    sq_store(&g->pending.watched, 1);
-    atomic_fetch_or(&q->segment.control->notices, SQ_NOTICE_WATCHED);
+    sq_store(&g->pending.polled, 1);
+    atomic_fetch_or(&q->segment.control->notices, SQ_NOTICE_POLLED);
     int rc = start_thread(n);
     if (rc < 0) {
         free(n);
@@ -114,7 +114,7 @@ int shmq_fd(shmq_t *q)
         rc = start(q);
     pthread_mutex_unlock(&q->claim_lock);
     if (fd >= 0 && rc == 0)
-        sq_poll_pipe_sync_watched(q, sq_ring_group_index(&q->segment.ring));
+        sq_poll_pipe_update_polled(q, sq_ring_group_index(&q->segment.ring));
     sq_cancel_release(cancel);
     return fd < 0 || rc == 0 ? fd : rc;
 }
@@ -129,7 +129,7 @@ static unsigned look_at_all(shmq_t *const *qs, unsigned count)
     int64_t now_ns = sq_clock_ns();
 
     for (unsigned i = 0; i < count; i++)
-        if (sq_seems_ready(qs[i], now_ns) || sq_segment_marked_gone(&qs[i]->segment))
+        if (sq_seems_ready(qs[i], now_ns) || sq_segment_marked_unlinked(&qs[i]->segment))
             return i;
     return count;
 }
@@ -188,7 +188,7 @@ static int sleep_on_all(shmq_t *const *qs, unsigned count, int64_t end_ns)
 static void look_around(shmq_t *const *qs, unsigned count, int64_t now_ns)
 {
     for (unsigned i = 0; i < count; i++) {
-        sq_segment_is_gone(&qs[i]->segment);
+        sq_segment_is_unlinked(&qs[i]->segment);
         sq_attach_sweep(&qs[i]->segment, &qs[i]->attachment, now_ns, SQ_SWEEP_ASLEEP_NS);
     }
 }
@@ -207,7 +207,7 @@ static int is_ready(shmq_t *q)
     if (rc >= 0)
         rc = sq_group_look(&q->segment.ring, sq_clock_ns(), NULL);
     sq_leave(q, SQ_ROLE_CONSUMER);
-    if (rc == -EAGAIN && sq_segment_marked_gone(&q->segment))
+    if (rc == -EAGAIN && sq_segment_marked_unlinked(&q->segment))
         return sq_fail(-ESTALE, "the queue's name was removed");
     return rc == -EAGAIN ? 0 : rc < 0 ? rc : 1;
 }
@@ -228,7 +228,7 @@ static int check(shmq_t *const *qs, unsigned count, int64_t timeout_ns)
 static int find_ready(shmq_t *const *qs, unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
-        if (!sq_seems_ready(qs[i], sq_clock_ns()) && !sq_segment_marked_gone(&qs[i]->segment))
+        if (!sq_seems_ready(qs[i], sq_clock_ns()) && !sq_segment_marked_unlinked(&qs[i]->segment))
             continue;
         int rc = is_ready(qs[i]);
         if (rc != 0)

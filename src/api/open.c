@@ -76,7 +76,7 @@ static int enter_queue(struct shmq *q)
     return sq_save_thread_start(q);
 }
 
-static int open_watched(struct shmq *q, const struct shmq_attr *attr)
+static int open_forkable(struct shmq *q, const struct shmq_attr *attr)
 {
     if (attr->snapshot != NULL && (q->flags & SHMQ_CREATE) != 0)
         return sq_queue_file_open(q, attr);
@@ -86,7 +86,7 @@ static int open_watched(struct shmq *q, const struct shmq_attr *attr)
         return rc;
     rc = sq_segment_open(&q->segment, &q->forkable.path, (int)q->flags, attr);
     if (rc == 0)
-        sq_fork_watch(&q->forkable);
+        sq_fork_add(&q->forkable);
     sq_fork_release();
     return rc;
 }
@@ -125,7 +125,7 @@ static int open_queue(shmq_t **handle, const char *name, int flags, const struct
         return sq_fail(-ENOMEM, "no memory for a handle");
     rc = sq_segment_path(name, &q->forkable.path);
     if (rc == 0)
-        rc = open_watched(q, &attr);
+        rc = open_forkable(q, &attr);
     if (rc < 0) {
         free(q);
         return rc;
@@ -153,7 +153,7 @@ int sq_open_again(shmq_t **handle, const shmq_t *other)
     if (rc == 0) {
         rc = sq_segment_open_again(&q->segment, &other->segment, &q->forkable.path);
         if (rc == 0)
-            sq_fork_watch(&q->forkable);
+            sq_fork_add(&q->forkable);
         sq_fork_release();
     }
     if (rc < 0) {
@@ -201,7 +201,7 @@ int shmq_close(shmq_t *q)
         sq_store_release(&q->segment.ring.group->sole, 0);
     sq_detach(&q->segment, &q->attachment);
     sq_fork_hold();
-    sq_fork_unwatch(&q->forkable);
+    sq_fork_remove(&q->forkable);
     sq_segment_close(&q->segment); /* with the descriptor go slot and roles */
     sq_queue_file_close(q);
     sq_fork_release();
@@ -239,7 +239,7 @@ int shmq_unlink(const char *name)
     if (unlink(path.text) != 0)
         rc = sq_fail(-errno, "cannot remove %s", path.text);
     if (opened) {
-        if (rc == 0 && sq_segment_is_gone(&segment))
+        if (rc == 0 && sq_segment_is_unlinked(&segment))
             wake_all(&segment);
         if (rc == 0)
             sq_poll_pipe_unlink(&path, &segment);

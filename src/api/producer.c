@@ -25,7 +25,7 @@ int sq_producer_too_long(const struct shmq *q, size_t length)
                    (unsigned long long)q->segment.attr.max_message_bytes);
 }
 
-uint64_t sq_producer_mend_id(const struct sq_ring *ring)
+uint64_t sq_producer_rebuild_id(const struct sq_ring *ring)
 {
     uint64_t id = SQ_ID_MAX;
 
@@ -101,7 +101,7 @@ static int compact(struct shmq *q, struct sq_deadline *deadline)
 }
 
 /* What is derived may be damaged: derive it anew, for all groups. */
-static int mend(struct shmq *q, struct sq_need need, struct sq_deadline *deadline)
+static int rebuild_all(struct shmq *q, struct sq_need need, struct sq_deadline *deadline)
 {
     const struct sq_ring *ring = &q->segment.ring;
     uint64_t entered;
@@ -181,7 +181,7 @@ int sq_producer_make_room(struct shmq *q, struct sq_need need, struct sq_deadlin
     for (;;) {
         int rc = sq_ring_look_room(ring, need.bytes, need.count);
         if (rc == -EBADMSG)
-            rc = mend(q, need, deadline);
+            rc = rebuild_all(q, need, deadline);
         if (rc == -EAGAIN && sq_pin_lift_lost(q))
             rc = sq_ring_look_room(ring, need.bytes, need.count);
         if (rc == -EAGAIN)
@@ -193,7 +193,7 @@ int sq_producer_make_room(struct shmq *q, struct sq_need need, struct sq_deadlin
         }
         if (rc == -EAGAIN)
             rc = drop_oldest(q, need, deadline);
-        if (sq_segment_marked_gone(&q->segment))
+        if (sq_segment_marked_unlinked(&q->segment))
             rc = sq_fail(-ESTALE, "the queue's name was removed");
         if (rc == 0)
             return 0;
@@ -224,7 +224,7 @@ void sq_producer_wake_groups(struct shmq *q, unsigned count)
         uint32_t i = (uint32_t)__builtin_ctzll(bits);
         if (sq_cond_has_sleepers(&ring->groups[i].items)) {
             sq_cond_wake(&ring->groups[i].items, count);
-            sq_poll_pipe_sync(q, i);
+            sq_poll_pipe_update(q, i);
         }
     }
 }

@@ -12,7 +12,7 @@
 int sq_producer_too_long(const struct shmq *q, size_t length);
 
 /* P: the id in next_id is none: derive it anew.  It. */
-uint64_t sq_producer_mend_id(const struct sq_ring *ring);
+uint64_t sq_producer_rebuild_id(const struct sq_ring *ring);
 
 /*
  * P: the next message's id, put time and tag.  The time is precise, for the wait
@@ -33,7 +33,7 @@ SQ_HOT int64_t sq_producer_stamp(const struct sq_ring *ring, uint64_t *id, uint3
         return tick_ns;
     }
     if ((*id & none) != 0)
-        *id = sq_producer_mend_id(ring->home);
+        *id = sq_producer_rebuild_id(ring->home);
     p->tick_ns = tick_ns;
     *tag = SQ_RECORD_SAMPLED;
     return sq_clock_ns();
@@ -51,7 +51,7 @@ SQ_HOT int sq_producer_enter(struct shmq *q, const struct sq_ring *ring, struct 
     if (sq_unlikely(rc < 0))
         return rc;
     if (sq_likely(sq_ring_has_room(ring, need.bytes, need.count) &&
-                  !sq_segment_marked_gone(&q->segment)))
+                  !sq_segment_marked_unlinked(&q->segment)))
         return 0;
     return sq_producer_make_room(q, need, deadline);
 }

@@ -95,8 +95,8 @@ int shmq_put(shmq_t *q, const void *data, size_t length, int64_t timeout_ns)
 /* --- many --------------------------------------------------------------- */
 
 /* How many of the messages fit into an empty ring at once, and what they need. */
-static unsigned plan_part(const struct sq_ring *ring, const struct shmq_buf *messages,
-                          unsigned count, struct sq_need *need)
+static unsigned plan_chunk(const struct sq_ring *ring, const struct shmq_buf *messages,
+                           unsigned count, struct sq_need *need)
 {
     uint64_t bytes = 0, most = ring->max_messages != 0 ? ring->max_messages : UINT64_MAX;
     unsigned n = 0;
@@ -162,15 +162,15 @@ int shmq_put_many(shmq_t *q, const struct shmq_buf *messages, unsigned count, in
         rc = check_many(q, messages, count);
     while (rc == 0 && put < count) {
         struct sq_need need;
-        unsigned part = plan_part(ring, messages + put, count - put, &need);
+        unsigned chunk = plan_chunk(ring, messages + put, count - put, &need);
         rc = sq_producer_enter(q, ring, need, &deadline);
         if (rc < 0)
             break;
-        rc = append_many(q, messages + put, part, &promise);
+        rc = append_many(q, messages + put, chunk, &promise);
         sq_leave(q, SQ_ROLE_PRODUCER);
-        part = rc < 0 ? 0 : part;
-        sq_producer_wake(q, part);
-        put += part;
+        chunk = rc < 0 ? 0 : chunk;
+        sq_producer_wake(q, chunk);
+        put += chunk;
     }
     if (put > 0) /* those that were; why not more is for the next call */
         rc = sq_journal_sync_promise(q, &promise);

@@ -42,8 +42,8 @@ SQ_HOT void describe(struct shmq_msg *msg, const struct sq_view *view, uint32_t 
     msg->since_ns = 0;
 }
 
-/* C: whether the group has nothing to do before the common way. */
-SQ_HOT bool may_go_plainly(const struct shmq *q)
+/* C: whether the group has nothing to do before the fast path. */
+SQ_HOT bool may_take_fast_path(const struct shmq *q)
 {
     return sq_likely(!sq_consumer_is_stale(q) &&
                      q->segment.ring.group->pending.departures_seen ==
@@ -55,7 +55,7 @@ SQ_HOT int64_t lease_end(const struct sq_ring *ring, int64_t now_ns)
     return sq_tick_end(now_ns, sq_policy_of(ring->group)->lease_ns);
 }
 
-/* C: tell the caller of what was leased the common way. */
+/* C: tell the caller of what was leased on the fast path. */
 SQ_HOT void hand_over(const struct sq_ring *ring, struct shmq_msg *msg,
                       const struct sq_fast_lease *taken)
 {
@@ -72,13 +72,13 @@ SQ_HOT void hand_over(const struct sq_ring *ring, struct shmq_msg *msg,
         sq_ring_sample(ring, sq_elapsed_ns(sq_clock_ns(), msg->put_ns));
 }
 
-/* C: receive one the common way.  0, -EAGAIN, SQ_SLOW_PATH. */
-SQ_HOT int receive_plainly(struct shmq *q, struct shmq_msg *msg, int64_t now_ns)
+/* C: receive one on the fast path.  0, -EAGAIN, SQ_SLOW_PATH. */
+SQ_HOT int receive_fast(struct shmq *q, struct shmq_msg *msg, int64_t now_ns)
 {
     const struct sq_ring *ring = &q->segment.ring;
     struct sq_fast_lease taken;
 
-    if (!may_go_plainly(q))
+    if (!may_take_fast_path(q))
         return SQ_SLOW_PATH;
     int rc = sq_fast_path_lease(ring, now_ns, lease_end(ring, now_ns), q->attachment.owner, &taken);
     if (sq_likely(rc == 0))
@@ -127,23 +127,23 @@ SQ_HOT void look_for_dead(struct shmq *q, int64_t now_ns)
 }
 
 /* One round: as many as are there, up to `count`.  How many, or why none; 0: a dead
- * letter was buried, try again. */
+ * letter was made, try again. */
 static int receive_round(struct shmq *q, struct shmq_msg *msgs, unsigned count,
                          struct sq_deadline *deadline)
 {
     unsigned received = 0;
     struct sq_pick pick;
-    bool bury = false;
+    bool doomed = false;
     int rc = sq_enter(q, SQ_ROLE_CONSUMER, deadline);
 
     if (sq_unlikely(rc < 0))
         return rc;
     int64_t now_ns = sq_clock_tick_ns(); /* not before: that may have taken long */
     do {
-        rc = receive_plainly(q, &msgs[received], now_ns);
+        rc = receive_fast(q, &msgs[received], now_ns);
         if (sq_unlikely(rc == SQ_SLOW_PATH)) {
             rc = receive_one(q, &msgs[received], &pick);
-            bury = rc == SQ_PICK_DOOMED;
+            doomed = rc == SQ_PICK_DOOMED;
         }
         received += rc == 0;
     } while (rc == 0 && received < count);
@@ -153,7 +153,7 @@ static int receive_round(struct shmq *q, struct shmq_msg *msgs, unsigned count,
         sq_journal_note_changes(q, 0, &promise);
     sq_consumer_make_room(q);
     sq_leave(q, SQ_ROLE_CONSUMER);
-    if (sq_unlikely(bury))
+    if (sq_unlikely(doomed))
         sq_dead_letter_make_picked(q, &pick);
     look_for_dead(q, now_ns);
     return received > 0 ? (int)received : rc == SQ_PICK_DOOMED ? 0 : rc;
@@ -244,7 +244,7 @@ static int exchange(struct shmq *q, struct shmq_msg *msg, const struct sq_lease 
 
     if (sq_unlikely(rc < 0))
         return rc;
-    rc = may_go_plainly(q) && msg->lease[LEASE_UNPACKED] == 0
+    rc = may_take_fast_path(q) && msg->lease[LEASE_UNPACKED] == 0
              ? sq_fast_path_next(ring, lease, now_ns, lease_end(ring, now_ns), q->attachment.owner,
                                  &taken)
              : SQ_SLOW_PATH;

@@ -18,7 +18,7 @@
 
 enum { HEADERS_MAX = 1024 };
 
-static int64_t revive_parked(struct shmq *q, uint64_t id)
+static int64_t redrive_parked(struct shmq *q, uint64_t id)
 {
     struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(1));
     int64_t rc = sq_enter(q, SQ_ROLE_CONSUMER, &deadline);
@@ -38,7 +38,7 @@ static int64_t revive_parked(struct shmq *q, uint64_t id)
 
 /* What a walk over a dead-letter queue needs. */
 struct search {
-    uint64_t place, id; /* id 0: all */
+    uint64_t walk, id; /* id 0: all */
     struct shmq_msg msg;
     char *buffer;
     size_t size;
@@ -46,10 +46,10 @@ struct search {
     char to_name[SHMQ_NAME_LONGEST + 1];
 };
 
-/* The handle on the queue that the letter came from: the one used last, if it is that. */
+/* The handle on the queue that the dead letter came from: the one used last, if it is that. */
 static int open_origin(struct search *s, const char *name)
 {
-    if (s->to != NULL && strcmp(s->to_name, name) == 0 && !sq_segment_is_gone(&s->to->segment))
+    if (s->to != NULL && strcmp(s->to_name, name) == 0 && !sq_segment_is_unlinked(&s->to->segment))
         return 0;
     shmq_close(s->to);
     s->to = NULL;
@@ -65,11 +65,11 @@ static int send_back(struct search *s)
     struct shmq_header *headers = malloc(HEADERS_MAX * sizeof(*headers));
     struct shmq_msg *msg = &s->msg;
     unsigned count = 0;
-    size_t place = 0;
+    size_t walk = 0;
 
     if (headers == NULL)
         return sq_fail(-ENOMEM, "no memory for headers");
-    while (count < HEADERS_MAX && shmq_header_next(msg, &place, &headers[count]) == 1)
+    while (count < HEADERS_MAX && shmq_header_next(msg, &walk, &headers[count]) == 1)
         if (strncmp(headers[count].name, "shmq-", 5) != 0 ||
             strcmp(headers[count].name, "shmq-reply-to") == 0)
             count++;
@@ -87,11 +87,11 @@ static int send_back(struct search *s)
 }
 
 /* The next dead letter that waits: 0, -EAGAIN none, ... */
-static int next_letter(struct shmq *q, struct search *s)
+static int next_dead_letter(struct shmq *q, struct search *s)
 {
     for (;;) {
         ssize_t rc =
-            shmq_inspect(q, SHMQ_WAITING | SHMQ_DELAYED, &s->place, &s->msg, s->buffer, s->size);
+            shmq_inspect(q, SHMQ_WAITING | SHMQ_DELAYED, &s->walk, &s->msg, s->buffer, s->size);
         if (rc == -EMSGSIZE) {
             size_t size = s->size * 4;
             char *more = realloc(s->buffer, size);
@@ -113,10 +113,10 @@ static int next_letter(struct shmq *q, struct search *s)
 
 enum { STAYS, MOVED, NO_MORE };
 
-/* Put the next letter back.  Why one stays is in *why; a negative errno ends it all. */
+/* Put the next dead letter back.  Why one stays is in *why; a negative errno ends it all. */
 static int redrive_next(struct shmq *q, struct search *s, int *why)
 {
-    int rc = next_letter(q, s);
+    int rc = next_dead_letter(q, s);
     uint64_t own_id = s->msg.id;
 
     if (rc < 0)
@@ -131,11 +131,11 @@ static int redrive_next(struct shmq *q, struct search *s, int *why)
     rc = shmq_remove(q, own_id);
     if (rc != -ENOENT && rc != -EBUSY)
         return rc < 0 ? rc : MOVED;
-    shmq_remove(s->to, s->msg.id); /* a consumer of the letters was faster */
+    shmq_remove(s->to, s->msg.id); /* a consumer of the dead letters was faster */
     return STAYS;
 }
 
-static int64_t redrive_letters(struct shmq *q, uint64_t id)
+static int64_t redrive_sent(struct shmq *q, uint64_t id)
 {
     struct sq_lock_shm *lock = &q->segment.control->redrive_lock;
     struct search s = {.id = id, .msg = SHMQ_MSG_INIT, .size = 1 << 16};
@@ -167,11 +167,11 @@ static int64_t redrive_letters(struct shmq *q, uint64_t id)
 
 int64_t shmq_redrive(shmq_t *q, uint64_t id)
 {
-    int64_t parked = revive_parked(q, id);
+    int64_t parked = redrive_parked(q, id);
 
     if (parked < 0)
         return parked;
-    int64_t moved = redrive_letters(q, id);
+    int64_t moved = redrive_sent(q, id);
     if (moved < 0)
         return parked > 0 ? parked : moved;
     if (id != 0 && parked + moved == 0)

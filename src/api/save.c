@@ -63,7 +63,7 @@ int shmq_file_stats(shmq_t *q, struct shmq_file_stats *stats)
             now.stale = now.synced_bytes < now.file_bytes;
         } else {
             now.lag = last_id > now.saved_id ? last_id - now.saved_id : 0;
-            now.stale = sq_queue_save_is_stale(q);
+            now.stale = sq_queue_save_is_dirty(q);
         }
     }
     memset(stats, 0, size);

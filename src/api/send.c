@@ -166,8 +166,8 @@ int shmq_send(shmq_t *q, struct shmq_msg *msg, int64_t timeout_ns)
 /* --- many ----------------------------------------------------------------- */
 
 /* How many of the messages fit into an empty ring at once, and what they need. */
-static unsigned plan_part(const struct sq_ring *ring, const struct sq_outgoing *outs,
-                          unsigned count, struct sq_need *need)
+static unsigned plan_chunk(const struct sq_ring *ring, const struct sq_outgoing *outs,
+                           unsigned count, struct sq_need *need)
 {
     uint64_t bytes = 0, most = ring->max_messages != 0 ? ring->max_messages : UINT64_MAX;
     unsigned n = 0;
@@ -210,21 +210,21 @@ static int send_prepared(struct shmq *q, const struct sq_outgoing *outs, struct 
 
     while (sent < count) {
         struct sq_need need;
-        unsigned part = 1;
+        unsigned chunk = 1;
         if (ring->key_count != 0) {
             rc = send_one(q, &outs[sent], &msgs[sent].id, &promise, deadline);
         } else {
-            part = plan_part(ring, outs + sent, count - sent, &need);
+            chunk = plan_chunk(ring, outs + sent, count - sent, &need);
             rc = sq_producer_enter(q, ring, need, deadline);
             if (rc == 0) {
-                rc = append_many(q, outs + sent, msgs + sent, part, &promise);
+                rc = append_many(q, outs + sent, msgs + sent, chunk, &promise);
                 sq_leave(q, SQ_ROLE_PRODUCER);
-                sq_producer_wake(q, rc < 0 ? 0 : part);
+                sq_producer_wake(q, rc < 0 ? 0 : chunk);
             }
         }
         if (rc < 0)
             break;
-        sent += part;
+        sent += chunk;
     }
     if (sent > 0)
         rc = sq_journal_sync_promise(q, &promise);

@@ -83,8 +83,8 @@ static void fill(const struct shmq *q, struct shmq_stats *st)
     st->sole_producer = sq_load(&p->sole) != 0;
     st->sole_consumer = sq_load(&g->sole) != 0;
     st->created_ns = q->segment.created_ns;
-    st->recoveries = sq_load(&c->recoveries);
-    st->dead_count = sq_load(&c->dead_count);
+    st->recoveries = sq_load(&c->recovery_count);
+    st->dead_count = sq_load(&c->dead_processes);
     for (int i = 0; i < SHMQ_HISTOGRAM_BUCKETS; i++)
         st->wait_histogram[i] = sq_load(&g->waited[i]);
 }
@@ -98,7 +98,7 @@ int shmq_stats(shmq_t *q, struct shmq_stats *stats)
         return sq_fail(-EINVAL, "stats->size is %zu; set it to sizeof(struct shmq_stats)", size);
     fill(q, &now);
     count_attached(q, &now);
-    now.unlinked = sq_segment_is_gone(&q->segment);
+    now.unlinked = sq_segment_is_unlinked(&q->segment);
     memset(stats, 0, size);
     memcpy(stats, &now, size < sizeof(now) ? size : sizeof(now));
     stats->size = size;

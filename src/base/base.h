@@ -12,7 +12,7 @@
 #define sq_likely(x)   __builtin_expect(!!(x), 1)
 #define sq_unlikely(x) __builtin_expect(!!(x), 0)
 
-/* On the way of every message: worth its code at each place of use. */
+/* On the way of every message: worth its code at each use. */
 #define SQ_HOT static inline __attribute__((always_inline))
 
 /* Reads what others may be writing, and throws away what it has read if they were:

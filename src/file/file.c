@@ -418,7 +418,7 @@ int sq_file_finish(struct sq_file_out *out, enum sq_file_end end)
     return hand_over(out, rc);
 }
 
-int sq_file_place(struct sq_file_out *out)
+int sq_file_rename(struct sq_file_out *out)
 {
     int rc = sq_file_flush(out);
 

@@ -88,7 +88,7 @@ int sq_file_finish(struct sq_file_out *out, enum sq_file_end end);
 
 /* The last step of that alone, to replace what is there, if all that counts is on the disk
  * and the caller then syncs the folder: the disk has nobody wait meanwhile. */
-int sq_file_place(struct sq_file_out *out);
+int sq_file_rename(struct sq_file_out *out);
 
 /* So that names in the folder of `path` are on the disk. */
 int sq_file_sync_folder(const struct sq_file_path *path);

@@ -139,7 +139,7 @@ static const struct sq_frame *frame_at(const struct sq_reader *reader, uint64_t 
 }
 
 /*
- * Whether some frame from reader->off on says that this place was on the disk (its header
+ * Whether some frame from reader->off on says that this offset was on the disk (its header
  * does, be the content torn).  Most bytes are told to be none by their number, which is
  * greater than the last one's and not by much.
  */

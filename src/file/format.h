@@ -19,12 +19,12 @@
  * what was written after it each sector may be there or not, so that a frame may be torn,
  * and others after it whole.  Each frame says how much of the file was known to be on the
  * disk when it was written (synced_off).  So a reader that meets what is no frame looks
- * for one further on that says that place had been on the disk: if there is one the file
+ * for one further on that says that offset had been on the disk: if there is one the file
  * is damaged; if not, its end was torn off, and the file ends there.
  *
  * What is in the frames.  Messages as records of the ring (layout.h), each by its id; a
  * later one with the same id and SQ_RECORD_COPY is an update, true when a mark says so.
- * Groups by their number: their places as ids, and their pending entries by number, each
+ * Groups by their number: their positions as ids, and their pending entries by number, each
  * as it is then (not what changed in it), so that reading a frame twice does no harm.
  * Times are CLOCK_MONOTONIC of the session, whose frame tells how to make them
  * CLOCK_REALTIME: what was due while the machine was off is due.
@@ -123,7 +123,7 @@ struct sq_frame_group {
     uint64_t dead_by_reason[8];
 };
 
-/* The group's place, and how it is with `count` of its entries. */
+/* The group's position, and how it is with `count` of its entries. */
 struct sq_frame_entries {
     uint32_t group;
     uint32_t count;

@@ -1,9 +1,9 @@
 /*
  * image.c - see image.h: frames, applied one after another.
  *
- * A journal may say some things twice: a compaction copies the frames that were appended
+ * A journal may say some things twice: a rewrite copies the frames that were appended
  * while it wrote the base.  So a message that is there already is passed over, entries and
- * places are what they are, not what changed in them, and entries may be of a group that
+ * positions are what they are, not what changed in them, and entries may be of a group that
  * the base does not have, since it was removed meanwhile, as a later frame says.
  *
  * Of the dead it says what they were about to do.  Who dies making a group leaves one that

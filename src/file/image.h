@@ -16,7 +16,7 @@ struct sq_image_message {
 
 struct sq_image_group {
     bool there;
-    struct sq_frame_group attr;  /* with the latest place, and counts */
+    struct sq_frame_group attr;  /* with the latest position, and counts */
     struct sq_frame_item *items; /* by entry number; word 0: free.  at_ns is CLOCK_REALTIME */
     uint32_t item_count;         /* of the array; may be more than the queue has */
     uint64_t said_off;           /* of the frame that last says something of it */

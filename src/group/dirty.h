@@ -18,8 +18,8 @@ static inline void sq_dirty_mark(const struct sq_ring *ring, uint32_t e)
     struct sq_pending_shm *p = &ring->group->pending;
     uint64_t bit = (uint64_t)1 << (e & 63);
 
-    if (e >= p->touched_ever)
-        p->touched_ever = e + 1;
+    if (e >= p->journaled_end)
+        p->journaled_end = e + 1;
     if ((ring->dirty_bits[e / 64] & bit) != 0)
         return;
     if (p->dirty_count >= ring->entry_count) {
@@ -30,15 +30,15 @@ static inline void sq_dirty_mark(const struct sq_ring *ring, uint32_t e)
     ring->dirty[p->dirty_count++] = e;
 }
 
-/* All that were ever touched. */
+/* All that were ever used. */
 static inline void sq_dirty_mark_all(const struct sq_ring *ring)
 {
     struct sq_pending_shm *p = &ring->group->pending;
 
     if (ring->dirty == NULL)
         return;
-    if (p->touched > p->touched_ever)
-        p->touched_ever = p->touched;
+    if (p->used_end > p->journaled_end)
+        p->journaled_end = p->used_end;
     p->dirty_all = 1;
 }
 

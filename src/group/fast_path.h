@@ -1,5 +1,5 @@
 /*
- * fast_path.h - leasing and acknowledging the common way.
+ * fast_path.h - leasing and acknowledging the fast way.
  *
  * A FIFO group to which nothing has come back, for which nothing is due, and whose next
  * record is a plain one, needs no heap: the entry goes to the end of both
@@ -14,7 +14,7 @@
 
 enum { SQ_SLOW_PATH = 1 };
 
-/* A record that was leased the common way. */
+/* A record that was leased on the fast path. */
 struct sq_fast_lease {
     struct sq_record_shm *record;
     uint32_t length;
@@ -23,12 +23,12 @@ struct sq_fast_lease {
 
 enum { SQ_FAST_PATH_MODE = SQ_GROUP_HOLDS | SQ_GROUP_NAMED };
 
-SQ_HOT bool sq_fast_path_is_common(const struct sq_group_shm *g)
+SQ_HOT bool sq_fast_path_is_open(const struct sq_group_shm *g)
 {
     return (sq_load(&g->mode) & ~(uint32_t)SQ_FAST_PATH_MODE) == 0;
 }
 
-/* A free entry, still in its list; SQ_NONE: look the long way. */
+/* A free entry, still in its list; SQ_NONE: take the slow path. */
 SQ_HOT uint32_t sq_fast_path_free_entry(const struct sq_ring *ring)
 {
     const struct sq_pending_shm *p = &ring->group->pending;
@@ -77,7 +77,7 @@ SQ_HOT int sq_fast_path_lease(const struct sq_ring *ring, int64_t now_ns, int64_
     uint32_t e = sq_fast_path_free_entry(ring);
     struct sq_walk walk;
 
-    if (sq_unlikely(!sq_fast_path_is_common(g) || e == SQ_NONE ||
+    if (sq_unlikely(!sq_fast_path_is_open(g) || e == SQ_NONE ||
                     (g->pending.ready_count | sq_load(&p->waiting)) != 0 ||
                     sq_load(&p->next_due_ns) <= now_ns))
         return SQ_SLOW_PATH;
@@ -139,7 +139,7 @@ SQ_HOT int sq_fast_path_ack(const struct sq_ring *ring, const struct sq_lease *l
     uint32_t e = lease->entry;
 
     if (sq_unlikely(e >= ring->entry_count || sq_load(&all[e].word) != lease->word ||
-                    all[e].id != lease->id || !sq_fast_path_is_common(g) ||
+                    all[e].id != lease->id || !sq_fast_path_is_open(g) ||
                     !sq_fast_path_is_linked(ring, e)))
         return SQ_SLOW_PATH;
     struct sq_entry_shm *entry = &all[e];
@@ -185,7 +185,7 @@ SQ_HOT int sq_fast_path_next(const struct sq_ring *ring, const struct sq_lease *
     struct sq_walk walk;
 
     if (sq_unlikely(e >= ring->entry_count || sq_load(&ring->entries[e].word) != lease->word ||
-                    ring->entries[e].id != lease->id || !sq_fast_path_is_common(g) ||
+                    ring->entries[e].id != lease->id || !sq_fast_path_is_open(g) ||
                     (p->ready_count | p->timed_count | sq_load(&p->waiting)) != 0 ||
                     p->pos_first != e || p->pos_last != e || p->lease_first != e ||
                     p->lease_last != e || sq_load(&p->next_due_ns) <= now_ns ||

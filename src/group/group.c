@@ -1,15 +1,15 @@
 /*
- * group.c - see group.h: which message is next.
+ * group.c - which message of a group is next (group.h).
  *
- * A FIFO group takes records from the cursor and needs entries only for what it has
- * leased or holds back.  Of what was returned and what is fresh the lesser place
- * (sq_seq()) goes first; but when the table is full and the next is to be leased, what
- * is in it goes first, or nothing would ever leave it.  With another order all fresh
- * records become entries first, since any of them may be the next.
+ * A FIFO group takes records straight from the cursor.  It needs entries only for what it has
+ * leased or holds back.  Of the messages that came back and those that are fresh, the one with
+ * the lesser sequence (sq_seq()) goes first.  But when the table is full and the next message is
+ * to be leased, one that is in the table goes first, or none would ever leave it.  With another
+ * order all fresh records become entries first, since any of them may be the next.
  *
- * Crash rule.  A record becomes an entry by the entry's word, then the cursor passes
- * it: dying in between leaves an entry beyond the cursor, which is dropped.  Several
- * may be passed with one store.
+ * Crash rule.  A record becomes an entry when the entry's word is stored; then the cursor passes
+ * the record.  A consumer that dies in between leaves an entry beyond the cursor, which the
+ * rebuild drops.  One store of the cursor may pass several records.
  */
 #include "group/group.h"
 
@@ -25,7 +25,7 @@ static void count_up(_Atomic uint64_t *counter)
 
 /* --- ends that come by themselves ------------------------------------------------ */
 
-/* An entry has no more tries, or no more time: to the dead letters. */
+/* An entry has no more attempts, or no more time: to the dead letters. */
 static int doom(const struct sq_ring *ring, uint32_t e, uint32_t reason, int64_t now_ns)
 {
     struct sq_entry_shm *entry = &ring->entries[e];
@@ -39,7 +39,8 @@ static int doom(const struct sq_ring *ring, uint32_t e, uint32_t reason, int64_t
         sq_group_release_key_of(ring, e);
     }
     return sq_pending_set(
-        ring, e, sq_word(park ? SQ_DEAD : SQ_DOOMED, sq_word_attempts(word), sq_word_owner(word)));
+        ring, e,
+        sq_word(park ? SQ_PARKED : SQ_DOOMED, sq_word_attempts(word), sq_word_owner(word)));
 }
 
 int sq_group_out_of_attempts(const struct sq_ring *ring, uint32_t e, int64_t now_ns)
@@ -184,9 +185,9 @@ static int fate_of(const struct sq_ring *ring, const struct sq_view *view, int64
         sq_group_release_key(ring, view);
         return FATE_PASS;
     }
-    /* Counted once it has its place: without one it comes here again. */
+    /* Counted once it has its entry: without one it comes here again. */
     bool park = sq_policy_of(g)->dead_letter[0] == '\0';
-    rc = take_in(ring, view, park ? SQ_DEAD : SQ_DOOMED, now_ns, SHMQ_REASON_EXPIRED);
+    rc = take_in(ring, view, park ? SQ_PARKED : SQ_DOOMED, now_ns, SHMQ_REASON_EXPIRED);
     if (rc != 0)
         return rc < 0 ? rc : FATE_FULL;
     count_up(&g->delivery.expired_count);
@@ -197,7 +198,7 @@ static int fate_of(const struct sq_ring *ring, const struct sq_view *view, int64
     return FATE_HOLD;
 }
 
-/* Move the cursor to the walk's place. */
+/* Move the cursor to the walk's position. */
 static void pass(const struct sq_ring *ring, const struct sq_walk *walk)
 {
     if (walk->pos != sq_load(&ring->group->cursor_pos))
@@ -369,13 +370,13 @@ int sq_group_pick(const struct sq_ring *ring, int64_t now_ns, uint32_t owner, bo
     return rc;
 }
 
-int sq_group_look(const struct sq_ring *ring, int64_t now_ns, int64_t *gone_ns)
+int sq_group_look(const struct sq_ring *ring, int64_t now_ns, int64_t *expiry_ns)
 {
     struct sq_pick pick;
     int rc = find_next(ring, now_ns, true, &pick);
 
     sq_pending_note_due(ring);
-    if (gone_ns != NULL)
-        *gone_ns = rc == 0 && pick.view.expiry_ns != 0 ? pick.view.expiry_ns : SQ_NEVER;
+    if (expiry_ns != NULL)
+        *expiry_ns = rc == 0 && pick.view.expiry_ns != 0 ? pick.view.expiry_ns : SQ_NEVER;
     return rc == SQ_PICK_DOOMED ? 0 : rc;
 }

@@ -21,7 +21,7 @@ struct sq_pick {
     uint32_t entry;         /* its entry, or SQ_NONE: it is the first after the cursor */
     uint32_t attempts;      /* deliveries so far */
     struct sq_walk after;   /* without entry: the cursor once it is taken */
-    struct sq_lease doomed; /* SQ_PICK_DOOMED: what there is to bury, */
+    struct sq_lease doomed; /* SQ_PICK_DOOMED: what to make a dead letter, */
     uint32_t last_owner;    /* and who had it last */
     struct sq_view view;
 };
@@ -41,8 +41,8 @@ int sq_group_pick(const struct sq_ring *ring, int64_t now_ns, uint32_t owner, bo
                   struct sq_pick *pick);
 
 /* Whether sq_group_pick() would find something to lease, or doomed; it does all else.
- * *gone_ns, which may be NULL: when that has expired, SQ_NEVER if it does not. */
-int sq_group_look(const struct sq_ring *ring, int64_t now_ns, int64_t *gone_ns);
+ * *expiry_ns, which may be NULL: when that has expired, SQ_NEVER if it does not. */
+int sq_group_look(const struct sq_ring *ring, int64_t now_ns, int64_t *expiry_ns);
 
 /* End what is over: leases, delays.  0 or -EBADMSG. */
 int sq_group_end_overdue(const struct sq_ring *ring, int64_t now_ns);
@@ -77,10 +77,10 @@ bool sq_group_meets_expired(const struct sq_ring *ring, int64_t now_ns);
 
 /* --- between group.c and group_lease.c --------------------------------------------- */
 
-/* A lease's time is over, or its owner gone: 0 or -EBADMSG. */
+/* A lease's time is over, or its owner has left: 0 or -EBADMSG. */
 int sq_group_end_lease(const struct sq_ring *ring, uint32_t e, int64_t now_ns);
 
-/* 1: entry `e` has had all its tries, and was doomed or parked; 0; -EBADMSG. */
+/* 1: entry `e` has had all its attempts, and was doomed or parked; 0; -EBADMSG. */
 int sq_group_out_of_attempts(const struct sq_ring *ring, uint32_t e, int64_t now_ns);
 
 /* The cursor is about to pass a removed message. */

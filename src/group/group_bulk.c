@@ -37,7 +37,7 @@ int64_t sq_group_purge(const struct sq_ring *ring)
         sq_ring_end_take(ring, &walk, 0);
     }
     rc = 0;
-    for (uint32_t e = 0; rc == 0 && e < g->pending.touched && e < ring->entry_count; e++) {
+    for (uint32_t e = 0; rc == 0 && e < g->pending.used_end && e < ring->entry_count; e++) {
         enum sq_entry_state state = sq_word_state(sq_load(&ring->entries[e].word));
         if (state == SQ_FREE || sq_state_is_lease(state))
             continue;
@@ -67,9 +67,9 @@ int64_t sq_group_revive(const struct sq_ring *ring, uint64_t id)
     int64_t revived = 0;
     int rc = 0;
 
-    for (uint32_t e = 0; rc == 0 && e < p->touched && e < ring->entry_count; e++) {
+    for (uint32_t e = 0; rc == 0 && e < p->used_end && e < ring->entry_count; e++) {
         struct sq_entry_shm *entry = &ring->entries[e];
-        if (sq_word_state(sq_load(&entry->word)) != SQ_DEAD || (id != 0 && entry->id != id))
+        if (sq_word_state(sq_load(&entry->word)) != SQ_PARKED || (id != 0 && entry->id != id))
             continue;
         if ((sq_load(&ring->group->mode) & SQ_GROUP_KEYED) != 0 && !take_key_again(ring, entry))
             continue;
@@ -174,7 +174,7 @@ static void derive_entries(const struct sq_ring *ring)
 
     /* Where the bits that can be derived are not as they must be, the others mean nothing
      * either. */
-    const uint32_t set = SQ_GROUP_PAUSED | SQ_GROUP_JOINED, due = due_mode(ring);
+    const uint32_t set = SQ_GROUP_PAUSED | SQ_GROUP_DONE_AWAITED, due = due_mode(ring);
     mode = (mode & ~(set | SQ_GROUP_HOLDS)) == due ? mode & set : 0;
     sq_store(&ring->group->mode, mode | due);
 
@@ -202,7 +202,7 @@ void sq_group_set_policy(const struct sq_ring *ring, const struct shmq_policy *p
     struct sq_delivery_shm *d = &ring->group->delivery;
     uint32_t at = (sq_load(&d->policy_at) + 1) & 1;
 
-    /* Beside the one that holds, and then in its place, in one step. */
+    /* Beside the one in force, and then instead of it, in one step. */
     d->policies[at] = *policy;
     sq_store_release(&d->policy_at, at);
 }

@@ -14,14 +14,14 @@ int64_t sq_group_purge(const struct sq_ring *ring);
 int64_t sq_group_revive(const struct sq_ring *ring, uint64_t id);
 
 /*
- * P too: finish the group's oldest messages, leased ones excepted, until its place is
+ * P too: finish the group's oldest messages, leased ones excepted, until they begin
  * beyond `pos` and its depth below `depth`.  0; -EAGAIN leased ones are in the way.
  */
 int sq_group_drop(const struct sq_ring *ring, uint64_t pos, uint64_t depth);
 
 int sq_group_rebuild(const struct sq_ring *ring);
 
-/* The same where the group's place, and how many were removed from there on, are right. */
+/* The same where the group's cursor, and how many were removed from there on, are right. */
 int sq_group_derive(const struct sq_ring *ring);
 
 void sq_group_set_policy(const struct sq_ring *ring, const struct shmq_policy *policy);

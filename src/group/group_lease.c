@@ -126,7 +126,7 @@ int sq_group_ack(const struct sq_ring *ring, const struct sq_lease *lease)
 }
 
 /*
- * Places at the back lie behind that of the last message put, `base`.  There are 255
+ * Sequences at the back lie behind that of the last message put, `base`.  There are 255
  * before the next one's; then they run on among those of messages still to be put.
  * Before that goes far, all of them are moved back together, which leaves their order
  * as it is.
@@ -136,13 +136,13 @@ static int draw_back(const struct sq_ring *ring, uint64_t base)
     struct sq_pending_shm *p = &ring->group->pending;
     uint64_t least = UINT64_MAX, last = base;
 
-    for (uint32_t e = 0; e < p->touched && e < ring->entry_count; e++) {
+    for (uint32_t e = 0; e < p->used_end && e < ring->entry_count; e++) {
         const struct sq_entry_shm *entry = &ring->entries[e];
         if (sq_word_state(sq_load(&entry->word)) == SQ_WAITING && entry->seq > base &&
             entry->seq < least)
             least = entry->seq;
     }
-    for (uint32_t e = 0; e < p->touched && e < ring->entry_count; e++) {
+    for (uint32_t e = 0; e < p->used_end && e < ring->entry_count; e++) {
         struct sq_entry_shm *entry = &ring->entries[e];
         if (sq_word_state(sq_load(&entry->word)) == SQ_FREE || entry->seq <= base)
             continue;
@@ -152,10 +152,10 @@ static int draw_back(const struct sq_ring *ring, uint64_t base)
     }
     p->back_seq = last;
     sq_pending_rebuild(ring, SQ_KEEP_BEYOND);
-    return 0; /* the heap has their old places */
+    return 0; /* the heap has their old sequences */
 }
 
-/* A place behind all that has been put, and behind what went to the back before. */
+/* A sequence behind all that has been put, and behind what went to the back before. */
 static int take_back_seq(const struct sq_ring *ring, uint64_t *seq)
 {
     struct sq_pending_shm *p = &ring->group->pending;
@@ -215,7 +215,7 @@ int sq_group_reject(const struct sq_ring *ring, struct sq_lease *lease, uint32_t
     } else {
         entry->at_ns = SQ_NEVER;
     }
-    lease->word = sq_word(park ? SQ_DEAD : SQ_DYING, attempts, owner);
+    lease->word = sq_word(park ? SQ_PARKED : SQ_DYING, attempts, owner);
     rc = sq_pending_set(ring, lease->entry, lease->word);
     sq_pending_note_due(ring);
     return rc < 0 ? rc : park ? 0 : 1;
@@ -238,7 +238,7 @@ int sq_group_dead_letter_made(const struct sq_ring *ring, const struct sq_lease 
         sq_group_release_key_of(ring, lease->entry);
         rc = sq_pending_set(
             ring, lease->entry,
-            sq_word(SQ_DEAD, sq_word_attempts(lease->word), sq_word_owner(lease->word)));
+            sq_word(SQ_PARKED, sq_word_attempts(lease->word), sq_word_owner(lease->word)));
     }
     sq_pending_note_due(ring);
     return rc;
@@ -256,16 +256,16 @@ int sq_group_touch(const struct sq_ring *ring, const struct sq_lease *lease, int
 
 /* --- by owner ------------------------------------------------------------------------ */
 
-int sq_group_next_lease(const struct sq_ring *ring, uint32_t *place, uint32_t owner, uint64_t id,
+int sq_group_next_lease(const struct sq_ring *ring, uint32_t *next, uint32_t owner, uint64_t id,
                         struct sq_lease *lease)
 {
     uint32_t steps = 0;
 
-    while (*place < ring->entry_count && steps++ < ring->entry_count) {
-        uint32_t e = *place;
+    while (*next < ring->entry_count && steps++ < ring->entry_count) {
+        uint32_t e = *next;
         const struct sq_entry_shm *entry = &ring->entries[e];
         uint64_t word = sq_load(&entry->word);
-        *place = entry->time_next;
+        *next = entry->time_next;
         if (sq_word_state(word) == SQ_LEASED && sq_word_owner(word) == owner && entry->id <= id) {
             *lease = (struct sq_lease){e, word, entry->id};
             return 0;
@@ -274,8 +274,9 @@ int sq_group_next_lease(const struct sq_ring *ring, uint32_t *place, uint32_t ow
     return -ENOENT;
 }
 
-int sq_group_return_lost(const struct sq_ring *ring, bool (*gone)(const void *arg, uint32_t owner),
-                         const void *arg, int64_t now_ns)
+int sq_group_return_lost(const struct sq_ring *ring,
+                         bool (*has_left)(const void *arg, uint32_t owner), const void *arg,
+                         int64_t now_ns)
 {
     uint32_t steps = 0, next;
     int lost = 0;
@@ -283,7 +284,7 @@ int sq_group_return_lost(const struct sq_ring *ring, bool (*gone)(const void *ar
     for (uint32_t e = ring->group->pending.lease_first;
          e < ring->entry_count && steps++ < ring->entry_count; e = next) {
         next = ring->entries[e].time_next;
-        if (!gone(arg, sq_word_owner(sq_load(&ring->entries[e].word))))
+        if (!has_left(arg, sq_word_owner(sq_load(&ring->entries[e].word))))
             continue;
         int rc = sq_group_end_lease(ring, e, now_ns);
         if (rc < 0)

@@ -34,14 +34,15 @@ int sq_group_touch(const struct sq_ring *ring, const struct sq_lease *lease, int
 
 /*
  * The next lease of `owner` with an id up to `id`, in the order in which they end: from
- * *place on, at first pending.lease_first, which then is behind it.  0 or -ENOENT.
+ * *next on, at first pending.lease_first, which then is behind it.  0 or -ENOENT.
  */
-int sq_group_next_lease(const struct sq_ring *ring, uint32_t *place, uint32_t owner, uint64_t id,
+int sq_group_next_lease(const struct sq_ring *ring, uint32_t *next, uint32_t owner, uint64_t id,
                         struct sq_lease *lease);
 
-/* End the leases whose owner is gone.  How many, or -EBADMSG. */
-int sq_group_return_lost(const struct sq_ring *ring, bool (*gone)(const void *arg, uint32_t owner),
-                         const void *arg, int64_t now_ns);
+/* End the leases whose owner has left.  How many, or -EBADMSG. */
+int sq_group_return_lost(const struct sq_ring *ring,
+                         bool (*has_left)(const void *arg, uint32_t owner), const void *arg,
+                         int64_t now_ns);
 
 void sq_group_count_dead(const struct sq_ring *ring, uint32_t reason);
 void sq_group_release_key(const struct sq_ring *ring, const struct sq_view *view);

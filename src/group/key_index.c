@@ -3,7 +3,7 @@
  *
  * Open addressing with linear probing, at most half full; a removal closes the gap by
  * moving back what follows (D. Knuth, TAOCP 3, 6.4, algorithm R), so that there are no
- * tombstones.  A place has the key's hash; the key itself is compared in the ring.
+ * tombstones.  A cell has the key's hash; the key itself is compared in the ring.
  */
 #include "group/key_index.h"
 
@@ -19,7 +19,7 @@ static uint64_t hash_of(const unsigned char *key, uint32_t bytes)
     return h ^ h >> 29;
 }
 
-static struct sq_key_shm *place(const struct sq_ring *ring, uint64_t i)
+static struct sq_key_shm *cell(const struct sq_ring *ring, uint64_t i)
 {
     return &ring->keys[i & (ring->key_count - 1)];
 }
@@ -33,11 +33,11 @@ static bool is_key(const struct sq_ring *ring, const struct sq_key_shm *k, const
            memcmp(view.key, key, bytes) == 0;
 }
 
-/* Where the key is, or the free place where it would be; key_count: neither. */
+/* The cell of the key, or the free one where it would be; key_count: neither. */
 static uint64_t find(const struct sq_ring *ring, const void *key, uint32_t bytes, uint64_t hash)
 {
     for (uint64_t i = 0; i < ring->key_count; i++) {
-        const struct sq_key_shm *k = place(ring, hash + i);
+        const struct sq_key_shm *k = cell(ring, hash + i);
         if (k->id == 0 || (k->hash == hash && is_key(ring, k, key, bytes)))
             return (hash + i) & (ring->key_count - 1);
     }
@@ -62,13 +62,13 @@ int sq_key_index_add(const struct sq_ring *ring, const void *key, uint32_t bytes
     return 0;
 }
 
-/* The place of this very message, by its id; key_count: none. */
+/* The cell of this very message, by its id; key_count: none. */
 static uint64_t find_id(const struct sq_ring *ring, const struct sq_view *view)
 {
     uint64_t hash = hash_of(view->key, view->key_bytes);
 
     for (uint64_t i = 0; i < ring->key_count; i++) {
-        const struct sq_key_shm *k = place(ring, hash + i);
+        const struct sq_key_shm *k = cell(ring, hash + i);
         if (k->id == 0)
             break;
         if (k->hash == hash && k->id == view->id)
@@ -88,7 +88,7 @@ void sq_key_index_remove(const struct sq_ring *ring, const struct sq_view *view)
         const struct sq_key_shm *k = &ring->keys[i];
         if (k->id == 0)
             break;
-        /* It may go to the gap if that does not come before its own place. */
+        /* It may go to the gap if that does not come before its own cell. */
         if (((i - k->hash) & mask) >= ((i - gap) & mask)) {
             ring->keys[gap] = *k;
             gap = i;
@@ -126,10 +126,10 @@ int sq_key_index_rebuild(const struct sq_ring *ring)
         if (rc >= 0)
             rc = rc == SQ_MET_MESSAGE ? add_view(ring, &view) : 0;
     }
-    for (uint32_t e = 0; rc == 0 && e < p->touched && e < ring->entry_count; e++) {
+    for (uint32_t e = 0; rc == 0 && e < p->used_end && e < ring->entry_count; e++) {
         const struct sq_entry_shm *entry = &ring->entries[e];
         enum sq_entry_state state = sq_word_state(sq_load(&entry->word));
-        if (state == SQ_FREE || state == SQ_DEAD)
+        if (state == SQ_FREE || state == SQ_PARKED)
             continue;
         rc = sq_record_view(ring, entry->pos, entry->id, &view);
         rc = rc == -ENOENT ? 0 : rc < 0 ? rc : add_view(ring, &view);

@@ -24,7 +24,7 @@ void sq_key_index_move(const struct sq_ring *ring, const struct sq_view *view, u
 /* P excluded too: build it anew.  0 or -EBADMSG. */
 int sq_key_index_rebuild(const struct sq_ring *ring);
 
-/* Places for so many messages, a power of two. */
+/* Cells for so many messages, a power of two. */
 uint32_t sq_key_index_count(uint64_t messages);
 
 #endif

@@ -1,27 +1,31 @@
 /*
- * pending.c - see pending.h; the structs are in layout.h.
+ * pending.c - a group's pending entries and their states (pending.h; the structs: layout.h).
  *
- *     state     is in             comes from               goes to
- *     FREE      list of free      ack, get, purge, expiry  any, from the cursor
- *     WAITING   heap ready        return, end of a delay   LEASED FREE DOOMED
- *     DELAYED   heap timed        a delay, nack            WAITING FREE
- *     LEASED    list of leases    receive                  FREE WAITING DELAYED DYING DEAD
- *     DYING     list of leases    who makes it a dead      FREE DEAD DOOMED
- *                                 letter
- *     DOOMED    heap timed        attempts, expiry         DYING
- *     DEAD      -                 no queue for it          WAITING FREE
+ *     state     is in             comes from                      goes to
+ *     FREE      list of free      whatever finishes a message     LEASED WAITING DELAYED DOOMED
+ *                                                                 PARKED (a fresh message)
+ *     WAITING   heap `ready`      nack, redrive, the end of a     LEASED FREE DOOMED PARKED
+ *                                 lease or of a delay
+ *     DELAYED   heap `timed`      a delay, nack                   WAITING FREE
+ *     LEASED    list of leases    receive                         FREE WAITING DELAYED DYING
+ *                                                                 DOOMED PARKED
+ *     DYING     list of leases    reject; a pick that met DOOMED  FREE DOOMED PARKED
+ *     DOOMED    heap `timed`      out of attempts or expired;     DYING FREE
+ *                                 DYING, and its owner died
+ *     PARKED    -                 a dead letter with no queue     WAITING FREE
+ *                                 to go to
  *
  * Invariants, for whoever holds the group's side:
- *  1. An entry whose state is not FREE has at `pos` a whole record with its id (or
- *     one that has moved on from there, or was removed).
- *  2. It is in the list of positions, which ascends, and in what its state says.
- *  3. held_pos is the first of that list, held_count how many; SQ_GROUP_HOLDS is set
- *     in `mode` if there are any.
+ *  1. An entry that is not FREE has a whole record at `pos`: with the entry's id, or one that
+ *     says that its message has moved on from there, or is gone.
+ *  2. It is in the list of positions, which ascends, and in the list or heap of its state.
+ *  3. held_pos is the first position in that list, and held_count the number of its entries;
+ *     `mode` has SQ_GROUP_HOLDS if there are any.
  *
- * Crash rule.  An entry's word is stored after the fields that its new state wants,
- * and lists, heaps and counts around that in any order: who finds the lock's owner
- * dead derives them anew.  An entry that the cursor has not passed was being made by
- * the dead one, and is dropped.
+ * Crash rule.  An entry's word is stored after the fields that its new state wants.  Lists, heaps
+ * and counts are stored before and after it, in any order: whoever takes the lock over from a
+ * dead owner derives them from the words.  An entry that the cursor has not passed was being
+ * made by the dead owner, and is dropped.
  */
 #include "group/pending.h"
 
@@ -47,7 +51,7 @@ static struct sq_heap_item_shm ready_item(const struct sq_ring *ring, uint32_t e
     const struct sq_entry_shm *entry = &ring->entries[e];
     uint32_t major =
         ring->order == SHMQ_PRIORITY ? (uint32_t)(INT32_MAX - (int64_t)entry->priority) : 0;
-    /* LIFO: the last place first, and those at the back, which are negative, at the end. */
+    /* LIFO: the last sequence first, and those at the back, which are negative, at the end. */
     uint64_t minor = ring->order == SHMQ_LIFO ? ~(entry->seq ^ (uint64_t)1 << 63) : entry->seq;
 
     return (struct sq_heap_item_shm){major, e, minor};
@@ -146,7 +150,7 @@ static bool comes_after(const struct sq_ring *ring, int list, uint32_t a, uint32
     return list == LIST_POS ? (int64_t)(x->pos - y->pos) > 0 : x->at_ns > y->at_ns;
 }
 
-/* Put `e` in its place, which most often is the last.  False: damaged. */
+/* Insert `e` where it belongs, which most often is at the end.  False: damaged. */
 static bool list_insert(const struct sq_ring *ring, int list, uint32_t e)
 {
     uint32_t prev = *last_of(ring, list), next = SQ_NONE, steps = 0;
@@ -198,7 +202,7 @@ static _Atomic uint32_t *count_of(struct sq_pending_shm *p, enum sq_entry_state 
     case SQ_DYING:
         return &p->leased;
     default:
-        return &p->dead;
+        return &p->parked;
     }
 }
 
@@ -228,7 +232,7 @@ static bool leave_state(const struct sq_ring *ring, uint32_t e, enum sq_entry_st
     if (old == SQ_FREE)
         return true;
     struct sq_pending_shm *p = &g->pending;
-    p->loosened += new == SQ_FREE || sq_state_is_lease(old);
+    p->released_count += new == SQ_FREE || sq_state_is_lease(old);
     _Atomic uint32_t *count = count_of(p, old);
     sq_store(count, sq_load(count) - 1);
     if (sq_state_is_lease(old) && !list_remove(ring, LIST_TIME, e))
@@ -327,7 +331,7 @@ uint32_t sq_pending_take(const struct sq_ring *ring)
 
     /* Free it must be, or the list, or how many were ever used, is damaged. */
     if ((e != SQ_NONE && (e >= ring->entry_count || !is_free(ring, e))) ||
-        (e == SQ_NONE && p->touched < ring->entry_count && !is_free(ring, p->touched))) {
+        (e == SQ_NONE && p->used_end < ring->entry_count && !is_free(ring, p->used_end))) {
         sq_pending_rebuild(ring, SQ_KEEP_BEYOND);
         e = p->free_first;
     }
@@ -335,7 +339,7 @@ uint32_t sq_pending_take(const struct sq_ring *ring)
         p->free_first = ring->entries[e].time_next;
         return e;
     }
-    return p->touched < ring->entry_count ? p->touched++ : SQ_NONE;
+    return p->used_end < ring->entry_count ? p->used_end++ : SQ_NONE;
 }
 
 int sq_pending_touch(const struct sq_ring *ring, uint32_t e, int64_t until_ns)
@@ -354,7 +358,7 @@ int sq_pending_move(const struct sq_ring *ring, uint32_t e, uint64_t pos)
     bool good = list_remove(ring, LIST_POS, e);
 
     ring->entries[e].pos = pos;
-    ring->group->pending.loosened++;
+    ring->group->pending.released_count++;
     good = good && list_insert(ring, LIST_POS, e);
     sq_pending_note_held(ring);
     if (!good)
@@ -364,9 +368,9 @@ int sq_pending_move(const struct sq_ring *ring, uint32_t e, uint64_t pos)
 
 uint32_t sq_pending_find(const struct sq_ring *ring, uint64_t id)
 {
-    uint32_t touched = ring->group->pending.touched;
+    uint32_t used_end = ring->group->pending.used_end;
 
-    for (uint32_t e = 0; e < touched && e < ring->entry_count; e++)
+    for (uint32_t e = 0; e < used_end && e < ring->entry_count; e++)
         if (ring->entries[e].id == id && sq_word_state(sq_load(&ring->entries[e].word)) != SQ_FREE)
             return e;
     return SQ_NONE;

@@ -42,8 +42,8 @@ static inline bool sq_state_is_lease(enum sq_entry_state state)
     return state == SQ_LEASED || state == SQ_DYING;
 }
 
-/* A message's place among equals: by id, with room for those that were put to the back
- * between two ids (group_lease.c). */
+/* A message's sequence among equals: by id, with 255 numbers for those that were put to the
+ * back between two ids (group_lease.c). */
 static inline uint64_t sq_seq(uint64_t id)
 {
     return id << 8;
@@ -59,7 +59,7 @@ static inline bool sq_pending_is_full(const struct sq_ring *ring)
 {
     const struct sq_pending_shm *p = &ring->group->pending;
 
-    return p->free_first == SQ_NONE && p->touched >= ring->entry_count;
+    return p->free_first == SQ_NONE && p->used_end >= ring->entry_count;
 }
 
 /*

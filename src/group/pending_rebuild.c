@@ -1,7 +1,7 @@
 /*
  * pending_rebuild.c - deriving what keeps a pending table in order, and checking it.
  *
- * Needs no memory of its own: the heaps' places serve to sort by position and by time
+ * Needs no memory of its own: the heaps' memory serves to sort by position and by time
  * before they are filled with what belongs there.
  */
 #include "group/pending_rebuild.h"
@@ -19,17 +19,17 @@ static void clear_order(const struct sq_ring *ring)
     sq_store(&p->waiting, 0);
     sq_store(&p->delayed, 0);
     sq_store(&p->leased, 0);
-    sq_store(&p->dead, 0);
-    p->touched = p->ready_count = p->timed_count = 0;
+    sq_store(&p->parked, 0);
+    p->used_end = p->ready_count = p->timed_count = 0;
     p->free_first = p->pos_first = p->pos_last = p->lease_first = p->lease_last = SQ_NONE;
     sq_store(&p->next_due_ns, SQ_NEVER);
     sq_store(&p->watch_ns, 0); /* the dead may have been the one who watched */
     sq_store(&p->stalled_pos, UINT64_MAX);
-    p->compacted_pos = p->compacted_count = p->compacted_loosened = 0;
-    p->loosened += (uint64_t)1 << 32; /* all may be otherwise than before */
-    p->departures_seen = UINT64_MAX;  /* no count: look for lost leases */
+    p->compacted_pos = p->compacted_count = p->compacted_released = 0;
+    p->released_count += (uint64_t)1 << 32; /* all may be otherwise than before */
+    p->departures_seen = UINT64_MAX;        /* no count: look for lost leases */
     sq_store(&p->pipe, SQ_POLL_PIPE_UNKNOWN);
-    sq_store(&p->gone_ns, SQ_NEVER);
+    sq_store(&p->found_expiry_ns, SQ_NEVER);
 }
 
 /* Say to P, and to those who get, what is held: `count` entries from `pos` on. */
@@ -124,7 +124,7 @@ static void fill(const struct sq_ring *ring)
 {
     struct sq_pending_shm *p = &ring->group->pending;
 
-    for (uint32_t e = p->touched; e-- > 0;) {
+    for (uint32_t e = p->used_end; e-- > 0;) {
         struct sq_entry_shm *entry = &ring->entries[e];
         uint64_t word = sq_load(&entry->word);
         if (sq_word_state(word) == SQ_FREE) {
@@ -148,14 +148,14 @@ void sq_pending_rebuild(const struct sq_ring *ring, enum sq_beyond beyond)
         const struct sq_entry_shm *entry = &ring->entries[e];
         if (!judge(ring, e, tail, beyond))
             continue;
-        p->touched = e + 1;
+        p->used_end = e + 1;
         /* Counted from the tail back, so that positions may wrap. */
         sq_heap_push(&by_pos, (struct sq_heap_item_shm){0, e, UINT64_MAX - (tail - entry->pos)});
         if (sq_state_is_lease(sq_word_state(sq_load(&entry->word))))
             sq_heap_push(&by_time, (struct sq_heap_item_shm){
                                        0, e, (uint64_t)entry->at_ns ^ (uint64_t)1 << 63});
     }
-    sq_dirty_mark_all(ring); /* now all of them have been touched */
+    sq_dirty_mark_all(ring); /* now all of them have been used */
     link_positions(ring, &by_pos);
     link_leases(ring, &by_time);
     fill(ring);
@@ -211,12 +211,12 @@ const char *sq_pending_valid(const struct sq_ring *ring)
     uint32_t counts[SQ_ENTRY_STATES] = {0}, used = 0, positions = 0, leases = 0;
     struct sq_heap ready = {ring->ready, (uint32_t *)(uintptr_t)&p->ready_count, ring->entry_count};
     struct sq_heap timed = {ring->timed, (uint32_t *)(uintptr_t)&p->timed_count, ring->entry_count};
-    uint32_t touched = p->touched;
+    uint32_t used_end = p->used_end;
     struct sq_view view;
 
-    if (touched > ring->entry_count)
+    if (used_end > ring->entry_count)
         return "more entries were used than there are";
-    for (uint32_t e = 0; e < touched; e++) {
+    for (uint32_t e = 0; e < used_end; e++) {
         enum sq_entry_state state = sq_word_state(sq_load(&ring->entries[e].word));
         if (state >= SQ_ENTRY_STATES)
             return "an entry has a senseless state";
@@ -234,7 +234,7 @@ const char *sq_pending_valid(const struct sq_ring *ring)
     if (positions != used || sq_load(&g->held_count) != used)
         return "the pending entries are miscounted";
     if (leases != counts[SQ_LEASED] + counts[SQ_DYING] || sq_load(&p->leased) != leases ||
-        sq_load(&p->waiting) != counts[SQ_WAITING] || sq_load(&p->dead) != counts[SQ_DEAD] ||
+        sq_load(&p->waiting) != counts[SQ_WAITING] || sq_load(&p->parked) != counts[SQ_PARKED] ||
         sq_load(&p->delayed) != counts[SQ_DELAYED] + counts[SQ_DOOMED])
         return "the states are miscounted";
     if (sq_load(&g->held_pos) != (used == 0 ? UINT64_MAX : ring->entries[p->pos_first].pos))

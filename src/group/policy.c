@@ -8,8 +8,8 @@
 
 #include "base/error.h"
 
-#define LEASE_DEFAULT_NS ((int64_t)30 * 1000000000)
-#define GREATEST_NS      ((int64_t)3600 * 1000000000)
+#define LEASE_DEFAULT_NS     ((int64_t)30 * 1000000000)
+#define RETRY_MAX_DEFAULT_NS ((int64_t)3600 * 1000000000)
 
 int sq_policy_check(const struct shmq_policy *given, struct shmq_policy *policy)
 {
@@ -23,7 +23,8 @@ int sq_policy_check(const struct shmq_policy *given, struct shmq_policy *policy)
     if (p.retry > SHMQ_RETRY_RANDOM)
         return sq_fail(-EINVAL, "retry strategy %u is none of enum shmq_retry", p.retry);
     if (p.retry_greatest_ns == 0)
-        p.retry_greatest_ns = GREATEST_NS > p.retry_first_ns ? GREATEST_NS : p.retry_first_ns;
+        p.retry_greatest_ns =
+            RETRY_MAX_DEFAULT_NS > p.retry_first_ns ? RETRY_MAX_DEFAULT_NS : p.retry_first_ns;
     if (p.retry_first_ns < 0 || p.retry_greatest_ns < p.retry_first_ns)
         return sq_fail(-EINVAL,
                        "retry_first_ns %lld is negative or more than retry_greatest_ns %lld",
@@ -60,7 +61,7 @@ static double uniform(uint64_t *state)
     return (double)((z ^ (z >> 31)) >> 11) * 0x1p-53;
 }
 
-/* d * f^(n-1), by squaring: no slower after a million tries. */
+/* d * f^(n-1), by squaring: no slower after a million attempts. */
 static double exponential(double first, double factor, uint32_t n)
 {
     for (n -= n > 0; n > 0; n /= 2, factor *= factor)
@@ -86,34 +87,34 @@ static double fibonacci(double first, uint32_t n)
 
 int64_t sq_policy_delay_ns(const struct shmq_policy *p, uint32_t attempts, uint64_t *random)
 {
-    double cap = (double)p->retry_greatest_ns, first = (double)p->retry_first_ns, rest;
+    double cap = (double)p->retry_greatest_ns, first = (double)p->retry_first_ns, delay;
     double n = attempts > 0 ? attempts : 1;
 
     if (p->retry_first_ns <= 0 || p->retry_greatest_ns <= 0)
         return 0;
     switch (p->retry) {
     case SHMQ_RETRY_LINEAR:
-        rest = first * n;
+        delay = first * n;
         break;
     case SHMQ_RETRY_EXPONENTIAL:
-        rest = exponential(first, p->retry_factor, attempts);
+        delay = exponential(first, p->retry_factor, attempts);
         break;
     case SHMQ_RETRY_FIBONACCI:
-        rest = fibonacci(first, attempts);
+        delay = fibonacci(first, attempts);
         break;
     case SHMQ_RETRY_RANDOM:
-        rest = uniform(random) * (first * n < cap ? first * n : cap);
+        delay = uniform(random) * (first * n < cap ? first * n : cap);
         break;
     default:
-        rest = first;
+        delay = first;
     }
     /* Infinity less infinity would be no number. */
-    if (rest > ENDLESS)
-        rest = ENDLESS;
+    if (delay > ENDLESS)
+        delay = ENDLESS;
     if (p->retry_jitter > 0)
-        rest += rest * p->retry_jitter * (2 * uniform(random) - 1);
+        delay += delay * p->retry_jitter * (2 * uniform(random) - 1);
     /* Written so that a number that is none, from damaged bytes, is 0. */
-    if (!(rest > 0))
+    if (!(delay > 0))
         return 0;
-    return rest < cap ? (int64_t)rest : p->retry_greatest_ns;
+    return delay < cap ? (int64_t)delay : p->retry_greatest_ns;
 }

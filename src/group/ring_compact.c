@@ -20,9 +20,9 @@
 #include "group/key_index.h"
 #include "group/table.h"
 
-enum { SPACE_REST_NS = 50 * 1000 * 1000 };
+enum { COMPACT_PAUSE_NS = 50 * 1000 * 1000 };
 
-/* One group's part: how far down its list we are. */
+/* How far down one group's list of positions we are. */
 struct column {
     struct sq_ring ring;
     uint32_t entry; /* SQ_NONE: done */
@@ -153,9 +153,9 @@ static uint64_t count_held(const struct column *columns, unsigned n)
 
 /*
  * A number that changes with all that a compaction might have waited for: what has ended in
- * these groups (a shortcut only counts as acknowledged), and each group that was removed.
+ * these groups (the fast path counts acknowledgements alone), and each group that was removed.
  */
-static uint64_t count_loosened(const struct sq_ring *ring, uint64_t groups)
+static uint64_t count_released(const struct sq_ring *ring, uint64_t groups)
 {
     uint64_t count = 0;
 
@@ -163,7 +163,7 @@ static uint64_t count_loosened(const struct sq_ring *ring, uint64_t groups)
         const struct sq_group_shm *g = &ring->groups[i];
         count += (uint64_t)sq_load(&g->generation) << 32;
         if ((groups >> i & 1) != 0)
-            count += g->pending.loosened + sq_load(&g->delivery.acked_count);
+            count += g->pending.released_count + sq_load(&g->delivery.acked_count);
     }
     return count;
 }
@@ -182,7 +182,7 @@ uint64_t sq_ring_compact(const struct sq_ring *ring, uint64_t groups, int64_t no
         return 0;
     last->compacted_pos = limit;
     last->compacted_count = count_held(columns, n);
-    last->compacted_loosened = count_loosened(ring, groups);
+    last->compacted_released = count_released(ring, groups);
     last->compacted_ns = now_ns;
     if ((ring->kind & SHMQ_TOPIC) != 0)
         ring->producer->history_pos = limit;
@@ -198,7 +198,7 @@ bool sq_ring_compact_wanted(const struct sq_ring *ring, int64_t now_ns)
     const struct sq_pending_shm *last = &ring->groups[0].pending;
     uint64_t bits = sq_ring_groups(ring), tail = sq_load(&ring->producer->tail_pos);
     uint64_t limit = tail, low = tail, count = 0;
-    uint64_t changed = count_loosened(ring, bits) - last->compacted_loosened;
+    uint64_t changed = count_released(ring, bits) - last->compacted_released;
 
     if (sq_ring_is_pinned(ring))
         return false;
@@ -212,15 +212,16 @@ bool sq_ring_compact_wanted(const struct sq_ring *ring, int64_t now_ns)
         if (held != UINT64_MAX && tail - held > tail - low)
             low = held;
     }
-    uint64_t part = ring->capacity_bytes / 16, moved = limit - last->compacted_pos;
+    uint64_t sixteenth = ring->capacity_bytes / 16, moved = limit - last->compacted_pos;
     changed += count > last->compacted_count ? count - last->compacted_count
                                              : last->compacted_count - count;
     /* Held records pin more than they can be worth, ... */
-    if ((int64_t)(limit - low) <= (int64_t)part)
+    if ((int64_t)(limit - low) <= (int64_t)sixteenth)
         return false;
-    if (moved > part || changed > last->compacted_count / 16)
+    if (moved > sixteenth || changed > last->compacted_count / 16)
         return true;
     /* ... and even one that has ended may have been the one in the way, so in the end it
      * is tried; but not each time, for the table may be large. */
-    return (moved != 0 || changed != 0) && (uint64_t)(now_ns - last->compacted_ns) > SPACE_REST_NS;
+    return (moved != 0 || changed != 0) &&
+           (uint64_t)(now_ns - last->compacted_ns) > COMPACT_PAUSE_NS;
 }

@@ -2,7 +2,7 @@
  * ring_compact.h - the room that finished messages take while older ones are held.
  *
  * A message delayed for an hour would pin all that was put after it.  So what the
- * groups hold is slid forward, into the places of what is finished, until it lies
+ * groups hold is slid forward, over what is finished, until it lies
  * close behind the lowest cursor (ring_compact.c).
  */
 #ifndef SQ_RING_COMPACT_H

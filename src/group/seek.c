@@ -34,12 +34,12 @@ static uint64_t history_begin(const struct sq_ring *ring)
     return p->history_pos;
 }
 
-int sq_seek_find(const struct sq_ring *ring, int start, uint64_t at, struct sq_seek *place)
+int sq_seek_find(const struct sq_ring *ring, int start, uint64_t at, struct sq_seek *target)
 {
     struct sq_walk walk = {0, sq_load(&ring->producer->tail_pos), 0};
     struct sq_view view;
 
-    *place = (struct sq_seek){walk.end, sq_load(&ring->producer->next_id)};
+    *target = (struct sq_seek){walk.end, sq_load(&ring->producer->next_id)};
     walk.pos =
         (ring->kind & SHMQ_TOPIC) != 0 ? history_begin(ring) : sq_load(&ring->group->cursor_pos);
     if (!sq_ring_spans(ring, walk.pos, walk.end))
@@ -50,39 +50,39 @@ int sq_seek_find(const struct sq_ring *ring, int start, uint64_t at, struct sq_s
         if (rc < 0)
             return rc;
         if (rc == SQ_MET_MESSAGE && reached(ring, &view, start, at)) {
-            *place = (struct sq_seek){before.pos, view.id};
+            *target = (struct sq_seek){before.pos, view.id};
             break;
         }
     }
     return 0;
 }
 
-void sq_seek_set(struct sq_group_shm *g, const struct sq_seek *place)
+void sq_seek_set(struct sq_group_shm *g, const struct sq_seek *target)
 {
-    g->known_tail_pos = place->pos;
+    g->known_tail_pos = target->pos;
     sq_store(&g->gone_count, 0);
-    sq_store(&g->finished_id, place->id - 1);
-    sq_store_release(&g->cursor_pos, place->pos);
+    sq_store(&g->finished_id, target->id - 1);
+    sq_store_release(&g->cursor_pos, target->pos);
 }
 
 void sq_seek_begin(const struct sq_ring *ring, const char *name, const struct shmq_policy *policy,
-                   const struct sq_seek *place)
+                   const struct sq_seek *target)
 {
     sq_pending_reset(ring);
-    sq_seek_set(ring->group, place);
+    sq_seek_set(ring->group, target);
     sq_group_begin(ring, name, policy);
 }
 
 int sq_seek_move(const struct sq_ring *ring, int start, uint64_t at)
 {
-    struct sq_seek place;
+    struct sq_seek target;
 
     if (sq_load(&ring->group->pending.leased) != 0)
         return -EBUSY;
-    int rc = sq_seek_find(ring, start, at, &place);
+    int rc = sq_seek_find(ring, start, at, &target);
     if (rc < 0)
         return rc;
-    sq_seek_set(ring->group, &place);
+    sq_seek_set(ring->group, &target);
     sq_pending_reset(ring);
     rc = sq_group_rebuild(ring); /* counts the removed ones, and the keys */
     sq_seek_seen(ring);

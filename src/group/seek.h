@@ -1,8 +1,8 @@
 /*
  * seek.h - where in the ring a group starts, or is moved to.
  *
- * A place is a record's, or the tail, and the id there.  Looking for one wants P, since a
- * topic's history is the producers' to let go of.
+ * A target is a record's position, or the tail, and the id there.  Looking for one wants P,
+ * since a topic's history is the producers' to let go of.
  */
 #ifndef SQ_SEEK_H
 #define SQ_SEEK_H
@@ -14,19 +14,19 @@ struct sq_seek {
 };
 
 /*
- * P: the place of the first message that is still there and is where such a start is (enum
- * shmq_start); the tail if there is none.  `ring` reads as the group; of a topic all of the
+ * P: the first message that is still there and is where such a start is (enum shmq_start);
+ * the tail if there is none.  `ring` reads as the group; of a topic all of the
  * history is looked at, of another queue what is before the group.  0 or -EBADMSG.
  */
-int sq_seek_find(const struct sq_ring *ring, int start, uint64_t at, struct sq_seek *place);
+int sq_seek_find(const struct sq_ring *ring, int start, uint64_t at, struct sq_seek *target);
 
 /* Have a group that nobody sees stand there.  Removed messages before it are still to be
  * counted (sq_ring_rebuild_consumer()). */
-void sq_seek_set(struct sq_group_shm *group, const struct sq_seek *place);
+void sq_seek_set(struct sq_group_shm *group, const struct sq_seek *target);
 
-/* Make it a group that has nothing, at that place.  Nobody sees it. */
+/* Make it a group that has nothing, at that position.  Nobody sees it. */
 void sq_seek_begin(const struct sq_ring *ring, const char *name, const struct shmq_policy *policy,
-                   const struct sq_seek *place);
+                   const struct sq_seek *target);
 
 /* P: have the producers' side see a group that was made: what it saw last, it goes by. */
 void sq_seek_seen(const struct sq_ring *ring);

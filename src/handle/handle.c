@@ -1,10 +1,10 @@
 /*
- * handle.c - see handle.h: entering a side, and repairing what a dead owner left.
+ * handle.c - entering a side, and repairing what a dead owner left there (handle.h).
  *
- * Crash rule: a side's owner that dies leaves its truth whole (ring/ring.c) and its
- * derived fields perhaps behind.  The next owner learns of it, from the
- * lock or from the `sole` mark of a role it could claim, and rebuilds them here,
- * in repair(), and nowhere else.
+ * Crash rule.  An owner that dies in a side leaves the truth of that side whole (ring/ring.c,
+ * group/pending.c), and what is derived from it perhaps out of date.  The next owner learns of
+ * the death from the lock that it takes over, or from the `sole` mark of a role that it could
+ * claim.  It then rebuilds what is derived: here, in repair(), and nowhere else.
  */
 #include "handle/handle.h"
 
@@ -73,11 +73,11 @@ static void repair(struct shmq *q, const struct sq_ring *ring, enum sq_role role
         sq_ring_rebuild_producer(ring);
         ring->producer->sleeper_bytes = ring->producer->sleeper_count = 0;
         ring->producer->passed_pos = UINT64_MAX; /* no cursor is: the dead may not have woken */
-        sq_store(&q->segment.file->journal.retell, 1);
+        sq_store(&q->segment.file->journal.queue_frame_due, 1);
     } else {
         sq_group_rebuild(ring);
     }
-    atomic_fetch_add(&q->segment.control->recoveries, 1);
+    atomic_fetch_add(&q->segment.control->recovery_count, 1);
     /* The dead may have published and not woken. */
     sq_wake(q, SQ_ROLE_PRODUCER, 1);
     if (sq_cond_has_sleepers(&ring->group->items))
@@ -178,7 +178,7 @@ void sq_wake_them(struct shmq *q, enum sq_role role, unsigned count)
 {
     sq_cond_wake(sq_side_cond(q, role), count);
     if (role == SQ_ROLE_CONSUMER)
-        sq_poll_pipe_sync(q, sq_ring_group_index(&q->segment.ring));
+        sq_poll_pipe_update(q, sq_ring_group_index(&q->segment.ring));
 }
 
 /* --- other groups' sides -------------------------------------------------- */

@@ -42,7 +42,7 @@ struct sq_reservation {
 };
 
 /*
- * What higher rooms hang on a handle, opaque here.  Closing the handle closes it, in this
+ * What higher layers hang on a handle, opaque here.  Closing the handle closes it, in this
  * order.  In a forked child all that hung there is `inherited`: its threads and locks are the
  * parent's, and it is only let go of.
  */

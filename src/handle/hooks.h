@@ -1,5 +1,5 @@
 /*
- * hooks.h - what higher rooms hang on a handle, to be closed with it.
+ * hooks.h - what higher layers hang on a handle, to be closed with it.
  */
 #ifndef SQ_HOOKS_H
 #define SQ_HOOKS_H

@@ -2,7 +2,7 @@
  * poll_pipe.c - see poll_pipe.h.
  *
  * Who polls is like a sleeper that never gets up: the group's condition always has
- * one announced (sq_cond_watch()), so that whoever puts, gets or returns something
+ * one announced (sq_cond_announce_poller()), so that whoever puts, gets or returns something
  * comes here when it wakes, and does itself what the sleeper would: announce it
  * again, look, and put the byte in or take it out.  That is done with the group's side
  * held, so that looking and changing are one.  No cost where nobody polls.
@@ -56,7 +56,7 @@ int sq_poll_pipe_open(struct shmq *q, uint32_t group, bool make)
     if (fd >= 0)
         return fd;
     /* There would be nobody to remove it. */
-    if (make && sq_segment_is_gone(&q->segment))
+    if (make && sq_segment_is_unlinked(&q->segment))
         return sq_fail(-ESTALE, "the queue's name was removed");
     build_path(&path, &q->forkable.path, &q->segment, group);
     if (make && mkfifo(path.text, 0600) == 0)
@@ -93,7 +93,7 @@ static void set_pipe(struct sq_pending_shm *p, int fd, bool in)
 }
 
 /* Its members are to find out. */
-static bool group_is_gone(const struct sq_ring *ring)
+static bool group_is_removed(const struct sq_ring *ring)
 {
     return (ring->kind & SHMQ_TOPIC) != 0 &&
            (sq_ring_groups(ring) >> sq_ring_group_index(ring) & 1) == 0;
@@ -105,37 +105,37 @@ static int64_t look(struct shmq *q, const struct sq_ring *ring, int fd)
     struct sq_group_shm *g = ring->group;
     int64_t now_ns = sq_clock_ns();
 
-    sq_cond_watch(&g->items);  /* before we look: who comes later, comes here */
-    if (group_is_gone(ring)) { /* a receive says so */
+    sq_cond_announce_poller(&g->items); /* before we look: who comes later, comes here */
+    if (group_is_removed(ring)) {       /* a receive says so */
         set_pipe(&g->pending, fd, true);
         return SQ_NEVER;
     }
     if (sq_return_lost(q, ring, now_ns) < 0)
         sq_group_rebuild(ring);
-    int64_t gone_ns;
-    bool in =
-        sq_group_look(ring, now_ns, &gone_ns) != -EAGAIN || sq_segment_marked_gone(&q->segment);
-    sq_store(&g->pending.gone_ns, gone_ns);
+    int64_t expiry_ns;
+    bool in = sq_group_look(ring, now_ns, &expiry_ns) != -EAGAIN ||
+              sq_segment_marked_unlinked(&q->segment);
+    sq_store(&g->pending.found_expiry_ns, expiry_ns);
     set_pipe(&g->pending, fd, in);
     return sq_poll_pipe_due_ns(&g->pending);
 }
 
-void sq_poll_pipe_sync_watched(struct shmq *q, uint32_t group)
+void sq_poll_pipe_update_polled(struct shmq *q, uint32_t group)
 {
     struct sq_deadline deadline = sq_deadline_in(SHMQ_MS(100));
     struct sq_ring ring = q->segment.ring;
     int cancel = sq_cancel_hold();
 
     sq_ring_read_as(&ring, group);
-    int fd = sq_load(&ring.group->pending.watched) == 0 ? -1 : sq_poll_pipe_open(q, group, false);
+    int fd = sq_load(&ring.group->pending.polled) == 0 ? -1 : sq_poll_pipe_open(q, group, false);
     /* A handle on a topic that reads no group may still have to write its pipe. */
     if (fd >= 0 && sq_make_ready_attached(q, &deadline) == 0 &&
         sq_enter_group(q, group, &deadline) == 0) {
-        int64_t due_ns = look(q, &ring, fd), kept_ns = sq_load(&ring.group->pending.kept_ns);
+        int64_t due_ns = look(q, &ring, fd), notify_ns = sq_load(&ring.group->pending.notify_ns);
         sq_leave_group(q, group);
-        if (due_ns != SQ_NEVER && (due_ns < kept_ns || kept_ns < sq_clock_ns()) &&
-            sq_cond_has_sleepers(&ring.group->keepers))
-            sq_cond_wake(&ring.group->keepers, UINT32_MAX);
+        if (due_ns != SQ_NEVER && (due_ns < notify_ns || notify_ns < sq_clock_ns()) &&
+            sq_cond_has_sleepers(&ring.group->notifiers))
+            sq_cond_wake(&ring.group->notifiers, UINT32_MAX);
     }
     sq_cancel_release(cancel);
 }

@@ -16,20 +16,20 @@
 int sq_poll_pipe_open(struct shmq *q, uint32_t group, bool make);
 
 /* Without a side: see to the pipe of group number `group`, if anybody polls it. */
-void sq_poll_pipe_sync_watched(struct shmq *q, uint32_t group);
+void sq_poll_pipe_update_polled(struct shmq *q, uint32_t group);
 
-static inline void sq_poll_pipe_sync(struct shmq *q, uint32_t group)
+static inline void sq_poll_pipe_update(struct shmq *q, uint32_t group)
 {
-    if (sq_unlikely((sq_load(&q->segment.control->notices) & SQ_NOTICE_WATCHED) != 0))
-        sq_poll_pipe_sync_watched(q, group);
+    if (sq_unlikely((sq_load(&q->segment.control->notices) & SQ_NOTICE_POLLED) != 0))
+        sq_poll_pipe_update_polled(q, group);
 }
 
 /* When somebody is to see to it again: something is due, or has expired. */
 static inline int64_t sq_poll_pipe_due_ns(const struct sq_pending_shm *p)
 {
-    int64_t due_ns = sq_load(&p->next_due_ns), gone_ns = sq_load(&p->gone_ns);
+    int64_t due_ns = sq_load(&p->next_due_ns), expiry_ns = sq_load(&p->found_expiry_ns);
 
-    return gone_ns < due_ns ? gone_ns : due_ns;
+    return expiry_ns < due_ns ? expiry_ns : due_ns;
 }
 
 /* Close what was opened. */

@@ -1,18 +1,17 @@
 /*
- * wait.c - how a call waits for a message, or for room.
+ * wait.c - how a call waits for a message, or for room (wait.h).
  *
- * First it spins, if that has paid before and the other side can be running on
- * another CPU; then it sleeps on the side's condition variable (sync/cond.h).  It
- * never sleeps longer than a second at a time: that bound, and the look for dead
- * processes and a removed name made at it, is what heals a wake that died with
- * the process it was meant for.
+ * A call first spins, if that has helped before and the other side can be running on another
+ * CPU.  Then it sleeps on its side's condition variable (sync/cond.h), for at most a second at a
+ * time.  When the second is over it looks for dead processes and a removed name.  So a wake that
+ * died with the process it was meant for delays the others by no more than that.
  *
- * A spinning consumer must not run on the producer's heels: each look at the
- * tail takes the line from a producer that wants to write it again.  When
- * messages come faster than a line travels, it is better to look away for some
- * microseconds and find many: that doubles what goes through.  In a ping-pong, where each message
- * answers one of ours, that would double the round trip.  The two are told apart by what was found:
- * at once, and several.
+ * A spinning consumer must not run on the producer's heels: each look at the tail takes the
+ * cache line from a producer that is about to write it again.  When messages come faster than a
+ * line travels, it is better to look away for some microseconds and then find many messages:
+ * that doubles the throughput.  In a ping-pong, where each message answers one of ours, looking
+ * away would double the round trip.  What the looks find distinguishes the two: a stream brings
+ * messages at once, and several.
  */
 #include "handle/wait.h"
 
@@ -39,7 +38,7 @@ enum {
     HEELS_MIN_BYTES = 32 << 10, /* stream to gain by it */
     YIELDS = 4,
     YIELD_MAX_NS = 200000, /* longer: a third process has this CPU */
-    YIELD_REST = 64,       /* waits without, after yielding was in vain */
+    YIELD_PAUSE = 64,      /* waits without, after yielding was in vain */
 };
 
 bool sq_seems_ready(const struct shmq *q, int64_t now_ns)
@@ -140,11 +139,11 @@ static bool spin(const struct shmq *q, enum sq_role role, struct sq_need need,
 static bool yield_adaptively(const struct shmq *q, enum sq_role role, struct sq_need need,
                              struct sq_habit *habit, int64_t now_ns)
 {
-    uint32_t rest = sq_load(&habit->no_yield);
+    uint32_t pause = sq_load(&habit->no_yield);
     bool helped = false;
 
-    if (rest > 0) {
-        sq_store(&habit->no_yield, rest - 1);
+    if (pause > 0) {
+        sq_store(&habit->no_yield, pause - 1);
         return false;
     }
     for (int i = 0; i < YIELDS && !helped; i++) {
@@ -152,7 +151,7 @@ static bool yield_adaptively(const struct shmq *q, enum sq_role role, struct sq_
         helped = seems_ready(q, role, need);
     }
     if (!helped || sq_clock_ns() - now_ns > YIELD_MAX_NS)
-        sq_store(&habit->no_yield, YIELD_REST);
+        sq_store(&habit->no_yield, YIELD_PAUSE);
     return helped;
 }
 
@@ -211,7 +210,7 @@ static int note_need(struct shmq *q, struct sq_need need, struct sq_deadline *de
  * room for the least that a sleeper needs, wake them all and let them note their
  * needs anew.  Passing the wake on to one would not do: to a large one, which
  * passes it back, for ever; and not passing it would leave a small one asleep
- * beside its room.  Once for each place where the groups' messages begin, since only with that
+ * beside its room.  Once for each position where the groups' messages begin, since only with that
  * does room grow, and the least bytes and the least count may be of two sleepers
  * neither of whom fits.  Never when all messages are of one size.
  */
@@ -277,7 +276,7 @@ void sq_wake_consumer(struct shmq *q)
     if (sq_seems_ready(q, now_ns) || (timed && !(watch_ns > now_ns && watch_ns <= due_ns)))
         sq_wake(q, SQ_ROLE_CONSUMER, 1);
     else
-        sq_poll_pipe_sync(q, sq_ring_group_index(&q->segment.ring)); /* it may be empty now */
+        sq_poll_pipe_update(q, sq_ring_group_index(&q->segment.ring)); /* it may be empty now */
 }
 
 /* Sleep once, unless there is reason not to.  1 it is ready; 0 look again;
@@ -295,7 +294,7 @@ static int sleep_once(struct shmq *q, enum sq_role role, struct sq_need need,
     if (waker_unfenced(q, role) && !sq_membarrier())
         atomic_fetch_or(&q->segment.control->notices, SQ_NOTICE_FENCE);
     rc = role == SQ_ROLE_PRODUCER ? note_need(q, need, deadline) : sq_seems_ready(q, sq_clock_ns());
-    if (rc != 0 || sq_segment_marked_gone(&q->segment)) {
+    if (rc != 0 || sq_segment_marked_unlinked(&q->segment)) {
         sq_cond_cancel(cond);
         return rc;
     }
@@ -337,13 +336,13 @@ static int64_t next_look(int64_t now_ns, int slot)
     return now_ns - (now_ns - phase_ns) % SQ_SLEEP_MAX_NS + SQ_SLEEP_MAX_NS;
 }
 
-/* At the end of a long sleep nothing is held: a good place for a cancelled
+/* At the end of a long sleep nothing is held: a good moment for a cancelled
  * thread to end, and for a look at what nobody may have told us. */
 static void look_around(struct shmq *q, bool cancellable, int64_t now_ns)
 {
     if (cancellable)
         pthread_testcancel();
-    sq_segment_is_gone(&q->segment);
+    sq_segment_is_unlinked(&q->segment);
     sq_attach_sweep(&q->segment, &q->attachment, now_ns, SQ_SWEEP_ASLEEP_NS);
 }
 
@@ -407,7 +406,7 @@ int sq_wait(struct shmq *q, enum sq_role role, struct sq_need need, struct sq_de
     if (role == SQ_ROLE_CONSUMER)
         slide_while_idle(q, deadline);
     do {
-        if (sq_segment_marked_gone(&q->segment)) {
+        if (sq_segment_marked_unlinked(&q->segment)) {
             rc = sq_fail(-ESTALE, "the queue's name was removed");
             break;
         }

@@ -48,7 +48,7 @@ static int check_header(const struct shmq_header *headers, unsigned i)
 static int measure_headers(const struct shmq_msg *msg, uint32_t *bytes)
 {
     const char *name, *value;
-    size_t sum = 0, place = 0;
+    size_t sum = 0, off = 0;
     int rc = 1;
 
     if (msg->header_count > HEADERS_MAX)
@@ -63,7 +63,7 @@ static int measure_headers(const struct shmq_msg *msg, uint32_t *bytes)
     }
     if (msg->headers == NULL && msg->header_bytes > 0) {
         while (rc == 1)
-            rc = sq_headers_next(msg->header_block, msg->header_bytes, &place, &name, &value);
+            rc = sq_headers_next(msg->header_block, msg->header_bytes, &off, &name, &value);
         if (rc < 0 || msg->header_bytes > (size_t)HEADERS_MAX * VALUE_MAX)
             return sq_fail(-EINVAL, "header_block is not a received message's");
         sum = msg->header_bytes;

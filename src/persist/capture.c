@@ -11,9 +11,9 @@
 
 /* --- a group ---------------------------------------------------------------- */
 
-static uint32_t touched(const struct sq_ring *ring)
+static uint32_t used_end(const struct sq_ring *ring)
 {
-    uint32_t n = sq_load((_Atomic uint32_t *)(void *)&ring->group->pending.touched);
+    uint32_t n = sq_load((_Atomic uint32_t *)(void *)&ring->group->pending.used_end);
 
     return n < ring->entry_count ? n : ring->entry_count;
 }
@@ -72,7 +72,7 @@ void sq_capture_about(const struct sq_ring *ring, struct sq_frame_group *about)
 /* C: copy the group.  1: there are more entries than there is room. */
 static int copy_group(const struct sq_ring *ring, struct sq_captured *g)
 {
-    uint32_t end = touched(ring);
+    uint32_t end = used_end(ring);
 
     if (end > g->room)
         return 1;
@@ -135,7 +135,7 @@ static int capture_group(struct shmq *q, uint32_t index, struct sq_captured *g,
 
     sq_ring_read_as(&ring, index);
     do {
-        rc = make_room(g, touched(&ring));
+        rc = make_room(g, used_end(&ring));
         if (rc == 0)
             rc = sq_enter_group(q, index, deadline);
         if (rc == -EBUSY)
@@ -267,7 +267,7 @@ int sq_capture_still(const struct sq_ring *ring, struct sq_capture *c)
         struct sq_ring one = *ring;
         struct sq_captured *g = &c->groups[c->group_count++];
         sq_ring_read_as(&one, (uint32_t)__builtin_ctzll(bits));
-        rc = make_room(g, touched(&one));
+        rc = make_room(g, used_end(&one));
         if (rc == 0)
             rc = copy_group(&one, g);
     }
@@ -297,7 +297,7 @@ static uint64_t mix_group(uint64_t sum, const struct sq_group_shm *g)
     const struct sq_pending_shm *p = &g->pending;
 
     sum = mix(sum, sq_load(&g->cursor_pos));
-    sum = mix(sum, sq_load(&g->mode) & ~(uint32_t)SQ_GROUP_JOINED);
+    sum = mix(sum, sq_load(&g->mode) & ~(uint32_t)SQ_GROUP_DONE_AWAITED);
     sum = mix(sum, sq_load(&g->generation));
     sum = mix(sum, sq_load(&g->gone_count));
     sum = mix(sum, sq_load(&g->dropped_count));
@@ -314,7 +314,7 @@ static uint64_t mix_group(uint64_t sum, const struct sq_group_shm *g)
     sum = mix(sum, sq_load(&p->waiting));
     sum = mix(sum, sq_load(&p->delayed));
     sum = mix(sum, sq_load(&p->leased));
-    return mix(sum, sq_load(&p->dead));
+    return mix(sum, sq_load(&p->parked));
 }
 
 uint64_t sq_capture_changes(const struct sq_ring *ring)

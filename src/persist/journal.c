@@ -4,10 +4,10 @@
  *
  * Crash rule.  A put that dies between its frame and its tail leaves records in the file
  * that were not put: the next one finds that journal_pos is not the tail, and says with a
- * QUEUE frame that they were not.  What else the side's owner did and died before it was
- * written is told by such a frame, too: whoever repairs the side asks for one (retell).  A
+ * QUEUE frame that they were not.  Such a frame also says what else the side's owner had done
+ * and not written when it died: whoever repairs the side asks for one (queue_frame_due).  A
  * consumer that dies between a change and its frame leaves marks (group/dirty.h), or the rebuild
- * marks all; then all is told anew, also what the group is, and that it is there, although
+ * marks all; then all is written again, also what the group is, and that it is there, although
  * somebody died removing it.
  */
 #include "persist/journal.h"
@@ -39,7 +39,7 @@ static int append_queue(struct shmq *q, uint64_t pos, struct sq_promise *promise
     int rc = sq_journal_file_frame(q, SQ_FRAME_QUEUE, &piece, 1, pos, promise);
 
     if (rc == 0)
-        sq_store(&q->segment.file->journal.retell, 0);
+        sq_store(&q->segment.file->journal.queue_frame_due, 0);
     return rc;
 }
 
@@ -53,7 +53,7 @@ static int append_records(struct shmq *q, uint64_t from, uint64_t to, struct sq_
     if (piece.bytes > UINT32_MAX)
         return sq_fail(-EFBIG, "%zu bytes at once are too many for a journal", piece.bytes);
     /* Somebody died before he had put what he wrote, or written what he did. */
-    if (sq_load(&f->journal_pos) != from || sq_load(&f->journal.retell) != 0)
+    if (sq_load(&f->journal_pos) != from || sq_load(&f->journal.queue_frame_due) != 0)
         rc = append_queue(q, from, promise);
     return rc < 0 ? rc : sq_journal_file_frame(q, SQ_FRAME_RECORDS, &piece, 1, to, promise);
 }
@@ -114,10 +114,10 @@ int sq_journal_remove(struct shmq *q, uint64_t id, struct sq_promise *promise)
  * What is done in memory first, and then cannot be written: a later frame of its kind says it
  * too, but nobody knows when that comes.  There is trouble until the file was rewritten.
  */
-static int owe(struct shmq *q, int rc)
+static int note_unwritten(struct shmq *q, int rc)
 {
     if (rc < 0)
-        sq_store(&q->segment.file->journal.owing, 1);
+        sq_store(&q->segment.file->journal.unwritten, 1);
     return rc;
 }
 
@@ -131,7 +131,7 @@ int sq_journal_part(struct shmq *q, struct sq_promise *promise)
         sq_journal_file_leave(q);
     }
     sq_cancel_release(cancel);
-    return owe(q, rc);
+    return note_unwritten(q, rc);
 }
 
 /* --- groups ------------------------------------------------------------------------ */
@@ -144,11 +144,12 @@ void sq_journal_noted(const struct sq_ring *ring)
     sq_dirty_clear(ring);
 }
 
-static void tell_about(const struct sq_ring *ring, bool keeps_entries, struct sq_frame_group *about)
+static void describe_group(const struct sq_ring *ring, bool keeps_entries,
+                           struct sq_frame_group *about)
 {
     sq_capture_about(ring, about);
     about->keeps_entries = keeps_entries;
-    if (keeps_entries) /* the entries that go with the place are still to be written */
+    if (keeps_entries) /* the entries that go with the position are still to be written */
         about->finished_id = ring->group->pending.noted_id;
 }
 
@@ -157,11 +158,11 @@ int sq_journal_about(struct shmq *q, const struct sq_ring *ring, bool keeps_entr
 {
     struct sq_frame_group about;
 
-    tell_about(ring, keeps_entries, &about);
+    describe_group(ring, keeps_entries, &about);
     int rc = append_alone(q, SQ_FRAME_GROUP, &about, sizeof(about), promise);
     if (rc == 0 && !keeps_entries)
         sq_journal_noted(ring);
-    return owe(q, rc);
+    return note_unwritten(q, rc);
 }
 
 int sq_journal_remove_group(struct shmq *q, const struct sq_ring *ring, struct sq_promise *promise)
@@ -182,14 +183,14 @@ static struct sq_frame_item item_of(const struct sq_ring *ring, uint32_t e)
 }
 
 /*
- * J and C: the changed entries, in as many frames as it takes.  The place comes with the
+ * J and C: the changed entries, in as many frames as it takes.  The position comes with the
  * last of them: were it there without the others, messages would be missing.
  */
 static int append_entries(struct shmq *q, const struct sq_ring *ring, struct sq_promise *promise)
 {
     const struct sq_group_shm *g = ring->group;
     const struct sq_pending_shm *p = &g->pending;
-    uint32_t count = p->dirty_all != 0 ? p->touched_ever : p->dirty_count, at = 0;
+    uint32_t count = p->dirty_all != 0 ? p->journaled_end : p->dirty_count, at = 0;
     struct sq_frame_item items[ITEMS_AT_ONCE];
     uint64_t pos = sq_load(&q->segment.file->journal_pos);
     int rc = 0;
@@ -222,7 +223,7 @@ static int append_all(struct shmq *q, const struct sq_ring *ring, struct sq_prom
 {
     struct sq_frame_group about;
 
-    tell_about(ring, true, &about);
+    describe_group(ring, true, &about);
     int rc = append_one(q, SQ_FRAME_GROUP, &about, sizeof(about), promise);
     return rc < 0 ? rc : append_entries(q, ring, promise);
 }
@@ -243,5 +244,5 @@ int sq_journal_group(struct shmq *q, const struct sq_ring *ring, struct sq_promi
     if (rc == 0)
         sq_journal_noted(ring);
     sq_cancel_release(cancel);
-    return owe(q, rc);
+    return note_unwritten(q, rc);
 }

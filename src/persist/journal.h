@@ -21,7 +21,7 @@ static inline bool sq_journal_writes(const struct shmq *q)
 /* P: records that are about to be put, [from, to) of the ring, in one frame. */
 int sq_journal_records(struct shmq *q, uint64_t from, uint64_t to, struct sq_promise *promise);
 
-/* C of the group that `ring` reads as: its place and its changed entries, if there is
+/* C of the group that `ring` reads as: its position and its changed entries, if there is
  * anything new. */
 int sq_journal_group(struct shmq *q, const struct sq_ring *ring, struct sq_promise *promise);
 

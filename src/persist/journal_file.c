@@ -1,18 +1,19 @@
 /*
- * journal_file.c - see journal_file.h; the frames are in file/format.h.
+ * journal_file.c - appending frames to the journal (journal_file.h; the frames: file/format.h).
  *
  * Invariants, for whoever holds J:
- *  1. The file of generation `generation` is true up to the end that holds
- *     (journal.ends[end_at]): whole frames, numbered up to its number.  What lies behind is
- *     zeros, or rubbish of somebody who died or failed, and is written over.
- *  2. journal_pos is P's tail: all records before it that are not finished are in the file.
+ *  1. The file of generation `generation` is true up to the end in force (journal.ends[end_at]):
+ *     whole frames, of which the last has that end's number.  What lies behind is zeros, or
+ *     rubbish of a writer that died or failed, and is written over.
+ *  2. journal_pos is P's tail: the file has all records before it that are not finished.
  *
- * Crash rule.  Bytes first, then journal_pos, then the end that holds, in one store.  Who
- * dies before that has appended nothing.  A put that dies between its frame and its tail
- * leaves records in the file that were not put: the next one finds that journal_pos is not
- * the tail, and says with a QUEUE frame that they were not.   Who dies
- * replacing the file (journal_rewrite.c) leaves a file of another generation at the path: who takes
- * J over from the dead looks, and takes the end from what is in it.
+ * Crash rule.  An append writes the bytes, stores journal_pos, and then puts the new end in
+ * force with one store.  A writer that dies before that store has appended nothing.  A put that
+ * dies between its frame and its tail leaves records in the file that were not put: the next put
+ * finds that journal_pos is not the tail, and says so with a QUEUE frame.  A saver that dies
+ * while it replaces the file (journal_rewrite.c) leaves a file of the next generation at the
+ * path.  Whoever takes J over from a dead owner looks for such a file, and takes the end from
+ * what is in it.
  */
 #include "persist/journal_file.h"
 
@@ -45,13 +46,13 @@ int sq_journal_file_lock(struct shmq *q, struct sq_lock_shm *lock, struct sq_dea
         return sq_fail(rc, "the journal's lock was not to be had in time; its holder may be "
                            "stopped, or its disk be slow");
     if (rc > 0)
-        atomic_fetch_add(&q->segment.control->recoveries, 1);
+        atomic_fetch_add(&q->segment.control->recovery_count, 1);
     return rc;
 }
 
 void sq_journal_file_note(struct sq_file_shm *f, int rc)
 {
-    if (rc == 0 && (sq_load(&f->error) == 0 || sq_load(&f->journal.owing) != 0))
+    if (rc == 0 && (sq_load(&f->error) == 0 || sq_load(&f->journal.unwritten) != 0))
         return;
     if (rc < 0 && sq_load(&f->error) == 0)
         sq_store(&f->failed_ns, sq_clock_ns());
@@ -105,7 +106,7 @@ static int adopt(struct sq_file_shm *f, int fd, const struct sq_file_header *h)
     if (rc == 0) {
         set_end(f, reader.off, reader.number);
         f->journal.zeroed_off = reader.off;
-        f->journal.sure_off = 0;
+        f->journal.initial_synced_off = 0;
         sq_store(&f->base_bytes, reader.off);
         sq_store(&f->journal.broken, 0);
         sq_store_release(&f->generation, h->generation);
@@ -205,7 +206,7 @@ static int write_all(int fd, struct iovec *parts, int count, uint64_t off)
     return 0;
 }
 
-/* J: write zeros ahead, so that a sync need not wait for the file's size and places. */
+/* J: write zeros ahead, so that a sync need not wait for the file's size and blocks. */
 static void zero_ahead(const struct shmq *q, uint64_t end)
 {
     enum { AT_ONCE = 1 << 16 };
@@ -253,7 +254,7 @@ static uint64_t known_off(const struct sq_file_shm *f)
 {
     uint64_t off = sq_synced_off(sq_load(&f->synced), sq_load(&f->generation));
 
-    return off > f->journal.sure_off ? off : f->journal.sure_off;
+    return off > f->journal.initial_synced_off ? off : f->journal.initial_synced_off;
 }
 
 /* J: a frame and its content at `off`. */
@@ -316,7 +317,7 @@ void sq_journal_file_begin(struct sq_segment *segment, const struct sq_saved *sa
 
     set_end(f, saved->base_bytes, saved->number);
     f->journal.zeroed_off = saved->base_bytes;
-    f->journal.sure_off = saved->sure_bytes;
+    f->journal.initial_synced_off = saved->synced_bytes;
     sq_store(&f->journal.look_off, saved->base_bytes + LOOK_STEP);
     sq_store(&f->base_bytes, saved->base_bytes);
     sq_store(&f->journal_pos, saved->tail_pos);

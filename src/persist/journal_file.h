@@ -16,7 +16,7 @@ struct sq_promise {
 /*
  * How much is on the disk, of the file of which generation, in one word: where frames end,
  * in units of 8 bytes, and the lowest 16 bits of the generation.  It changes as one, so that
- * who looks without a lock never takes a place in one file for the same one in another.
+ * who looks without a lock never takes an offset in one file for the same one in another.
  */
 static inline uint64_t sq_synced_word(uint64_t generation, uint64_t off)
 {
@@ -58,7 +58,7 @@ static inline struct sq_journal_end sq_journal_file_end(const struct sq_file_shm
 }
 
 /* Note trouble with the file, for those who look at the queue; 0: there is none any more, but
- * for what is still owed. */
+ * for what is still unwritten. */
 void sq_journal_file_note(struct sq_file_shm *f, int rc);
 
 /* Nobody else sees the queue, or J is had: from now on the file is this one.  Whether it is

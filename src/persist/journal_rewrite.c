@@ -66,7 +66,7 @@ struct old {
     int error;
     uint64_t salt;
     uint64_t off; /* what is before that is in the base, or copied */
-    uint64_t pos; /* records before that place are in the file before `off` */
+    uint64_t pos; /* records before that position are in the file before `off` */
     unsigned char *bytes;
     size_t room;
 };
@@ -234,7 +234,7 @@ static int replace(struct shmq *q, struct old *old, struct sq_frames *frames,
     struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(LOCK_S));
     struct sq_file_shm *f = q->segment.file;
 
-    saved->sure_bytes = frames->out->off;
+    saved->synced_bytes = frames->out->off;
     int rc = sq_journal_file_lock(q, &f->lock, &deadline);
     if (rc < 0)
         return rc;
@@ -246,7 +246,7 @@ static int replace(struct shmq *q, struct old *old, struct sq_frames *frames,
         saved->base_bytes = frames->out->off;
         saved->number = frames->number;
         saved->tail_pos = sq_load(&f->journal_pos);
-        rc = sq_file_place(frames->out);
+        rc = sq_file_rename(frames->out);
         if (rc >= 0)
             sq_journal_file_begin(&q->segment, saved);
     }
@@ -311,7 +311,8 @@ int sq_journal_rewrite(struct shmq *q, struct sq_saved *saved)
 
     if (rc < 0)
         return rc;
-    uint32_t owed = atomic_exchange(&q->segment.file->journal.owing, 0); /* it will be written */
+    uint32_t unwritten =
+        atomic_exchange(&q->segment.file->journal.unwritten, 0); /* it will be written */
     rc = look_end(q, &old);
     if (rc == 0)
         rc = write_base(q, &old, &frames, saved);
@@ -319,8 +320,8 @@ int sq_journal_rewrite(struct shmq *q, struct sq_saved *saved)
         rc = replace_locked(q, &old, &frames, saved);
     if (rc < 0) {
         sq_file_abandon(&out);
-        if (owed != 0)
-            sq_store(&q->segment.file->journal.owing, 1);
+        if (unwritten != 0)
+            sq_store(&q->segment.file->journal.unwritten, 1);
     }
     free(old.bytes);
     if (old.fd >= 0)

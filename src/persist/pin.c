@@ -4,8 +4,8 @@
  * Crash rule.  The pin is set and lifted only with the lock; a pin without a living owner
  * of that was left by the dead, and whoever finds no room because of it lifts it.
  *
- * A producer looks at the groups' places first and at the pin afterwards.  If it sees a
- * place that a group came to after the saver had been in the group's side, it sees the pin
+ * A producer looks at the groups' cursors first and at the pin afterwards.  If it sees a
+ * cursor that moved after the saver had been in the group's side, it sees the pin
  * as well: by the lock of that side, or where a sole consumer of another process has none,
  * by membarrier.  Otherwise what it takes for finished lies below what the saver reads.
  */
@@ -23,7 +23,7 @@ int sq_pin_enter(struct shmq *q, struct sq_deadline *deadline)
     if (rc < 0)
         return sq_fail_plainly(rc);
     if (rc > 0)
-        atomic_fetch_add(&q->segment.control->recoveries, 1);
+        atomic_fetch_add(&q->segment.control->recovery_count, 1);
     return 0;
 }
 
@@ -52,7 +52,7 @@ void sq_pin_leave(struct shmq *q)
 
 void sq_pin_all(struct shmq *q)
 {
-    enum { NOWHERE = 1 }; /* no place of a record */
+    enum { NOWHERE = 1 }; /* no position of a record */
 
     sq_store(&q->segment.file->pin_pos, NOWHERE);
     atomic_thread_fence(memory_order_seq_cst);
@@ -78,6 +78,6 @@ bool sq_pin_lift_lost(struct shmq *q)
         return false;
     sq_store_release(&f->pin_pos, SQ_NO_PIN);
     sq_lock_free(&f->saver);
-    atomic_fetch_add(&q->segment.control->recoveries, 1);
+    atomic_fetch_add(&q->segment.control->recovery_count, 1);
     return true;
 }

@@ -267,7 +267,7 @@ static int try_open(struct shmq *q, const struct shmq_attr *attr, const struct s
         rc = rc == -EEXIST ? -EAGAIN : rc;
     }
     if (rc == 0)
-        sq_fork_watch(&q->forkable);
+        sq_fork_add(&q->forkable);
     sq_fork_release();
     return rc;
 }

@@ -15,7 +15,7 @@
 #include "segment/segment_attr.h"
 #include "segment/segment_reopen.h"
 
-bool sq_queue_save_is_stale(const struct shmq *q)
+bool sq_queue_save_is_dirty(const struct shmq *q)
 {
     return sq_capture_changes(&q->segment.ring) != sq_load(&q->segment.file->changes);
 }
@@ -91,7 +91,7 @@ static int begin_saving(struct shmq *q, struct sq_deadline *deadline)
 {
     int rc = sq_make_ready_attached(q, deadline);
 
-    if (rc == 0 && sq_segment_is_gone(&q->segment))
+    if (rc == 0 && sq_segment_is_unlinked(&q->segment))
         rc = sq_fail(-ESTALE, "the queue's name was removed");
     return rc < 0 ? rc : sq_pin_enter(q, deadline);
 }

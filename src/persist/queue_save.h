@@ -14,6 +14,6 @@ int sq_queue_save(struct shmq *q, struct sq_deadline *deadline, bool (*due)(cons
 int sq_queue_save_as(struct shmq *q, const struct sq_file_path *path, struct sq_deadline *deadline);
 
 /* Whether there are changes that the file has not. */
-bool sq_queue_save_is_stale(const struct shmq *q);
+bool sq_queue_save_is_dirty(const struct shmq *q);
 
 #endif

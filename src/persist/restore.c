@@ -36,8 +36,8 @@ struct restoring {
     unsigned char *staged; /* the last records before the tail, which are still to be written */
     size_t staged_bytes;
     uint64_t tail;
-    uint64_t first_id;      /* of those in a row */
-    uint64_t next_place_id; /* the next message before which some group stands */
+    uint64_t first_id;       /* of those in a row */
+    uint64_t next_cursor_id; /* the next message at which some group's cursor is */
     uint64_t cursors[SQ_GROUPS_MAX];
     uint64_t gone, gone_before[SQ_GROUPS_MAX]; /* removed ones in the row; before the cursor */
     int64_t realtime_ns;                       /* CLOCK_REALTIME less CLOCK_MONOTONIC, now */
@@ -208,12 +208,12 @@ static uint64_t find_first(const struct sq_image *image, uint64_t capacity_bytes
     return first;
 }
 
-/* The next record is message `id`: the place of groups that have finished all before. */
+/* The next record is message `id`: where the cursors are of groups that have passed all before. */
 static void note_cursors(struct restoring *r, uint64_t id)
 {
-    if (id < r->next_place_id)
+    if (id < r->next_cursor_id)
         return;
-    r->next_place_id = UINT64_MAX;
+    r->next_cursor_id = UINT64_MAX;
     for (uint32_t i = 0; i < SQ_GROUPS_MAX; i++) {
         uint64_t next = r->image->groups[i].attr.finished_id + 1;
         if (!r->image->groups[i].there)
@@ -221,8 +221,8 @@ static void note_cursors(struct restoring *r, uint64_t id)
         if (next == id) {
             r->cursors[i] = r->tail;
             r->gone_before[i] = r->gone;
-        } else if (next > id && next < r->next_place_id)
-            r->next_place_id = next;
+        } else if (next > id && next < r->next_cursor_id)
+            r->next_cursor_id = next;
     }
 }
 

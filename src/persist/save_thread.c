@@ -93,7 +93,7 @@ static bool is_due(const struct shmq *q)
         return true;
     if (has_journal(q) && (sq_load(&f->error) != 0 || sq_journal_rewrite_is_due(q, 1)))
         return true;
-    return !syncs_by_time(q) && is_time(q) && sq_queue_save_is_stale(q);
+    return !syncs_by_time(q) && is_time(q) && sq_queue_save_is_dirty(q);
 }
 
 /* Until when to sleep. */
@@ -135,7 +135,7 @@ static void *save_now_and_then(void *arg)
     struct shmq *q = s->q;
 
     pthread_mutex_lock(&s->lock);
-    while (!s->stopping && !sq_segment_marked_gone(&q->segment)) {
+    while (!s->stopping && !sq_segment_marked_unlinked(&q->segment)) {
         struct timespec until = sq_timespec(next_look(q, sq_clock_ns()));
         if (!s->rung)
             pthread_cond_timedwait(&s->wake, &s->lock, &until);
@@ -144,7 +144,7 @@ static void *save_now_and_then(void *arg)
             break;
         pthread_mutex_unlock(&s->lock);
         look(q);
-        sq_segment_is_gone(&q->segment);
+        sq_segment_is_unlinked(&q->segment);
         pthread_mutex_lock(&s->lock);
     }
     pthread_mutex_unlock(&s->lock);
@@ -254,5 +254,5 @@ void sq_save_thread_at_close(struct shmq *q)
         sq_journal_sync_all(q, &sync_deadline);
     if (q->segment.attr.save_at_end && q->segment.file_path.text[0] != '\0' &&
         q->attachment.slot >= 0 && is_last(q))
-        sq_queue_save(q, &deadline, sq_queue_save_is_stale);
+        sq_queue_save(q, &deadline, sq_queue_save_is_dirty);
 }

@@ -190,7 +190,7 @@ int sq_snapshot_base(struct shmq *q, const struct sq_capture *c, uint64_t genera
     if (rc == 0)
         rc = sq_frames_put(&frames, SQ_FRAME_BASE, NULL, 0);
     saved->number = frames.number;
-    saved->base_bytes = saved->sure_bytes = out->off;
+    saved->base_bytes = saved->synced_bytes = out->off;
     return rc;
 }
 

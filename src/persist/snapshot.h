@@ -11,12 +11,12 @@
 struct sq_saved {
     uint64_t generation;
     uint64_t salt;
-    uint64_t number;     /* of the last frame */
-    uint64_t base_bytes; /* of the file */
-    uint64_t sure_bytes; /* of them, on the disk before it had its name */
-    uint64_t next_id;    /* of the first message that is not in it */
-    uint64_t tail_pos;   /* likewise, its place */
-    uint64_t changes;    /* sq_capture_changes() */
+    uint64_t number;       /* of the last frame */
+    uint64_t base_bytes;   /* of the file */
+    uint64_t synced_bytes; /* of them, synced before the file had its name */
+    uint64_t next_id;      /* of the first message that is not in it */
+    uint64_t tail_pos;     /* likewise, its position */
+    uint64_t changes;      /* sq_capture_changes() */
 };
 
 /* The header of a file of this queue, but for what is each file's own. */

@@ -164,31 +164,31 @@ void sq_record_move(const struct sq_ring *ring, uint64_t pos, uint64_t to)
 
 /* --- headers -------------------------------------------------------------- */
 
-int sq_headers_next(const void *block, size_t bytes, size_t *place, const char **name,
+int sq_headers_next(const void *block, size_t bytes, size_t *off, const char **name,
                     const char **value)
 {
     const char *text = block;
 
-    if (*place >= bytes)
-        return *place == bytes ? 0 : -EBADMSG;
-    const char *end = memchr(text + *place, '\0', bytes - *place);
+    if (*off >= bytes)
+        return *off == bytes ? 0 : -EBADMSG;
+    const char *end = memchr(text + *off, '\0', bytes - *off);
     if (end == NULL)
         return -EBADMSG;
-    *name = text + *place;
+    *name = text + *off;
     *value = end + 1;
     end = memchr(*value, '\0', bytes - (size_t)(*value - text));
     if (end == NULL)
         return -EBADMSG;
-    *place = (size_t)(end + 1 - text);
+    *off = (size_t)(end + 1 - text);
     return 1;
 }
 
 const char *sq_headers_find(const void *block, size_t bytes, const char *name)
 {
     const char *one, *value;
-    size_t place = 0;
+    size_t off = 0;
 
-    while (sq_headers_next(block, bytes, &place, &one, &value) == 1)
+    while (sq_headers_next(block, bytes, &off, &one, &value) == 1)
         if (strcmp(one, name) == 0)
             return value;
     return NULL;

@@ -2,8 +2,8 @@
  * record.h - what a record says: its id, whether it was updated or removed, its
  * extension.
  *
- * A message's id stands in its record until an update is appended: then the id's
- * place says how much further that is (SQ_ID_MOVED), and there the same holds again.
+ * A message's id stands in its record until an update is appended: then the id
+ * says how much further that is (SQ_ID_MOVED), and there the same holds again.
  * A removed message's last record says SQ_ID_GONE.  One store makes either true for
  * all groups, those that have an entry for the message and those that have not come
  * to it.
@@ -72,10 +72,10 @@ void sq_record_move(const struct sq_ring *ring, uint64_t pos, uint64_t to);
 /* --- headers -------------------------------------------------------------- */
 
 /*
- * The next header of a block: 1 and *place moves on, 0 none left, -EBADMSG.  name and
+ * The next header of a block: 1 and *off moves on, 0 none left, -EBADMSG.  name and
  * value point into the block and end with a zero.
  */
-int sq_headers_next(const void *block, size_t bytes, size_t *place, const char **name,
+int sq_headers_next(const void *block, size_t bytes, size_t *off, const char **name,
                     const char **value);
 
 /* The value of header `name`, or NULL. */

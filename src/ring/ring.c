@@ -1,33 +1,35 @@
 /*
- * ring.c - see ring.h.
+ * ring.c - the record ring: positions and bytes (ring.h).
  *
  *      cursor_pos                      tail_pos
  *          v                              v
- *     .....[record][record]...[record]....|..... capacity bytes, then again
+ *     .....[record][record]...[record]....|..... capacity bytes, then the same again
+ *
+ * P appends records at the tail; C takes them at its group's cursor.
  *
  * Invariants, for whoever holds both sides:
- *  1. cursor <= tail <= cursor + capacity, both multiples of 8.
- *  2. From cursor to tail there are whole records, their ids consecutive.
- *  3. next_id is the last record's id plus one; finished_id the first's minus
- *     one.  Without records, finished_id == next_id - 1.
- *  4. low_pos <= cursor and known_tail_pos <= tail.
+ *  1. cursor <= tail <= cursor + capacity, and both are multiples of 8.
+ *  2. From the cursor to the tail there are whole records.  Their ids are consecutive; a copy,
+ *     which updates an earlier message, repeats that one's id and does not count.
+ *  3. next_id is the last record's id plus one, and finished_id the first one's minus one.
+ *     Without records, finished_id == next_id - 1.
+ *  4. low_pos <= cursor, and known_tail_pos <= tail.
  *
- * A topic has several groups, or none, each with a cursor; what is said of one here
- * holds for each.  Behind the least of them P leaves as much history as there is
- * room for, which begins at history_pos, always at a record.
+ * A topic has several groups, or none, each with a cursor: what is said here of the cursor
+ * holds for each.  Behind the lowest cursor P keeps as much history as there is room for.  It
+ * begins at history_pos, which is always the position of a record.
  *
- * Crash rule.  A put writes its records beyond the tail, stores the tail, then
- * next_id.  A get stores finished_id, then the cursor.  So when P has died,
- * next_id may be too low, and when C has died, finished_id too high; the truth,
- * tail and cursor, is right at every instruction.  Rebuilding sets both from the
- * records' own ids.  With no record left, every message of P was finished by C,
- * whose finished_id is then exact or, after C died before it stored its cursor,
- * belongs to a record that is still there: so the larger of both is right.  (But for
- * a C that was going back: its finished_id is too low, and the larger is right, too.)
+ * Crash rule.  A put writes its records beyond the tail, stores the tail, and then next_id.  A
+ * get stores finished_id, and then the cursor.  So a P that dies may leave next_id too low, and
+ * a C that dies may leave finished_id too high, while the truth, tail and cursor, is right at
+ * every instruction.  A rebuild takes both ids from the records.  If no record is left, C has
+ * finished all that P put, and its finished_id is exact: had C died before it stored the cursor,
+ * a record would be left.  So the larger of the two ids is right.  (A C that died while it
+ * moved back left finished_id too low; then, too, the larger is right.)
  *
- * P may read the record at the cursor although C may pass it at any time: only P
- * overwrites.  A reader without a side copies first and then looks whether the
- * cursor has passed what it copied.
+ * P may read the record at the cursor although C may pass it at any time: only P overwrites
+ * records, or a sole consumer that compacts, which try_group_low() allows for.  A reader without
+ * a side copies first, and then checks that the cursor has not passed what it copied.
  */
 #include "ring/ring.h"
 
@@ -55,7 +57,7 @@ static int try_group_low(const struct sq_ring *ring, const struct sq_group_shm *
     if (!sq_ring_spans(ring, cursor, tail))
         return -EBADMSG;
     uint64_t id = cursor == tail ? next_id : peek_id(ring, cursor);
-    /* C may have passed it and slid another record to its place (group/ring_compact.c): what was
+    /* C may have passed it and slid another record there (group/ring_compact.c): what was
      * read means something only if the cursor has not moved. */
     atomic_thread_fence(memory_order_acquire);
     if (sq_unlikely(sq_load(&g->cursor_pos) != cursor))
@@ -116,8 +118,8 @@ static int least_low(const struct sq_ring *ring, uint64_t tail, uint64_t *low, u
 
 /*
  * The lower one of `low` and what a saver still has to read.  To be asked after the
- * groups: who sees a place that a group came to after the saver had looked at it then sees
- * the pin, too.
+ * groups: who sees a cursor that moved after the saver had looked at its group then sees the
+ * pin, too.
  */
 static uint64_t pinned(const struct sq_ring *ring, uint64_t tail, uint64_t low)
 {
@@ -347,8 +349,8 @@ int sq_ring_rebuild_producer(const struct sq_ring *ring)
     return sq_ring_look_low(ring);
 }
 
-/* A topic's group whose place P has passed, since who made it beside a sole producer died
- * before it had settled on the place: there is nothing for it but the tail. */
+/* A topic's group whose cursor P has passed, since who made it beside a sole producer died
+ * before it had a start: there is nothing for it but the tail. */
 static uint64_t go_to_tail(const struct sq_ring *ring, uint64_t tail, uint64_t next_id)
 {
     struct sq_group_shm *g = ring->group;

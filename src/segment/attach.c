@@ -61,17 +61,17 @@ static void clean(struct sq_segment *s, struct sq_slot_shm *slot)
         return;
     sq_store(&slot->sleeping_producers, 0);
     sq_store(&slot->sleeping_consumers, 0);
-    atomic_fetch_add(&s->control->dead_count, 1);
+    atomic_fetch_add(&s->control->dead_processes, 1);
     leave_slot(s, slot);
 }
 
 /* Slots up to `count` are to be looked through from now on. */
-static void raise_touched(struct sq_segment *s, uint32_t count)
+static void raise_used_end(struct sq_segment *s, uint32_t count)
 {
-    uint32_t touched = sq_load(&s->control->slots_touched);
+    uint32_t used_end = sq_load(&s->control->slots_used_end);
 
-    while (touched < count &&
-           !atomic_compare_exchange_weak(&s->control->slots_touched, &touched, count))
+    while (used_end < count &&
+           !atomic_compare_exchange_weak(&s->control->slots_used_end, &used_end, count))
         ;
 }
 
@@ -92,7 +92,7 @@ static int take_slot(struct sq_segment *s, struct sq_attachment *a, uint32_t i, 
     slot->attached_ns = sq_clock_ns();
     sq_store(&slot->closing, 0);
     read_command(slot->command);
-    raise_touched(s, i + 1);
+    raise_used_end(s, i + 1);
     sq_store_release(&slot->state, SQ_SLOT_USED);
     *a = (struct sq_attachment){(int)i, sq_lock_word(i, slot->generation)};
     return 0;
@@ -106,10 +106,10 @@ static int take_slot(struct sq_segment *s, struct sq_attachment *a, uint32_t i, 
 static uint32_t longest_free(const struct sq_segment *s)
 {
     enum { SOME = 32 };
-    uint32_t touched = sq_attach_slots(s), best = 0;
+    uint32_t used_end = sq_attach_slots(s), best = 0;
     uint64_t least = UINT64_MAX;
 
-    for (uint32_t i = 0; i < s->slot_count && (i < touched || i < SOME); i++) {
+    for (uint32_t i = 0; i < s->slot_count && (i < used_end || i < SOME); i++) {
         uint64_t left = sq_load(&s->slots[i].left);
         if (sq_load(&s->slots[i].state) == SQ_SLOT_FREE && left < least) {
             least = left;

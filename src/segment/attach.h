@@ -38,9 +38,9 @@ static inline struct sq_slot_shm *sq_attach_slot(const struct sq_segment *segmen
 /* How many slots there are to look through. */
 static inline uint32_t sq_attach_slots(const struct sq_segment *segment)
 {
-    uint32_t touched = sq_load_acquire(&segment->control->slots_touched);
+    uint32_t used_end = sq_load_acquire(&segment->control->slots_used_end);
 
-    return touched < segment->slot_count ? touched : segment->slot_count;
+    return used_end < segment->slot_count ? used_end : segment->slot_count;
 }
 
 /* Whether a slot is taken, and not by the dead. */

@@ -79,14 +79,14 @@ void sq_fork_release(void)
     pthread_mutex_unlock(&list_lock);
 }
 
-void sq_fork_watch(struct sq_forkable *handle)
+void sq_fork_add(struct sq_forkable *handle)
 {
     handle->next = list.next;
     handle->prev = &list;
     handle->next->prev = handle->prev->next = handle;
 }
 
-void sq_fork_unwatch(struct sq_forkable *handle)
+void sq_fork_remove(struct sq_forkable *handle)
 {
     handle->next->prev = handle->prev;
     handle->prev->next = handle->next;

@@ -24,7 +24,7 @@ struct sq_forkable {
 
 /*
  * Keep other threads from forking.  From before a handle's descriptor is opened
- * until the handle is watched, and from before it is unwatched until the
+ * until the handle is in the list, and from before it is removed until the
  * descriptor is closed; otherwise a child could inherit a descriptor that its
  * handler does not know.  0 or -ENOMEM.
  */
@@ -32,7 +32,7 @@ int sq_fork_hold(void);
 void sq_fork_release(void);
 
 /* Add and remove a handle, between the two above. */
-void sq_fork_watch(struct sq_forkable *handle);
-void sq_fork_unwatch(struct sq_forkable *handle);
+void sq_fork_add(struct sq_forkable *handle);
+void sq_fork_remove(struct sq_forkable *handle);
 
 #endif

@@ -1,11 +1,10 @@
 /*
- * segment.c - see segment.h.  The format is in layout.h.
+ * segment.c - making, checking and mapping the named object (segment.h; its format: layout.h).
  *
- * The object is never half visible: it is built without a name (O_TMPFILE),
- * given all its memory (so that a full file system is -ENOSPC here and not a
- * SIGBUS later), initialised, and only then linked to its name.  Who dies on
- * the way leaves nothing.  Linking fails if somebody else was faster, who then
- * has made a whole queue.
+ * The object is never half visible.  The creator makes it without a name (O_TMPFILE), gives it
+ * all its memory (so that a full file system is -ENOSPC here, and not a SIGBUS later),
+ * initialises it, and only then links it to its name.  A creator that dies on the way leaves
+ * nothing.  If the name is taken, another process was faster, and has made a whole queue.
  */
 #include "segment/segment.h"
 
@@ -123,7 +122,7 @@ static void read_file_part(struct sq_segment *s)
     s->attr.save_ns = f->save_ns > 0 ? f->save_ns : 0;
     s->attr.save_changes = f->save_changes;
     s->attr.save_at_end = f->save_at_end != 0;
-    /* There are places to note changes in, or it is none. */
+    /* There is memory to note changes in, or it is none. */
     if (s->ring.dirty != NULL && f->journal_mode <= SHMQ_JOURNAL_ALWAYS)
         s->attr.journal = f->journal_mode;
     if (s->attr.journal != SHMQ_JOURNAL_NONE)
@@ -198,7 +197,7 @@ static int initialise(struct sq_segment *s, const struct sq_header_shm *h,
         if (rc == 0)
             rc = sq_cond_init(&view.group->done);
         if (rc == 0)
-            rc = sq_cond_init(&view.group->keepers);
+            rc = sq_cond_init(&view.group->notifiers);
         sq_group_begin(&view, "", &h->policy);
     }
     sq_store(&s->file->pin_pos, SQ_NO_PIN);

@@ -64,10 +64,10 @@ int sq_segment_open_again(struct sq_segment *segment, const struct sq_segment *o
 
 void sq_segment_close(struct sq_segment *segment);
 
-/* Whether it was noticed that the queue's name is gone: a load, and no system call. */
-static inline bool sq_segment_marked_gone(const struct sq_segment *segment)
+/* Whether it was noticed that the queue is unlinked: a load, and no system call. */
+static inline bool sq_segment_marked_unlinked(const struct sq_segment *segment)
 {
-    return (sq_load(&segment->control->notices) & SQ_NOTICE_GONE) != 0;
+    return (sq_load(&segment->control->notices) & SQ_NOTICE_UNLINKED) != 0;
 }
 
 #endif

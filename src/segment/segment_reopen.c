@@ -18,16 +18,16 @@ bool sq_segment_has_fd(const struct sq_segment *s)
     return fstat(s->fd, &st) == 0 && st.st_ino == s->inode && st.st_dev == s->device;
 }
 
-bool sq_segment_is_gone(struct sq_segment *s)
+bool sq_segment_is_unlinked(struct sq_segment *s)
 {
     struct stat st;
 
-    if (sq_segment_marked_gone(s))
+    if (sq_segment_marked_unlinked(s))
         return true;
     if (fstat(s->fd, &st) != 0 || st.st_nlink != 0)
         return false;
     if (!s->readable_only)
-        atomic_fetch_or(&s->control->notices, SQ_NOTICE_GONE);
+        atomic_fetch_or(&s->control->notices, SQ_NOTICE_UNLINKED);
     return true;
 }
 

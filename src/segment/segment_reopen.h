@@ -1,5 +1,5 @@
 /*
- * segment_reopen.h - opening the same object again, and whether its name is gone.
+ * segment_reopen.h - opening the same object again, and whether it is unlinked.
  */
 #ifndef SQ_SEGMENT_REOPEN_H
 #define SQ_SEGMENT_REOPEN_H
@@ -9,8 +9,8 @@
 /* Whether the descriptor is still the one we opened. */
 bool sq_segment_has_fd(const struct sq_segment *segment);
 
-/* Whether the name is gone, asking the file system; marks the segment so. */
-bool sq_segment_is_gone(struct sq_segment *segment);
+/* Whether the queue is unlinked, asking the file system; marks the segment so. */
+bool sq_segment_is_unlinked(struct sq_segment *segment);
 
 /* A descriptor of its own for the same object (for the child after a fork).
  * Async-signal-safe.  The new descriptor or a negative errno. */

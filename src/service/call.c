@@ -12,10 +12,10 @@
 
 /* --- calls, with caller.lock ------------------------------------------------------- */
 
-static void tell(struct sq_call *call)
+static void wake_call(struct sq_call *call)
 {
     if (call->sleeps)
-        sq_cond_wake(&call->told, 1);
+        sq_cond_wake(&call->wake, 1);
 }
 
 static int begin_call(struct shmq *q, struct sq_reply_queue *c, struct sq_call *call)
@@ -47,7 +47,7 @@ static void end_call(struct sq_reply_queue *c, const struct sq_call *call)
         return;
     for (struct sq_call *other = c->calls; other != NULL; other = other->next) {
         if (other->sleeps) {
-            tell(other);
+            wake_call(other);
             return;
         }
     }
@@ -57,7 +57,7 @@ static void finish(struct sq_call *call, int error)
 {
     call->done = true;
     call->error = error;
-    tell(call);
+    wake_call(call);
 }
 
 /* A reply has come; copy it for whom it is.  From a second one on it is late. */
@@ -111,17 +111,17 @@ static int listen_for_replies(struct sq_reply_queue *c, struct sq_deadline *dead
     return rc == -ETIMEDOUT || rc == -EINTR ? rc : 0;
 }
 
-/* Sleep until told something.  The announcement is made with the lock, so it is seen. */
-static int sleep_until_told(struct sq_reply_queue *c, struct sq_call *call,
-                            struct sq_deadline *deadline)
+/* Sleep until woken.  The announcement is made with the lock, so it is seen. */
+static int sleep_until_woken(struct sq_reply_queue *c, struct sq_call *call,
+                             struct sq_deadline *deadline)
 {
     int64_t now_ns = sq_clock_ns(), at_ns = sq_deadline_at(deadline, now_ns);
     bool long_ns = at_ns - now_ns > SQ_SLEEP_MAX_NS;
-    uint32_t ticket = sq_cond_prepare(&call->told);
+    uint32_t ticket = sq_cond_prepare(&call->wake);
 
     call->sleeps = true;
     pthread_mutex_unlock(&c->lock);
-    int rc = sq_cond_sleep(&call->told, ticket, long_ns ? now_ns + SQ_SLEEP_MAX_NS : at_ns);
+    int rc = sq_cond_sleep(&call->wake, ticket, long_ns ? now_ns + SQ_SLEEP_MAX_NS : at_ns);
     pthread_mutex_lock(&c->lock);
     call->sleeps = false;
     return rc == -ETIMEDOUT && long_ns ? 0 : rc;
@@ -133,7 +133,7 @@ static ssize_t await_reply(struct sq_reply_queue *c, struct sq_call *call,
     int rc = 0;
 
     while (!call->done && rc == 0)
-        rc = c->listened ? sleep_until_told(c, call, deadline) : listen_for_replies(c, deadline);
+        rc = c->listened ? sleep_until_woken(c, call, deadline) : listen_for_replies(c, deadline);
     if (!call->done)
         return sq_fail_plainly(rc);
     if (call->error < 0)
@@ -151,7 +151,7 @@ static ssize_t await_reply(struct sq_reply_queue *c, struct sq_call *call,
 static int copy_headers(const struct shmq_msg *request, struct shmq_header *list)
 {
     struct shmq_header header;
-    size_t place = 0;
+    size_t walk = 0;
     unsigned count = 0, i = 0;
     int rc;
 
@@ -161,7 +161,7 @@ static int copy_headers(const struct shmq_msg *request, struct shmq_header *list
             if (rc == 1)
                 header = request->headers[i++];
         } else {
-            rc = request->header_block == NULL ? 0 : shmq_header_next(request, &place, &header);
+            rc = request->header_block == NULL ? 0 : shmq_header_next(request, &walk, &header);
         }
         if (rc <= 0)
             return rc < 0 ? rc : (int)count;
@@ -233,7 +233,7 @@ ssize_t shmq_call(shmq_t *q, struct shmq_msg *request, void *buffer, size_t size
         return sq_fail(-EINVAL, "request->size is %zu; use SHMQ_MSG_INIT", request->size);
     if (buffer == NULL && size > 0)
         return sq_fail(-EINVAL, "the buffer is NULL, and its size %zu", size);
-    sq_cond_init(&call.told);
+    sq_cond_init(&call.wake);
     int cancel = sq_cancel_hold();
     rc = call_and_wait(q, request, &call, &deadline);
     sq_cancel_release(cancel);

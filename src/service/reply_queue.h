@@ -30,8 +30,8 @@ struct sq_call {
     bool done;               /* there is a result: */
     int error;               /* it, or 0 and */
     size_t length;           /* the reply's */
-    bool sleeps;             /* on `told` */
-    struct sq_cond_shm told; /* it is done, or is to listen */
+    bool sleeps;             /* on `wake` */
+    struct sq_cond_shm wake; /* it is done, or is to listen */
 };
 
 struct sq_reply_queue {

@@ -12,7 +12,7 @@
  * Crash rule: none is needed.  A worker has no state outside of its process, and what
  * its threads held goes back with their leases.
  *
- * Locks, both of the process: worker.lock for who sits, runs and stops; hand.lock for
+ * Locks, both of the process: worker.lock for who sits, runs and stops; job.lock for
  * a lease.  Nobody takes one while having the other, and none is held while a handler
  * runs or a message is waited for.
  */
@@ -26,18 +26,18 @@
 #include "base/error.h"
 #include "service/worker_job.h"
 
-#define SLICE_NS      SHMQ_MS(100) /* of a receive */
-#define REST_FIRST_NS SHMQ_MS(1)   /* after an error, doubled with each further one */
-#define REST_MAX_NS   SHMQ_SEC(1)
-#define TICK_MIN_NS   SHMQ_MS(1)  /* between two looks at the leases: seldom enough not */
-#define TICK_MAX_NS   SHMQ_SEC(1) /* to cost, and often enough for a new policy */
+#define SLICE_NS         SHMQ_MS(100) /* of a receive */
+#define BACKOFF_FIRST_NS SHMQ_MS(1)   /* after an error, doubled with each further one */
+#define BACKOFF_MAX_NS   SHMQ_SEC(1)
+#define TICK_MIN_NS      SHMQ_MS(1)  /* between two looks at the leases: seldom enough not */
+#define TICK_MAX_NS      SHMQ_SEC(1) /* to cost, and often enough for a new policy */
 
 enum { THREADS_MAX = 4096 };
 
 struct member {
     struct shmq_worker *worker;
     pthread_t thread;
-    struct sq_worker_job hand;
+    struct sq_worker_job job;
 };
 
 struct shmq_worker {
@@ -45,7 +45,7 @@ struct shmq_worker {
     pid_t pid;           /* of the process that has the threads */
     pthread_mutex_t lock;
     pthread_cond_t seat;   /* the seat is free, or the worker stops */
-    pthread_cond_t pause;  /* who rests is to look: the renewer, a thread after an error */
+    pthread_cond_t pause;  /* who backs off is to look: the renewer, a thread after an error */
     pthread_cond_t change; /* for who stops the worker: a thread began or ended something */
     bool taken;            /* somebody has the seat */
     bool over;             /* the renewer may end */
@@ -103,23 +103,23 @@ static void leave_seat(struct shmq_worker *w)
  */
 static bool listen_for_message(struct shmq_worker *w, struct member *m)
 {
-    int64_t rest_ns = REST_FIRST_NS;
+    int64_t backoff_ns = BACKOFF_FIRST_NS;
 
     while (!w->duty.stopping) {
-        m->hand.msg = (struct shmq_msg)SHMQ_MSG_INIT;
+        m->job.msg = (struct shmq_msg)SHMQ_MSG_INIT;
         pthread_mutex_unlock(&w->lock);
-        int rc = shmq_receive(w->duty.g, &m->hand.msg, SLICE_NS);
+        int rc = shmq_receive(w->duty.g, &m->job.msg, SLICE_NS);
         pthread_mutex_lock(&w->lock);
         if (rc == 0)
             return true;
         if (rc == -ETIMEDOUT || rc == -EINTR) {
-            rest_ns = REST_FIRST_NS;
+            backoff_ns = BACKOFF_FIRST_NS;
             continue;
         }
-        for (int64_t until_ns = after(rest_ns);
+        for (int64_t until_ns = after(backoff_ns);
              !w->duty.stopping && sq_worker_job_now_ns() < until_ns;)
             wait_until(w, &w->pause, until_ns);
-        rest_ns = rest_ns * 2 < REST_MAX_NS ? rest_ns * 2 : REST_MAX_NS;
+        backoff_ns = backoff_ns * 2 < BACKOFF_MAX_NS ? backoff_ns * 2 : BACKOFF_MAX_NS;
     }
     return false;
 }
@@ -143,7 +143,7 @@ static void *run_thread(void *arg)
             pthread_cond_broadcast(&w->pause);
         pthread_cond_signal(&w->change);
         pthread_mutex_unlock(&w->lock);
-        sq_worker_job_deal(&m->hand);
+        sq_worker_job_deal(&m->job);
         pthread_mutex_lock(&w->lock);
         w->running--;
         pthread_cond_signal(&w->change);
@@ -165,7 +165,7 @@ static int64_t renew_all(struct shmq_worker *w)
         return after(TICK_MAX_NS);
     int64_t third_ns = policy.lease_ns / 3;
     for (unsigned i = 0; i < w->count; i++)
-        sq_worker_job_renew(&w->members[i].hand, third_ns);
+        sq_worker_job_renew(&w->members[i].job, third_ns);
     return after(third_ns < TICK_MIN_NS   ? TICK_MIN_NS
                  : third_ns > TICK_MAX_NS ? TICK_MAX_NS
                                           : third_ns);
@@ -244,8 +244,8 @@ static struct shmq_worker *make_worker(shmq_t *g, shmq_handler handler,
     pthread_condattr_destroy(&monotonic);
     for (unsigned i = 0; i < w->count; i++) {
         w->members[i].worker = w;
-        w->members[i].hand.duty = &w->duty;
-        pthread_mutex_init(&w->members[i].hand.lock, NULL);
+        w->members[i].job.duty = &w->duty;
+        pthread_mutex_init(&w->members[i].job.lock, NULL);
     }
     return w;
 }
@@ -263,7 +263,7 @@ static void free_worker(struct shmq_worker *w, unsigned threads)
         pthread_join(w->renewer, NULL);
     }
     for (unsigned i = 0; i < w->count; i++)
-        pthread_mutex_destroy(&w->members[i].hand.lock);
+        pthread_mutex_destroy(&w->members[i].job.lock);
     pthread_cond_destroy(&w->change);
     pthread_cond_destroy(&w->pause);
     pthread_cond_destroy(&w->seat);

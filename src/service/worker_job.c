@@ -2,7 +2,7 @@
  * worker_job.c - see worker_job.h.
  *
  * Without a time limit another thread renews the lease for as long as the handler runs.
- * h->lock keeps it from doing so while the lease is being ended; it is not held while
+ * job->lock keeps it from doing so while the lease is being ended; it is not held while
  * the handler runs.  With a time limit the lease lasts so long and no longer.
  */
 #include "service/worker_job.h"
@@ -20,28 +20,28 @@ int64_t sq_worker_job_now_ns(void)
 
 /* --- renewing ------------------------------------------------------------------ */
 
-static void set_renewing(struct sq_worker_job *h, bool renewing, int64_t now_ns)
+static void set_renewing(struct sq_worker_job *job, bool renewing, int64_t now_ns)
 {
-    pthread_mutex_lock(&h->lock);
-    h->renewing = renewing;
-    h->renewed_ns = now_ns;
-    pthread_mutex_unlock(&h->lock);
+    pthread_mutex_lock(&job->lock);
+    job->renewing = renewing;
+    job->renewed_ns = now_ns;
+    pthread_mutex_unlock(&job->lock);
 }
 
-void sq_worker_job_renew(struct sq_worker_job *h, int64_t age_ns)
+void sq_worker_job_renew(struct sq_worker_job *job, int64_t age_ns)
 {
-    pthread_mutex_lock(&h->lock);
+    pthread_mutex_lock(&job->lock);
     int64_t now_ns = sq_worker_job_now_ns();
     /* Otherwise it is renewed, or lost and there is nothing to be done. */
-    if (h->renewing && now_ns - h->renewed_ns >= age_ns &&
-        shmq_touch(h->duty->g, &h->msg, 0) != -ETIMEDOUT)
-        h->renewed_ns = now_ns;
-    pthread_mutex_unlock(&h->lock);
+    if (job->renewing && now_ns - job->renewed_ns >= age_ns &&
+        shmq_touch(job->duty->g, &job->msg, 0) != -ETIMEDOUT)
+        job->renewed_ns = now_ns;
+    pthread_mutex_unlock(&job->lock);
 }
 
 /* --- the verdict ----------------------------------------------------------------- */
 
-static int settle_once(shmq_t *g, struct shmq_msg *msg, int verdict, struct shmq_outcome *outcome)
+static int apply_once(shmq_t *g, struct shmq_msg *msg, int verdict, struct shmq_outcome *outcome)
 {
     const char *text = outcome->text[0] != '\0' ? outcome->text : NULL;
 
@@ -64,13 +64,13 @@ static int settle_once(shmq_t *g, struct shmq_msg *msg, int verdict, struct shmq
  * verdict is worth waiting for it; but a worker that is to stop leaves the message to
  * the end of its lease.
  */
-static void settle(struct sq_worker_job *h, int verdict, struct shmq_outcome *outcome)
+static void apply_verdict(struct sq_worker_job *job, int verdict, struct shmq_outcome *outcome)
 {
     int rc;
 
     do
-        rc = settle_once(h->duty->g, &h->msg, verdict, outcome);
-    while ((rc == -ETIMEDOUT || rc == -EINTR) && !atomic_load(&h->duty->stopping));
+        rc = apply_once(job->duty->g, &job->msg, verdict, outcome);
+    while ((rc == -ETIMEDOUT || rc == -EINTR) && !atomic_load(&job->duty->stopping));
 }
 
 static int ask_on_error(const struct sq_duty *d, const struct shmq_msg *msg, int verdict,
@@ -85,21 +85,21 @@ static int ask_on_error(const struct sq_duty *d, const struct shmq_msg *msg, int
  * message since, on_error decides what becomes of it, and has the policy's time for
  * that.  Otherwise it is only told, and must not look at bytes that are no longer ours.
  */
-static int overrun(struct sq_worker_job *h, struct shmq_msg *seen, struct shmq_outcome *outcome)
+static int overrun(struct sq_worker_job *job, struct shmq_msg *seen, struct shmq_outcome *outcome)
 {
     *outcome = (struct shmq_outcome){0};
-    if (shmq_touch(h->duty->g, &h->msg, 0) < 0) {
+    if (shmq_touch(job->duty->g, &job->msg, 0) < 0) {
         seen->data = seen->key = seen->header_block = NULL;
         seen->length = seen->key_length = seen->header_bytes = 0;
     }
-    return ask_on_error(h->duty, seen, -ETIMEDOUT, outcome);
+    return ask_on_error(job->duty, seen, -ETIMEDOUT, outcome);
 }
 
 /* Call the handler, and who may know better: the verdict. */
-static int judge(struct sq_worker_job *h, struct shmq_msg *seen, int64_t begun_ns,
+static int judge(struct sq_worker_job *job, struct shmq_msg *seen, int64_t begun_ns,
                  struct shmq_outcome *outcome)
 {
-    const struct sq_duty *d = h->duty;
+    const struct sq_duty *d = job->duty;
     int verdict = d->handler(d->g, seen, outcome, d->attr.arg);
 
     if (atomic_load(&d->returning)) {
@@ -107,29 +107,29 @@ static int judge(struct sq_worker_job *h, struct shmq_msg *seen, int64_t begun_n
         return SHMQ_LATER; /* that is, at once */
     }
     if (d->attr.time_limit_ns > 0 && sq_worker_job_now_ns() - begun_ns > d->attr.time_limit_ns)
-        return overrun(h, seen, outcome);
+        return overrun(job, seen, outcome);
     return verdict == SHMQ_DONE ? verdict : ask_on_error(d, seen, verdict, outcome);
 }
 
-void sq_worker_job_deal(struct sq_worker_job *h)
+void sq_worker_job_deal(struct sq_worker_job *job)
 {
-    const struct sq_duty *d = h->duty;
+    const struct sq_duty *d = job->duty;
     struct shmq_outcome outcome = {0};
-    struct shmq_msg seen = h->msg;
+    struct shmq_msg seen = job->msg;
     int64_t begun_ns =
         sq_worker_job_now_ns(); /* before the limit's lease: it ends after the limit */
     int verdict = SHMQ_LATER;   /* that is, at once: for what was not begun */
 
     if (atomic_load(&d->returning)) {
-        settle(h, verdict, &outcome);
+        apply_verdict(job, verdict, &outcome);
     } else if (d->attr.time_limit_ns == 0) {
-        set_renewing(h, true, begun_ns);
-        verdict = judge(h, &seen, begun_ns, &outcome);
-        set_renewing(h, false, begun_ns);
-        settle(h, verdict, &outcome);
+        set_renewing(job, true, begun_ns);
+        verdict = judge(job, &seen, begun_ns, &outcome);
+        set_renewing(job, false, begun_ns);
+        apply_verdict(job, verdict, &outcome);
     } else {
-        if (shmq_touch(d->g, &h->msg, d->attr.time_limit_ns) == 0)
-            verdict = judge(h, &seen, begun_ns, &outcome);
-        settle(h, verdict, &outcome);
+        if (shmq_touch(d->g, &job->msg, d->attr.time_limit_ns) == 0)
+            verdict = judge(job, &seen, begun_ns, &outcome);
+        apply_verdict(job, verdict, &outcome);
     }
 }

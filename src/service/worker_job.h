@@ -1,5 +1,5 @@
 /*
- * worker_job.h - a message in the hand of a worker's thread: the handler, its verdict, the
+ * worker_job.h - a message that a thread of a worker deals with: the handler, its verdict, the
  * lease.
  *
  * As worker.c it uses the public interface alone.
@@ -32,10 +32,10 @@ struct sq_worker_job {
 
 int64_t sq_worker_job_now_ns(void);
 
-/* Deal with h->msg, which was just received: its lease has ended afterwards. */
-void sq_worker_job_deal(struct sq_worker_job *h);
+/* Deal with job->msg, which was just received: its lease has ended afterwards. */
+void sq_worker_job_deal(struct sq_worker_job *job);
 
 /* Any thread: renew the lease, if that is wanted and was not done for `age_ns`. */
-void sq_worker_job_renew(struct sq_worker_job *h, int64_t age_ns);
+void sq_worker_job_renew(struct sq_worker_job *job, int64_t age_ns);
 
 #endif

@@ -1,9 +1,9 @@
 /*
  * cond.h - a condition variable in shared memory that outlives its waiters.
  *
- * Not pthread_cond_t: with glibc before 2.41 a waiter that is killed leaves one
- * in a state where a later signal hangs for ever.  There are two bodies with
- * the same manners, cond_futex.c and cond_posix.c; one is built in.
+ * This is not pthread_cond_t: with glibc before 2.41 a waiter that is killed can leave it in a
+ * state where a later signal hangs for ever.  There are two bodies with the same behaviour,
+ * cond_futex.c and cond_posix.c; one of them is built in.
  *
  * The protocol (modelled in tests/spin/cond.pml):
  *
@@ -13,9 +13,9 @@
  *     sleep(ticket, until)                    wake(n)
  *     (on waking: others may still sleep)
  *
- * The baton: who was woken, or took a message, and leaves others something to
- * do wakes the next.  A woken process can be killed before it does so; therefore
- * nobody sleeps longer than SQ_SLEEP_MAX_NS without looking.
+ * The baton: a caller that was woken, or took a message, and leaves something to do for others,
+ * wakes the next.  A woken process can be killed before it does so; therefore nobody sleeps
+ * longer than SQ_SLEEP_MAX_NS without looking.
  */
 #ifndef SQ_COND_H
 #define SQ_COND_H
@@ -70,9 +70,9 @@ int sq_cond_sleep(struct sq_cond_shm *cond, uint32_t ticket, int64_t until_ns);
 int sq_cond_sleep_any(struct sq_cond_shm *const *conds, const uint32_t *tickets, unsigned count,
                       int64_t until_ns);
 
-/* Announce a sleeper that is none: whoever wakes does some work of its own (handle/poll_pipe.h). As
- * sq_cond_prepare(). */
-void sq_cond_watch(struct sq_cond_shm *cond);
+/* Announce a poller: a sleeper that is none, for whom whoever wakes does some work of its own
+ * (handle/poll_pipe.h).  As sq_cond_prepare(). */
+void sq_cond_announce_poller(struct sq_cond_shm *cond);
 
 static inline bool sq_cond_has_sleepers(const struct sq_cond_shm *cond)
 {

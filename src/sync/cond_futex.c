@@ -92,7 +92,7 @@ int sq_cond_sleep_any(struct sq_cond_shm *const *conds, const uint32_t *tickets,
     return rc;
 }
 
-void sq_cond_watch(struct sq_cond_shm *cond)
+void sq_cond_announce_poller(struct sq_cond_shm *cond)
 {
     sq_cond_prepare(cond);
 }

@@ -129,7 +129,7 @@ void sq_cond_wake(struct sq_cond_shm *cond, unsigned count)
     sq_store(&cond->waker_cpu, (uint32_t)sched_getcpu() + 1);
     if (!tokens_intact(cond))
         return;
-    /* With a sleeper that is none (sq_cond_watch()) tokens may be left over; so many are
+    /* With a sleeper that is none (sq_cond_announce_poller()) tokens may be left over; so many are
      * enough for any number of wakes at once. */
     int left = 0;
     while (count-- > 0 && sem_getvalue(&cond->tokens, &left) == 0 && take_waiter(cond))
@@ -151,7 +151,7 @@ int sq_cond_sleep_any(struct sq_cond_shm *const *conds, const uint32_t *tickets,
     return rc;
 }
 
-void sq_cond_watch(struct sq_cond_shm *cond)
+void sq_cond_announce_poller(struct sq_cond_shm *cond)
 {
     uint32_t none = 0;
 

@@ -1,14 +1,15 @@
 /*
  * lock.h - the locks in the segment: a word that names its owner.
  *
- * 0 is free; else the owner's attach slot and that slot's generation.  Whether an
- * owner that does not let go still lives is asked of the kernel, by the lock on
- * its slot's byte (segment/attach.h), and a dead one's lock is taken over (handle/handle.c).
+ * The word is 0 while the lock is free.  Otherwise it holds the owner's attach slot and that
+ * slot's generation.  A process that waits for long asks the kernel whether the owner lives, by
+ * the OFD lock on its slot's byte (segment/attach.h), and takes a dead owner's lock over
+ * (handle/handle.c).
  *
- * Not a robust pthread mutex.  There the kernel compares thread ids as the dying
- * thread's PID namespace has them, so that in two containers, whose main threads
- * are both number 1, a death in the middle of a trylock frees a living owner's
- * lock.  Also libc follows pointers and types in it, which damage can bend.
+ * This is not a robust pthread mutex.  There the kernel compares thread ids as the dying
+ * thread's PID namespace has them.  The main threads of two containers are both number 1, so a
+ * death in the middle of a trylock can free a lock that a living process holds.  Also libc
+ * follows pointers and types inside the mutex, which damage can bend.
  */
 #ifndef SQ_LOCK_H
 #define SQ_LOCK_H

@@ -313,9 +313,9 @@ static void act_join(struct delivery_scene *s)
 
 static const struct shmq_policy to_letters = {.dead_letter = "its name is the scene's",
                                               .dead_letter_expired = 1};
-static const struct shmq_policy two_tries = {.max_attempts = 2};
-static const struct shmq_policy two_tries_to_letters = {.dead_letter = "its name is the scene's",
-                                                        .max_attempts = 2};
+static const struct shmq_policy two_attempts = {.max_attempts = 2};
+static const struct shmq_policy two_attempts_to_letters = {.dead_letter = "its name is the scene's",
+                                                           .max_attempts = 2};
 static const struct shmq_policy park_expired = {.dead_letter_expired = 1};
 
 /* Held messages that pin most of a ring, and those that fill it. */
@@ -349,14 +349,14 @@ const struct delivery_op delivery_ops[] = {
     {"nack", act_nack, 0, {"LRF"}, {"RRF"}, .traits = 0},
     {"nack-later", act_nack_later, 0, {"LDF"}, {"DDF"}, .traits = 0},
     {"nack-to-back", act_nack_to_back, 0, {"LRF"}, {"RRF"}, .traits = TO_BACK},
-    {"nack-parks", act_nack, 0, {"LF"}, {"PF"}, .policy = &two_tries, .lost = 'P'},
+    {"nack-parks", act_nack, 0, {"LF"}, {"PF"}, .policy = &two_attempts, .lost = 'P'},
     {"nack-buries",
      act_nack,
      0,
      {"LF"},
      {"QF"},
      .traits = LETTERS,
-     .policy = &two_tries_to_letters,
+     .policy = &two_attempts_to_letters,
      .lost = 'Q'},
     {"reject-parks", act_reject, 0, {"LF"}, {"PF"}, .traits = 0},
     {"reject-buries", act_reject, 0, {"LF"}, {"QF"}, .traits = LETTERS, .policy = &to_letters},

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "group/pending.h"
-#include "persist/save_thread.h"
+#include "handle/hooks.h"
 
 bool delivery_fail(struct delivery_scene *s, const char *format, ...)
 {
@@ -300,8 +300,8 @@ static bool make_ready(shmq_t *q, enum sq_role role)
 {
     struct sq_deadline deadline = sq_deadline_in(HELPER_LATE_NS);
 
-    if (q != NULL && q->saver != NULL)
-        sq_saver_end(q); /* a thread beside the victim's (crash_step.c) */
+    if (q != NULL)
+        sq_hook_drop(q, SQ_HOOK_SAVER); /* a thread beside the victim's (crash_step.c) */
     return q == NULL || sq_make_ready(q, role, &deadline) == 0;
 }
 

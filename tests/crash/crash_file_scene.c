@@ -107,8 +107,8 @@ static int die_appending(shmq_t *q)
     if (sq_journal_file_enter(q) != 0)
         return 3;
     struct sq_journal_end end = sq_journal_file_end(q->segment.file);
-    sq_frame_make(&frame, q->journal.salt, SQ_FRAME_QUEUE, end.number + 1, 0, &piece, 1);
-    if (sq_file_write_at(q->journal.fd_plus_one - 1, &frame, sizeof(frame), end.off) != 0)
+    sq_frame_make(&frame, q->own_file->salt, SQ_FRAME_QUEUE, end.number + 1, 0, &piece, 1);
+    if (sq_file_write_at(q->own_file->journal_fd_plus_one - 1, &frame, sizeof(frame), end.off) != 0)
         return 4;
     return raise(SIGKILL);
 }

@@ -9,7 +9,7 @@
  *
  * A step costs some 20 us, and thousands of them for each of thousands of points
  * take long.  So the first run of an operation (crash_trace()) notes where each
- * step was.  Later ones run freely to a breakpoint at the last place before the
+ * step was.  Later ones run freely to a breakpoint at the last address before the
  * kill point (is_ours()) that is reached for the first time there, and step from there on.
  * Operations that wait are always stepped.
  *
@@ -36,7 +36,7 @@
 #define ASLEEP_AFTER_NS SHMQ_MS(4)
 
 enum {
-    TRACE_PLACES = 1 << 16, /* more than an operation has instructions */
+    TRACE_ADDRESSES = 1 << 16, /* more than an operation has instructions */
 };
 
 /* Stop for the tracer: what follows is stepped. */
@@ -133,19 +133,19 @@ static int step(struct crash_victim *v, bool last)
     return WIFSTOPPED(status) && WSTOPSIG(status) == SIGTRAP ? 0 : -1;
 }
 
-/* --- running freely to a place ---------------------------------------------- */
+/* --- running freely to an address --------------------------------------------- */
 
 /* Where the operation last traced was at each step, and the latest step before
- * it that came to a place of ours for the first time. */
+ * it that came to an address of ours for the first time. */
 static struct {
     const void *operation;
     unsigned count, room;
-    uintptr_t *place;
+    uintptr_t *address;
     unsigned *first, *visit;
     struct {
-        uintptr_t place;
+        uintptr_t address;
         unsigned count;
-    } seen[TRACE_PLACES];
+    } seen[TRACE_ADDRESSES];
 } trace;
 
 #if defined(__x86_64__)
@@ -156,20 +156,20 @@ static uintptr_t where(pid_t victim)
     return (uintptr_t)ptrace(PTRACE_PEEKUSER, victim, RIP, NULL);
 }
 
-/* Let the victim run until it comes to `place`.  False: it took another way. */
-static bool run_to(struct crash_victim *v, uintptr_t place)
+/* Let the victim run until it comes to `address`.  False: it took another way. */
+static bool run_to(struct crash_victim *v, uintptr_t address)
 {
-    void *at = (void *)place;
+    void *at = (void *)address;
     long word = ptrace(PTRACE_PEEKTEXT, v->pid, at, NULL);
     int status;
 
     if (ptrace(PTRACE_POKETEXT, v->pid, at, (word & ~0xffL) | 0xcc) != 0 ||
         !go(v, PTRACE_CONT, &status))
         return false;
-    if (*v->done != 0 || where(v->pid) != place + 1)
+    if (*v->done != 0 || where(v->pid) != address + 1)
         return false;
     ptrace(PTRACE_POKETEXT, v->pid, at, word);
-    return ptrace(PTRACE_POKEUSER, v->pid, RIP, place) == 0;
+    return ptrace(PTRACE_POKEUSER, v->pid, RIP, address) == 0;
 }
 #else
 static uintptr_t where(pid_t victim)
@@ -178,54 +178,54 @@ static uintptr_t where(pid_t victim)
     return 0;
 }
 
-static bool run_to(struct crash_victim *v, uintptr_t place)
+static bool run_to(struct crash_victim *v, uintptr_t address)
 {
     (void)v;
-    (void)place;
+    (void)address;
     return false;
 }
 #endif
 
-/* How often the operation has been at `place` before this. */
-static unsigned count_visit(uintptr_t place)
+/* How often the operation has been at `address` before this. */
+static unsigned count_visit(uintptr_t address)
 {
-    size_t i = (size_t)(place * 0x9e3779b97f4a7c15u >> 40) % TRACE_PLACES;
+    size_t i = (size_t)(address * 0x9e3779b97f4a7c15u >> 40) % TRACE_ADDRESSES;
 
-    while (trace.seen[i].place != 0 && trace.seen[i].place != place)
-        i = (i + 1) % TRACE_PLACES;
-    trace.seen[i].place = place;
+    while (trace.seen[i].address != 0 && trace.seen[i].address != address)
+        i = (i + 1) % TRACE_ADDRESSES;
+    trace.seen[i].address = address;
     return trace.seen[i].count++;
 }
 
 /* Within the library, and not in the C library, whose ways depend on what was done before:
  * where its heap has room, say. */
-static bool is_ours(uintptr_t place)
+static bool is_ours(uintptr_t address)
 {
     extern const char __executable_start[], etext[];
 
-    return place >= (uintptr_t)__executable_start && place < (uintptr_t)etext;
+    return address >= (uintptr_t)__executable_start && address < (uintptr_t)etext;
 }
 
-static void note_place(struct crash_victim *v)
+static void note_address(struct crash_victim *v)
 {
     if (trace.count == trace.room) {
         trace.room += 4096;
-        trace.place = realloc(trace.place, trace.room * sizeof(trace.place[0]));
+        trace.address = realloc(trace.address, trace.room * sizeof(trace.address[0]));
         trace.first = realloc(trace.first, trace.room * sizeof(trace.first[0]));
         trace.visit = realloc(trace.visit, trace.room * sizeof(trace.visit[0]));
-        if (trace.place == NULL || trace.first == NULL || trace.visit == NULL)
+        if (trace.address == NULL || trace.first == NULL || trace.visit == NULL)
             abort();
     }
     unsigned i = trace.count++;
-    trace.place[i] = where(v->pid);
-    trace.visit[i] = count_visit(trace.place[i]);
-    bool is_first = trace.visit[i] == 0 && is_ours(trace.place[i]);
+    trace.address[i] = where(v->pid);
+    trace.visit[i] = count_visit(trace.address[i]);
+    bool is_first = trace.visit[i] == 0 && is_ours(trace.address[i]);
     trace.first[i] = i == 0 || is_first ? i : trace.first[i - 1];
 }
 
 bool crash_is_early(unsigned point, unsigned times)
 {
-    return point >= trace.count || (trace.visit[point] < times && is_ours(trace.place[point]));
+    return point >= trace.count || (trace.visit[point] < times && is_ours(trace.address[point]));
 }
 
 /* Come near the kill point.  The steps this stands for, or CRASH_ASTRAY. */
@@ -237,7 +237,7 @@ static int64_t approach(struct crash_victim *v)
     unsigned near = trace.first[v->point < trace.count ? v->point : trace.count - 1];
     if (near == 0)
         return 0;
-    return run_to(v, trace.place[near]) ? (int64_t)near : CRASH_ASTRAY;
+    return run_to(v, trace.address[near]) ? (int64_t)near : CRASH_ASTRAY;
 }
 
 /* --- the whole ----------------------------------------------------------------- */
@@ -289,7 +289,7 @@ static int64_t step_and_kill(struct crash_victim *v, bool tracing)
     int64_t steps = tracing ? 0 : approach(v);
     while (rc == 0 && steps >= 0 && steps < (int64_t)v->point && *v->done == 0) {
         if (tracing)
-            note_place(v);
+            note_address(v);
         rc = step(v, steps + 1 == (int64_t)v->point);
         steps++;
     }

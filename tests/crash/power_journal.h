@@ -81,7 +81,7 @@ struct deed {
     uint8_t kind, group, worker;
     uint8_t count;          /* of messages: asked for, and then how many there were */
     int32_t rc;             /* what the call returned, if negative; else 0 */
-    int64_t arg;            /* delay, reason, place to start, whether to pause, ... */
+    int64_t arg;            /* delay, reason, start, whether to pause, ... */
     bool to_back;           /* DEED_NACK */
     uint64_t id;            /* of one message; the first of those put; where a group starts */
     uint64_t ids[DEED_IDS]; /* of several */
@@ -115,14 +115,14 @@ struct book_part {
     uint16_t attempts; /* deliveries, ... */
     uint16_t written;  /* ... and how many are in the file, at least */
     uint32_t reason;   /* DEAD */
-    uint64_t place;    /* among equals */
+    uint64_t seq;      /* among equals */
 };
 
 struct book_group {
     bool there, paused;
     uint32_t life; /* how often it was made */
     int64_t lease_ns;
-    uint64_t back; /* the last place at the back */
+    uint64_t back; /* the last sequence at the back */
 };
 
 struct book_message {

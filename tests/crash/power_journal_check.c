@@ -215,13 +215,13 @@ static bool same_part(const struct book *b, const struct book_part *part, uint16
                       const struct found_part *found)
 {
     uint32_t most = b->config->max_attempts;
-    bool out_of_tries = part->state == BOOK_LEASED && most != 0 && found->state == BOOK_DEAD &&
-                        found->attempts >= most && found->reason == SHMQ_REASON_ATTEMPTS;
+    bool out_of_attempts = part->state == BOOK_LEASED && most != 0 && found->state == BOOK_DEAD &&
+                           found->attempts >= most && found->reason == SHMQ_REASON_ATTEMPTS;
     uint8_t state = part->state == BOOK_LEASED ? BOOK_WAITING : part->state;
 
     if (part->state == BOOK_GONE)
         return found->state == BOOK_GONE;
-    return (found->state == state || out_of_tries) && found->version == version &&
+    return (found->state == state || out_of_attempts) && found->version == version &&
            found->attempts >= part->written && found->attempts <= part->attempts &&
            (part->state != BOOK_DEAD || found->reason == part->reason) &&
            (most == 0 || found->state != BOOK_WAITING || found->attempts < most);

@@ -88,7 +88,7 @@ void book_describe(const struct journal_config *config, uint64_t id, bool plain,
 
 bool book_comes_before(const struct book *b, unsigned group, uint64_t one, uint64_t other)
 {
-    uint64_t x = b->parts[group][one].place, y = b->parts[group][other].place;
+    uint64_t x = b->parts[group][one].seq, y = b->parts[group][other].seq;
     int32_t p = priority_of(one, b->messages[one].plain);
     int32_t q = priority_of(other, b->messages[other].plain);
 
@@ -151,7 +151,7 @@ static void come(struct book *b, unsigned group, uint64_t id)
     struct book_part *part = &b->parts[group][id];
     const struct book_message *m = &b->messages[id];
 
-    *part = (struct book_part){.place = id << 8};
+    *part = (struct book_part){.seq = id << 8};
     if (!b->groups[group].there || m->removed || is_mortal(b->config, id, m->plain))
         return;
     part->state = is_delayed(id, m->plain) ? BOOK_DELAYED : BOOK_WAITING;
@@ -234,7 +234,7 @@ static const char *add_end(struct book *b, const struct deed *d)
         if (d->to_back) {
             uint64_t base = (b->next_id - 1) << 8;
             g->back = (g->back > base ? g->back : base) + 1;
-            part->place = g->back;
+            part->seq = g->back;
         }
     }
     note_written(b, d->group);

@@ -18,7 +18,7 @@ struct journal_worker {
     struct {
         unsigned group;
         uint32_t life;
-        struct shmq_msg msg; /* id 0: nothing in this place */
+        struct shmq_msg msg; /* id 0: nothing is held here */
     } hand[HAND];
     char buffer[BUFFER];
 };

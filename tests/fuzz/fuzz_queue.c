@@ -32,8 +32,8 @@ static void count(const struct sq_image *image, const struct sq_image_group *g,
             image->messages[i].record != NULL && image->messages[i].id > g->attr.finished_id;
     for (uint32_t e = 0; e < g->item_count; e++) {
         enum sq_entry_state state = sq_word_state(g->items[e].word);
-        *unfinished += state != SQ_FREE && state != SQ_DEAD;
-        *parked += state == SQ_DEAD;
+        *unfinished += state != SQ_FREE && state != SQ_PARKED;
+        *parked += state == SQ_PARKED;
     }
 }
 
@@ -99,8 +99,8 @@ static int fill(struct sq_segment *segment, void *arg)
         must_be_valid(sq_ring_valid(&one));
         must_be_valid(sq_pending_valid(&one));
         count(image, &image->groups[i], &unfinished, &parked);
-        uint64_t dead = sq_load(&one.group->pending.dead);
-        /* What had no tries left when it was leased is parked now. */
+        uint64_t dead = sq_load(&one.group->pending.parked);
+        /* What had no attempts left when it was leased is parked now. */
         REQUIRE(sq_group_backlog(&one) + dead == unfinished + parked && dead >= parked);
         drain(&one);
         must_be_valid(sq_pending_valid(&one));

@@ -124,7 +124,7 @@ static void make_synced(struct made_file *f)
         snprintf(text, sizeof(text), "message %llu", (unsigned long long)id);
         made_record(f, id, 0, text);
         if (id == 2)
-            made_entry(f, 0, 2, 0, SQ_DEAD, 1);
+            made_entry(f, 0, 2, 0, SQ_PARKED, 1);
     }
 }
 

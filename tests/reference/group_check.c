@@ -67,13 +67,13 @@ static void check_group(struct scene *s, int group)
     unsigned waiting = ref_in_state(r, group, REF_WAITING);
     unsigned delayed = ref_in_state(r, group, REF_DELAYED) + ref_in_state(r, group, REF_DOOMED);
     unsigned leased = ref_in_state(r, group, REF_LEASED) + ref_in_state(r, group, REF_DYING);
-    unsigned dead = ref_in_state(r, group, REF_DEAD);
+    unsigned dead = ref_in_state(r, group, REF_PARKED);
 
     scene_same(s, "leased", sq_load(&p->leased), leased);
-    scene_same(s, "dead", sq_load(&p->dead), dead);
+    scene_same(s, "dead", sq_load(&p->parked), dead);
     scene_same(s, "waiting + delayed", sq_load(&p->waiting) + sq_load(&p->delayed),
                waiting + delayed);
-    if (!r->groups[group].unsettled)
+    if (!r->groups[group].has_overdue)
         scene_same(s, "waiting", sq_load(&p->waiting), waiting);
     scene_same(s, "held_count", (int64_t)sq_load(&ring.group->held_count),
                waiting + delayed + leased + dead);
@@ -113,7 +113,7 @@ void scene_check_counts(struct scene *s)
 static const enum sq_entry_state states[REF_STATES] = {
     [REF_FREE] = SQ_FREE,     [REF_WAITING] = SQ_WAITING, [REF_DELAYED] = SQ_DELAYED,
     [REF_LEASED] = SQ_LEASED, [REF_DYING] = SQ_DYING,     [REF_DOOMED] = SQ_DOOMED,
-    [REF_DEAD] = SQ_DEAD,
+    [REF_PARKED] = SQ_PARKED,
 };
 
 static void check_entry(struct scene *s, const struct sq_ring *ring, int group,
@@ -131,7 +131,7 @@ static void check_entry(struct scene *s, const struct sq_ring *ring, int group,
     uint64_t word = sq_load(&entry->word);
     enum sq_entry_state state = sq_word_state(word);
     /* A delay that is over may be seen as that or not. */
-    if (!(s->ref.groups[group].unsettled && h->state == REF_WAITING && state == SQ_DELAYED))
+    if (!(s->ref.groups[group].has_overdue && h->state == REF_WAITING && state == SQ_DELAYED))
         scene_same(s, "the state", state, states[h->state]);
     scene_same(s, "attempts", sq_word_attempts(word), h->attempts);
     if (h->state == REF_LEASED || h->state == REF_DYING) {

@@ -30,7 +30,7 @@ static void forget_leases(struct scene *s, int group)
             s->leases[i].id = 0;
 }
 
-static void say_place(const struct scene *s, const char *what, int group, int start, uint64_t at)
+static void say_start(const struct scene *s, const char *what, int group, int start, uint64_t at)
 {
     const struct ref_group *g = &s->ref.groups[group];
 
@@ -44,12 +44,12 @@ void scene_start_group(struct scene *s, int group, int start, uint64_t at)
     struct shmq_policy policy = {.max_attempts = s->config.max_attempts[group],
                                  .dead_letter_expired = s->config.dead_letter_expired[group]};
     struct ref_group *rg = &s->ref.groups[group];
-    struct sq_seek place;
+    struct sq_seek target;
 
     if (s->config.dead_letter[group])
         strcpy(policy.dead_letter, "graves");
-    scene_same(s, "finding a place", sq_seek_find(&ring, start, at, &place), 0);
-    sq_seek_begin(&ring, "", &policy, &place);
+    scene_same(s, "finding a target", sq_seek_find(&ring, start, at, &target), 0);
+    sq_seek_begin(&ring, "", &policy, &target);
     if (s->config.filter_type[group] != 0) {
         ring.group->delivery.filter_type = s->config.filter_type[group];
         sq_store(&ring.group->mode, sq_load(&ring.group->mode) | SQ_GROUP_FILTERED);
@@ -76,7 +76,7 @@ void scene_subscribe(struct scene *s, const struct step *step)
         return;
     choose_start(s, step->args[1], &start, &at);
     scene_start_group(s, (int)group, start, at);
-    say_place(s, "make", (int)group, start, at);
+    say_start(s, "make", (int)group, start, at);
     s->events[EVENT_SUBSCRIBED]++;
     s->events[EVENT_SUBSCRIBED_BEHIND] += s->ref.groups[group].cursor < s->ref.record_count;
     s->events[EVENT_SUBSCRIBED_ALONE] += start == SHMQ_EARLIEST && s->group_bits == (uint64_t)1
@@ -119,7 +119,7 @@ void scene_seek(struct scene *s, const struct step *step)
     sq_group_set_got(&ring, got);
     ref_seek(&s->ref, group, history, start, at);
     forget_leases(s, group);
-    say_place(s, "move", group, start, at);
+    say_start(s, "move", group, start, at);
     s->events[g->cursor < before ? EVENT_SOUGHT_BACK : EVENT_SOUGHT_ON]++;
     s->events[EVENT_SOUGHT_HELD] += held > 0;
 }

@@ -12,7 +12,7 @@
 #include "group/table.h"
 #include "support/helper.h"
 
-enum { KEY_PLACES = 256 }; /* at most half of them are taken: 4096 / 80 messages */
+enum { KEY_CELLS = 256 }; /* at most half of them are taken: 4096 / 80 messages */
 
 const char *const scene_event_names[EVENT_COUNT] = {
     [EVENT_PUT] = "put",
@@ -40,11 +40,11 @@ const char *const scene_event_names[EVENT_COUNT] = {
     [EVENT_FILTERED] = "filtered",
     [EVENT_EXPIRED_FRESH] = "expired before it was taken up",
     [EVENT_EXPIRED_HELD] = "expired while held",
-    [EVENT_OUT_OF_TRIES] = "out of tries",
+    [EVENT_OUT_OF_ATTEMPTS] = "out of attempts",
     [EVENT_LEASE_OVER] = "lease ended by time",
     [EVENT_OWNER_LOST] = "lease ended by its owner's death",
     [EVENT_BURIER_LOST] = "burier died",
-    [EVENT_BURIED_AGAIN] = "buried at the second try",
+    [EVENT_DEAD_LETTER_AGAIN] = "made a dead letter at the second attempt",
     [EVENT_SENT] = "dead letter sent",
     [EVENT_NOT_SENT] = "dead letter not sent",
     [EVENT_PARKED] = "parked",
@@ -151,7 +151,7 @@ void scene_make(struct scene *s)
     s->ring.producer = zeroed(sizeof(struct sq_producer_shm));
     s->ring.groups = zeroed(REF_GROUPS * sizeof(struct sq_group_shm));
     s->ring.tables = zeroed(REF_GROUPS * sq_table_bytes(REF_HELD));
-    s->ring.keys = zeroed(KEY_PLACES * sizeof(struct sq_key_shm));
+    s->ring.keys = zeroed(KEY_CELLS * sizeof(struct sq_key_shm));
     s->ring.group_bits = &s->group_bits;
 }
 
@@ -186,13 +186,13 @@ void scene_begin(struct scene *s, const struct scene_config *config)
     memset(p, 0, sizeof(*p));
     memset(ring->groups, 0, REF_GROUPS * sizeof(struct sq_group_shm));
     memset(ring->tables, 0, REF_GROUPS * sq_table_bytes(REF_HELD));
-    memset(ring->keys, 0, KEY_PLACES * sizeof(struct sq_key_shm));
+    memset(ring->keys, 0, KEY_CELLS * sizeof(struct sq_key_shm));
     ring->home = ring;
     ring->order = config->order;
     ring->kind = config->unique ? SHMQ_UNIQUE : config->group_count > 1 ? SHMQ_TOPIC : 0;
     ring->entry_count = config->entry_count;
     ring->table_bytes = sq_table_bytes(config->entry_count);
-    ring->key_count = config->unique ? KEY_PLACES : 0;
+    ring->key_count = config->unique ? KEY_CELLS : 0;
     ring->max_messages = config->max_messages;
     ring->group_count = config->group_count;
     sq_ring_read_as(ring, 0);

@@ -210,7 +210,7 @@ static struct scene_lease *remember(struct scene *s, int group, const struct sq_
     return l;
 }
 
-/* The ring says that there is a dead letter to bury. */
+/* The ring says that there is a dead letter to make. */
 static void take_doomed(struct scene *s, int group, const struct sq_pick *pick, uint32_t owner)
 {
     struct sq_ring ring = scene_ring(s, group);
@@ -227,10 +227,10 @@ static void take_doomed(struct scene *s, int group, const struct sq_pick *pick, 
     uint32_t reason = ring.entries[pick->doomed.entry].reason;
     scene_say(s, "group %d: message %llu is to be a dead letter\n", group, SAY_ID(m));
     scene_same(s, "the reason", reason & ~SQ_REASON_AGAIN, h->reason);
-    scene_same(s, "whether somebody died burying it", (reason & SQ_REASON_AGAIN) != 0, h->again);
+    scene_same(s, "whether somebody died making it", (reason & SQ_REASON_AGAIN) != 0, h->again);
     scene_same(s, "the last owner", pick->last_owner, h->owner);
     scene_same(s, "attempts of a dead letter", sq_word_attempts(pick->doomed.word), h->attempts);
-    s->events[EVENT_BURIED_AGAIN] += h->again;
+    s->events[EVENT_DEAD_LETTER_AGAIN] += h->again;
     h->state = REF_DYING;
     h->owner = owner;
     h->at_ns = REF_NEVER;
@@ -257,10 +257,10 @@ static void note_pick(struct scene *s, int group, const struct ref_counts *befor
         s->events[EVENT_EXPIRED_FRESH] += expired;
     else
         s->events[EVENT_EXPIRED_HELD] += expired;
-    if (ref_in_state(&s->ref, group, REF_DOOMED) + ref_in_state(&s->ref, group, REF_DEAD) >
+    if (ref_in_state(&s->ref, group, REF_DOOMED) + ref_in_state(&s->ref, group, REF_PARKED) >
             doomed_and_dead &&
         expired == 0)
-        s->events[EVENT_OUT_OF_TRIES]++;
+        s->events[EVENT_OUT_OF_ATTEMPTS]++;
 }
 
 /* What the reference picks.  0, SQ_PICK_DOOMED, -EAGAIN. */
@@ -269,12 +269,12 @@ static int ref_try(struct scene *s, int group, bool to_lease, struct ref_pick *p
     struct ref_counts before = s->ref.groups[group].counts;
     unsigned fresh = ref_fresh(&s->ref, group);
     unsigned dead =
-        ref_in_state(&s->ref, group, REF_DOOMED) + ref_in_state(&s->ref, group, REF_DEAD);
+        ref_in_state(&s->ref, group, REF_DOOMED) + ref_in_state(&s->ref, group, REF_PARKED);
     int rc = SQ_PICK_DOOMED;
 
     *pick = (struct ref_pick){REF_NONE, REF_NONE, 0};
     s->ref.groups[group].full = false;
-    bool dies = ref_settle(&s->ref, group);
+    bool dies = ref_end_overdue(&s->ref, group);
     if (s->ref.groups[group].paused) {
         rc = -EAGAIN;
         s->events[EVENT_PAUSED] += dies || ref_fresh(&s->ref, group) > 0;
@@ -331,7 +331,7 @@ static int pick_both(struct scene *s, int group, uint32_t owner, bool to_lease,
         take_doomed(s, group, pick, owner);
     else if (rc == 0)
         compare_pick(s, group, pick, ref);
-    if (!s->ref.groups[group].unsettled)
+    if (!s->ref.groups[group].has_overdue)
         scene_same(s, "next_due_ns after a pick", sq_load(&p->next_due_ns),
                    rc == SQ_PICK_DOOMED ? sq_load(&p->next_due_ns) : ref_next_due(&s->ref, group));
     if (rc == -EAGAIN) {
@@ -428,14 +428,15 @@ static void look(struct scene *s, const struct step *step)
     int group = group_of(s, step);
     struct sq_ring ring = scene_ring(s, group);
     struct ref_pick ref;
-    int64_t gone_ns;
-    int rc = sq_group_look(&ring, s->ref.now_ns, &gone_ns);
+    int64_t found_expiry_ns;
+    int rc = sq_group_look(&ring, s->ref.now_ns, &found_expiry_ns);
     int should_be = ref_try(s, group, true, &ref);
 
     scene_say(s, "look in group %d: %d\n", group, rc);
     scene_same(s, "looking", rc, should_be == SQ_PICK_DOOMED ? 0 : should_be);
     int64_t expiry_ns = should_be == 0 ? s->ref.messages[ref.message].expiry_ns : 0;
-    scene_same(s, "when what was found is gone", gone_ns, expiry_ns != 0 ? expiry_ns : SQ_NEVER);
+    scene_same(s, "when what was found expires", found_expiry_ns,
+               expiry_ns != 0 ? expiry_ns : SQ_NEVER);
 }
 
 /* --- the ends of a lease ----------------------------------------------------------------- */
@@ -519,15 +520,15 @@ static void reject(struct scene *s, const struct step *step)
         reject_lease(s, l, step->args[2] % 12);
 }
 
-/* There are 255 places before those of messages still to be put. */
+/* There are 255 sequences before those of messages still to be put. */
 static bool may_go_back(struct scene *s, int group)
 {
-    enum { PLACES = 255 };
+    enum { BACK_SEQUENCES = 255 };
 
     if (s->backs_id != s->ref.next_id)
         memset(s->backs, 0, sizeof(s->backs));
     s->backs_id = s->ref.next_id;
-    return s->backs[group]++ < PLACES;
+    return s->backs[group]++ < BACK_SEQUENCES;
 }
 
 static void nack(struct scene *s, const struct step *step)
@@ -557,7 +558,7 @@ static void nack(struct scene *s, const struct step *step)
     s->events[to_back ? EVENT_NACKED_BACK : due_ns > 0 ? EVENT_NACKED_DELAYED : EVENT_NACKED]++;
 }
 
-static void bury(struct scene *s, const struct step *step)
+static void make_dead_letter(struct scene *s, const struct step *step)
 {
     struct scene_lease *l = choose_lease(s, step->args[1], true);
     bool sent = step->args[2] % 4 != 1;
@@ -566,14 +567,14 @@ static void bury(struct scene *s, const struct step *step)
         return;
     struct sq_ring ring = scene_ring(s, l->group);
     int e = entry_of(s, l), rc = sq_group_dead_letter_made(&ring, &l->lease, sent, s->ref.now_ns);
-    scene_say(s, "bury in group %d message %llu, %s: %d\n", l->group, (unsigned long long)l->id,
-              sent ? "sent" : "not sent", rc);
-    scene_same(s, "bury", rc, e == REF_NONE ? -ECANCELED : 0);
+    scene_say(s, "make a dead letter in group %d message %llu, %s: %d\n", l->group,
+              (unsigned long long)l->id, sent ? "sent" : "not sent", rc);
+    scene_same(s, "making a dead letter", rc, e == REF_NONE ? -ECANCELED : 0);
     if (e == REF_NONE) {
         s->events[EVENT_STALE]++;
         return;
     }
-    ref_buried(&s->ref, l->group, e, sent);
+    ref_dead_letter_made(&s->ref, l->group, e, sent);
     s->events[sent ? EVENT_SENT : EVENT_NOT_SENT]++;
 }
 
@@ -607,7 +608,7 @@ static void oldest(struct scene *s, const struct step *step)
     int group = group_of(s, step), left = 0, all;
     struct sq_ring ring = scene_ring(s, group);
     struct ref_entry *held = s->ref.groups[group].held;
-    uint32_t owner = owner_of(s, step->args[1]), place = ring.group->pending.lease_first;
+    uint32_t owner = owner_of(s, step->args[1]), next = ring.group->pending.lease_first;
     uint64_t most = step->args[2] % 3 == 1 ? UINT64_MAX : step->args[2] / 3 % s->ref.next_id;
     struct sq_lease lease;
 
@@ -625,7 +626,7 @@ static void oldest(struct scene *s, const struct step *step)
         for (int e = 0; e < REF_HELD; e++)
             if (is_owned(s, &held[e], owner, most) && held[e].at_ns < first_ns)
                 first_ns = held[e].at_ns;
-        scene_same(s, "a lease", sq_group_next_lease(&ring, &place, owner, most, &lease), 0);
+        scene_same(s, "a lease", sq_group_next_lease(&ring, &next, owner, most, &lease), 0);
         if (s->failed)
             return;
         scene_say(s, "ack in group %d the first of owner %u: message %llu\n", group, owner,
@@ -641,7 +642,7 @@ static void oldest(struct scene *s, const struct step *step)
             ref_ack(&s->ref, group, e);
     }
     if (all == REF_NONE && !s->failed)
-        scene_same(s, "no lease", sq_group_next_lease(&ring, &place, owner, most, &lease), -ENOENT);
+        scene_same(s, "no lease", sq_group_next_lease(&ring, &next, owner, most, &lease), -ENOENT);
 }
 
 /* --- deaths of owners ------------------------------------------------------------------ */
@@ -694,7 +695,7 @@ static void follow_choice(struct scene *s, int group)
 
     for (int e = 0; e < REF_HELD; e++) {
         struct ref_entry *h = &s->ref.groups[group].held[e];
-        if (h->state != REF_DEAD)
+        if (h->state != REF_PARKED)
             continue;
         const struct ref_message *m = &s->ref.messages[h->message];
         uint32_t found = sq_pending_find(&ring, m->id);
@@ -711,12 +712,12 @@ static void revive(struct scene *s, const struct step *step)
 {
     int group = group_of(s, step);
     struct sq_ring ring = scene_ring(s, group);
-    unsigned parked = ref_in_state(&s->ref, group, REF_DEAD);
+    unsigned parked = ref_in_state(&s->ref, group, REF_PARKED);
     uint64_t id = 0;
 
     if (step->args[2] % 2 == 1) {
         int e = (int)(step->args[1] % REF_HELD);
-        if (s->ref.groups[group].held[e].state == REF_DEAD)
+        if (s->ref.groups[group].held[e].state == REF_PARKED)
             id = s->ref.messages[s->ref.groups[group].held[e].message].id;
     }
     int64_t revived = sq_group_revive(&ring, id);
@@ -727,7 +728,7 @@ static void revive(struct scene *s, const struct step *step)
     int64_t more = ref_revive(&s->ref, group, id);
     scene_same(s, "reviving", revived,
                s->config.unique && more == 0
-                   ? (int64_t)parked - ref_in_state(&s->ref, group, REF_DEAD)
+                   ? (int64_t)parked - ref_in_state(&s->ref, group, REF_PARKED)
                    : more);
     s->events[EVENT_REVIVED] += revived > 0;
     s->events[EVENT_REVIVAL_REFUSED] += id == 0 && revived < parked;
@@ -899,8 +900,8 @@ static void rebuild_group(struct scene *s, int group)
     scene_same(s, "rebuilding", sq_group_rebuild(&ring), 0);
     if (!s->failed)
         scene_same(s, "next_due_ns", sq_load(&ring.group->pending.next_due_ns),
-                   s->ref.groups[group].unsettled ? sq_load(&ring.group->pending.next_due_ns)
-                                                  : ref_next_due(&s->ref, group));
+                   s->ref.groups[group].has_overdue ? sq_load(&ring.group->pending.next_due_ns)
+                                                    : ref_next_due(&s->ref, group));
 }
 
 static void rebuild(struct scene *s, const struct step *step)
@@ -1012,7 +1013,7 @@ static void (*const actions[STEP_KINDS])(struct scene *s, const struct step *ste
     [STEP_ACK] = ack,
     [STEP_NACK] = nack,
     [STEP_REJECT] = reject,
-    [STEP_BURY] = bury,
+    [STEP_DEAD_LETTER] = make_dead_letter,
     [STEP_TOUCH] = touch,
     [STEP_OLDEST] = oldest,
     [STEP_TIME] = pass_time,

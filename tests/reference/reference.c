@@ -77,7 +77,7 @@ void ref_seek(struct reference *r, int group, uint64_t history, int start, uint6
 
     g->cursor = find_start(r, from, start, at);
     memset(g->held, 0, sizeof(g->held));
-    g->unsettled = g->full = false;
+    g->has_overdue = g->full = false;
 }
 
 /* --- messages and records --------------------------------------------------------- */
@@ -141,7 +141,7 @@ uint64_t ref_key_owner(const struct reference *r, int key)
             return m->id;
     }
     for (int e = 0; e < REF_HELD; e++)
-        if (g->held[e].state != REF_FREE && g->held[e].state != REF_DEAD &&
+        if (g->held[e].state != REF_FREE && g->held[e].state != REF_PARKED &&
             r->messages[g->held[e].message].key == key)
             return r->messages[g->held[e].message].id;
     return 0;
@@ -223,12 +223,12 @@ static void count_dead(struct ref_group *g, uint32_t reason)
     g->counts.by_reason[reason < 7 ? reason : 7]++;
 }
 
-/* No more tries or no more time. */
+/* No more attempts or no more time. */
 static void die(struct reference *r, struct ref_group *g, int e, uint32_t reason)
 {
     struct ref_entry *h = &g->held[e];
 
-    h->state = g->dead_letter ? REF_DOOMED : REF_DEAD;
+    h->state = g->dead_letter ? REF_DOOMED : REF_PARKED;
     h->reason = reason;
     h->again = false;
     h->at_ns = r->now_ns;
@@ -273,7 +273,7 @@ bool ref_may_die(const struct reference *r, int group, int e)
            g->held[e].at_ns == g->held[next].at_ns;
 }
 
-bool ref_settle(struct reference *r, int group)
+bool ref_end_overdue(struct reference *r, int group)
 {
     struct ref_group *g = &r->groups[group];
 
@@ -284,8 +284,8 @@ bool ref_settle(struct reference *r, int group)
         else if (h->state == REF_DELAYED && h->at_ns <= r->now_ns)
             h->state = REF_WAITING;
     }
-    g->unsettled = next_to_die(r, g) != REF_NONE;
-    return g->unsettled;
+    g->has_overdue = next_to_die(r, g) != REF_NONE;
+    return g->has_overdue;
 }
 
 /* --- the next one --------------------------------------------------------------------- */
@@ -309,7 +309,7 @@ static int take_entry(struct reference *r, struct ref_group *g, int message, enu
     if (used >= r->entry_count)
         return REF_NONE;
     g->held[e] =
-        (struct ref_entry){.state = state, .message = message, .place_id = r->messages[message].id};
+        (struct ref_entry){.state = state, .message = message, .seq_id = r->messages[message].id};
     return e;
 }
 
@@ -374,11 +374,11 @@ static bool is_before(const struct reference *r, const struct ref_entry *x,
     if (r->order == SHMQ_PRIORITY && x_priority != y_priority)
         return x_priority > y_priority;
     /* In a LIFO group the back is where the oldest is. */
-    if (r->order == SHMQ_LIFO && (x->place_id == 0 || y->place_id == 0))
-        return y->place_id == 0 && (x->place_id != 0 || x->place_num < y->place_num);
+    if (r->order == SHMQ_LIFO && (x->seq_id == 0 || y->seq_id == 0))
+        return y->seq_id == 0 && (x->seq_id != 0 || x->seq_num < y->seq_num);
     if (r->order == SHMQ_LIFO)
-        return x->place_id > y->place_id;
-    return x->place_id != y->place_id ? x->place_id < y->place_id : x->place_num < y->place_num;
+        return x->seq_id > y->seq_id;
+    return x->seq_id != y->seq_id ? x->seq_id < y->seq_id : x->seq_num < y->seq_num;
 }
 
 static int first_waiting(const struct reference *r, const struct ref_group *g)
@@ -409,13 +409,13 @@ void ref_pick(struct reference *r, int group, bool to_lease, struct ref_pick *pi
         if (r->order != SHMQ_FIFO)
             walk(r, g);
         e = first_waiting(r, g);
-        if (r->order == SHMQ_FIFO && (e == REF_NONE || g->held[e].place_id >= id_at(r, g->cursor)))
+        if (r->order == SHMQ_FIFO && (e == REF_NONE || g->held[e].seq_id >= id_at(r, g->cursor)))
             fresh = walk(r, g);
         if (fresh != REF_NONE && to_lease && ref_held(r, group) >= r->entry_count) {
             g->full = true;
             fresh = REF_NONE;
         }
-        if (e != REF_NONE && fresh != REF_NONE && g->held[e].place_id >= r->messages[fresh].id)
+        if (e != REF_NONE && fresh != REF_NONE && g->held[e].seq_id >= r->messages[fresh].id)
             e = REF_NONE;
         if (e == REF_NONE) {
             *pick = (struct ref_pick){REF_NONE, fresh, 0};
@@ -482,8 +482,8 @@ void ref_nack(struct reference *r, int group, int e, int64_t due_ns, bool to_bac
     h->state = due_ns > 0 ? REF_DELAYED : REF_WAITING;
     h->at_ns = due_ns;
     if (to_back) {
-        h->place_id = r->order == SHMQ_LIFO ? 0 : r->next_id - 1;
-        h->place_num = ++g->back;
+        h->seq_id = r->order == SHMQ_LIFO ? 0 : r->next_id - 1;
+        h->seq_num = ++g->back;
     }
     g->counts.nacked++;
 }
@@ -493,7 +493,7 @@ void ref_reject(struct reference *r, int group, int e, uint32_t reason)
     struct ref_group *g = &r->groups[group];
     struct ref_entry *h = &g->held[e];
 
-    h->state = g->dead_letter ? REF_DYING : REF_DEAD;
+    h->state = g->dead_letter ? REF_DYING : REF_PARKED;
     h->reason = reason;
     h->again = false;
     h->at_ns = g->dead_letter ? REF_NEVER : r->now_ns;
@@ -501,14 +501,14 @@ void ref_reject(struct reference *r, int group, int e, uint32_t reason)
         count_dead(g, reason);
 }
 
-void ref_buried(struct reference *r, int group, int e, bool sent)
+void ref_dead_letter_made(struct reference *r, int group, int e, bool sent)
 {
     struct ref_group *g = &r->groups[group];
     struct ref_entry *h = &g->held[e];
 
     count_dead(g, h->reason);
     g->counts.sent += sent;
-    h->state = sent ? REF_FREE : REF_DEAD;
+    h->state = sent ? REF_FREE : REF_PARKED;
     h->at_ns = r->now_ns;
 }
 
@@ -541,7 +541,7 @@ int64_t ref_revive(struct reference *r, int group, uint64_t id)
     for (int e = 0; e < REF_HELD; e++) {
         struct ref_entry *h = &g->held[e];
         const struct ref_message *m = &r->messages[h->message];
-        if (h->state != REF_DEAD || (id != 0 && m->id != id) ||
+        if (h->state != REF_PARKED || (id != 0 && m->id != id) ||
             (r->unique && ref_key_owner(r, m->key) != 0))
             continue;
         h->state = REF_WAITING;

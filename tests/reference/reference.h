@@ -49,7 +49,7 @@ enum ref_state {
     REF_LEASED,
     REF_DYING,
     REF_DOOMED,
-    REF_DEAD,
+    REF_PARKED,
     REF_STATES,
 };
 
@@ -58,10 +58,10 @@ struct ref_entry {
     enum ref_state state;
     int message;
     uint32_t attempts, owner, reason;
-    bool again;         /* somebody died burying it */
-    int64_t at_ns;      /* LEASED: its end; DELAYED: when due; DOOMED: since */
-    uint64_t place_id;  /* its place among equals: of this message, ... */
-    uint64_t place_num; /* ... or so far behind it */
+    bool again;       /* somebody died making it a dead letter */
+    int64_t at_ns;    /* LEASED: its end; DELAYED: when due; DOOMED: since */
+    uint64_t seq_id;  /* its sequence among equals: of this message, ... */
+    uint64_t seq_num; /* ... or so far behind it */
 };
 
 struct ref_counts {
@@ -74,8 +74,8 @@ struct ref_group {
     uint32_t cursor; /* into the list of records: what it has not passed */
     struct ref_entry held[REF_HELD];
     uint64_t back;
-    bool unsettled; /* delays may be over that nobody has looked at yet */
-    bool full;      /* no entry was to be had at the last walk */
+    bool has_overdue; /* delays may be over that nobody has looked at yet */
+    bool full;        /* no entry was to be had at the last walk */
     struct ref_counts counts;
     uint32_t filter_type, max_attempts;
     bool dead_letter, dead_letter_expired, paused;
@@ -129,10 +129,10 @@ bool ref_is_unfinished(const struct reference *r, int group, const struct ref_me
 
 /* End leases and delays that are over.  Whether a message is to be made a dead letter
  * then, and whether entry `e` may be the next such one. */
-bool ref_settle(struct reference *r, int group);
+bool ref_end_overdue(struct reference *r, int group);
 bool ref_may_die(const struct reference *r, int group, int e);
 
-/* Find the next message; after ref_settle().  `to_lease`: when there is no entry for a
+/* Find the next message; after ref_end_overdue().  `to_lease`: when there is no entry for a
  * fresh one, the first of those that have one. */
 void ref_pick(struct reference *r, int group, bool to_lease, struct ref_pick *pick);
 
@@ -145,12 +145,12 @@ void ref_end_lease(struct reference *r, int group, int e);
 void ref_ack(struct reference *r, int group, int e);
 void ref_nack(struct reference *r, int group, int e, int64_t due_ns, bool to_back);
 void ref_reject(struct reference *r, int group, int e, uint32_t reason);
-void ref_buried(struct reference *r, int group, int e, bool sent);
+void ref_dead_letter_made(struct reference *r, int group, int e, bool sent);
 
 int64_t ref_purge(struct reference *r, int group);
 int64_t ref_revive(struct reference *r, int group, uint64_t id);
 
-/* Drop the oldest until the group's place is beyond `pos` and its depth at most `depth`.
+/* Drop the oldest until the group's cursor is beyond `pos` and its depth at most `depth`.
  * False: leased ones are in the way. */
 bool ref_drop(struct reference *r, int group, uint64_t pos, uint64_t depth);
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# layers.sh BUILD - the rooms of src/ (the table below, lowest first) use lower ones only:
+# layers.sh BUILD - the layers of src/ (the table below, lowest first) use lower ones only:
 # by what their files include, and by what the objects in BUILD call, since a call through
 # shmq.h is invisible to includes.  No more than two files of the library use each other in
 # a circle.  A header declares what its own source defines.  Tools know the library from outside, shmq-check excepted.  A source file stays
@@ -8,8 +8,8 @@ set -u
 cd "$(dirname "$0")/../.." || exit 1
 build=$1
 
-# Rooms on one line do not use each other.
-rooms='base
+# Layers on one line do not use each other.
+layers='base
 sync
 layout.h
 ring file
@@ -22,22 +22,22 @@ service'
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/layers.XXXXXX") || exit 1
 trap 'rm -rf "$work"' EXIT
-echo "$rooms" >"$work/rooms"
+echo "$layers" >"$work/layers"
 
 # uses: lines "FILE FILE ..." (who, whom, how), paths below src/; prints those that go up.
 goes_up()
 {
     awk '
-    function room(path) { sub(/\/.*/, "", path); return path }
+    function layer(path) { sub(/\/.*/, "", path); return path }
     FNR == NR { for (i = 1; i <= NF; i++) level[$i] = FNR; next }
     {
-        from = room($1)
-        to = room($2)
+        from = layer($1)
+        to = layer($2)
         if (!(from in level) || !(to in level))
-            print "src/" $1 ": " (from in level ? to : from) " is no room; see tests/run/layers.sh"
+            print "src/" $1 ": " (from in level ? to : from) " is no layer; see tests/run/layers.sh"
         else if (from != to && level[to] >= level[from])
-            print "src/" $1 ": uses " $2 " of a room that is not lower (" $3 " " $4 ")"
-    }' "$work/rooms" -
+            print "src/" $1 ": uses " $2 " of a layer that is not lower (" $3 " " $4 ")"
+    }' "$work/layers" -
 }
 
 # "FILE HEADER LINE" of each include of a file of the library.

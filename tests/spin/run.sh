@@ -145,7 +145,7 @@ fails sync -DNO_CATCH_UP : mistake found, what came meanwhile is not synced befo
 fails sync -DNO_SYNC_LOCK : mistake found, promises are kept about the old file to the end
 fails sync -DNO_FOLDER : mistake found, the folder is not synced
 fails sync -DBY_GENERATION : mistake found, promises about a replaced file count as kept
-fails sync -DPLACE_ALONE : mistake found, a place on the disk without the file's generation
+fails sync -DOFF_ALONE : mistake found, an offset on the disk without the file's generation
 fails sync -DDEATHS=1 -DADOPT_SYNCED : mistake found, a dead one's new file taken to be on the disk
 fails fence -DFENCE_SLEEPER -DNO_FENCE : mistake found, no membarrier
 fails fence -DFENCE_WAKER -DNO_FENCE : mistake found, no fence

@@ -10,10 +10,10 @@
  *   gen, frames[]                    generation, the end that holds; frames of a file
  *   name                          the generation of the file that has the path
  *   disk[], dname                 what a power cut leaves: frames of a file, the path's file
- *   synced_gen, synced_place      the word `synced`
+ *   synced_gen, synced_off        the word `synced`
  *   kept                          the last frame that somebody was told is on the disk
  *
- * Frames are numbered through all files, and have another place in each: what is finished
+ * Frames are numbered through all files, and have another offset in each: what is finished
  * is left out of a new one.  A change under a lock is one step where nobody can look at
  * what is between; so is a copy of frames, or a sync, since who dies in the midst of it has
  * done nothing that counts.
@@ -28,7 +28,7 @@
  *   NO_SYNC_LOCK   `sync` is not had from that on to the end
  *   NO_FOLDER      the folder is not synced
  *   BY_GENERATION  a promise about a file that was replaced counts as kept
- *   PLACE_ALONE    `synced` without the generation
+ *   OFF_ALONE      `synced` without the generation
  *   ADOPT_SYNCED   who takes J over from one who died replacing takes the new file to be on
  *                  the disk
  *
@@ -46,12 +46,12 @@
 #endif
 
 #define FILES (REWRITES + 1)
-#define PLACE(file, frame) (frame + REWRITES - file)
+#define OFF(file, frame) (frame + REWRITES - file)
 
 byte gen, last;                 /* of the file, as the segment has it; frames appended */
 byte frames[FILES], name;          /* of each file; which one has the path */
 byte disk[FILES], dname;        /* on the disk */
-byte synced_gen, synced_place;
+byte synced_gen, synced_off;
 byte kept;
 byte j, sync;                   /* locks: owner + 1 */
 bit alive[3];
@@ -69,19 +69,19 @@ inline adopt()
 		gen = name;
 #ifdef ADOPT_SYNCED
 		synced_gen = gen;
-		synced_place = PLACE(gen, frames[gen])
+		synced_off = OFF(gen, frames[gen])
 #endif
 	:: else
 	fi
 }
 
-#ifdef PLACE_ALONE
-#define KEPT (synced_place >= PLACE(g, frame))
+#ifdef OFF_ALONE
+#define KEPT (synced_off >= OFF(g, frame))
 #else
 #ifdef BY_GENERATION
-#define KEPT (gen != g || (synced_gen == g && synced_place >= PLACE(g, frame)))
+#define KEPT (gen != g || (synced_gen == g && synced_off >= OFF(g, frame)))
 #else
-#define KEPT (synced_gen > g || (synced_gen == g && synced_place >= PLACE(g, frame)))
+#define KEPT (synced_gen > g || (synced_gen == g && synced_off >= OFF(g, frame)))
 #endif
 #endif
 
@@ -105,7 +105,7 @@ inline flush()
 #endif
 	atomic {
 		synced_gen = file;
-		synced_place = PLACE(file, end);
+		synced_off = OFF(file, end);
 		file = 0;
 		end = 0;
 		CUT }
@@ -199,7 +199,7 @@ proctype PowerCut()
 init
 {
 	atomic {
-		synced_place = PLACE(0, 0);
+		synced_off = OFF(0, 0);
 		alive[0] = 1;
 		alive[1] = 1;
 		alive[2] = 1;

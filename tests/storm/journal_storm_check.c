@@ -85,7 +85,7 @@ struct seen {
     uint32_t first, count;
 };
 
-static uint8_t *place_of(const struct seen *seen, uint32_t generation, uint32_t number)
+static uint8_t *seen_at(const struct seen *seen, uint32_t generation, uint32_t number)
 {
     return &seen->there[(size_t)(generation - seen->first) * STORM_NUMBERS + number];
 }
@@ -120,7 +120,7 @@ static size_t find_all(shmq_t *q, const struct seen *seen, struct found **list)
             storm_wrong("message %llu is torn, or invented", (unsigned long long)msg.id);
             break;
         }
-        if ((*place_of(seen, head.source, head.seq))++ != 0)
+        if ((*seen_at(seen, head.source, head.seq))++ != 0)
             storm_wrong("number %u of %u is there twice", head.seq, head.source);
         if (count == room) {
             room = room == 0 ? 256 : 2 * room;
@@ -187,12 +187,12 @@ static void settle_generation(struct storm_epoch *e, const struct seen *seen, ui
     uint32_t begun = storm_board->generation[generation].begun, held = 0;
 
     for (uint32_t number = returned; number < begun; number++)
-        held += *place_of(seen, generation, number) != 0 ||
+        held += *seen_at(seen, generation, number) != 0 ||
                 storm_board->ack[generation][number] != STORM_NOT_ACKED;
     if (held != 0 && held != begun - returned)
         storm_wrong("of %u that were put at once %u are there", begun - returned, held);
     for (uint32_t number = 0; number < STORM_NUMBERS; number++)
-        check_one(e, generation, number, *place_of(seen, generation, number) != 0);
+        check_one(e, generation, number, *seen_at(seen, generation, number) != 0);
     if (held != 0)
         storm_board->generation[generation].returned = begun;
     storm_board->generation[generation].begun = storm_board->generation[generation].returned;

@@ -72,7 +72,7 @@ void storm_produce(shmq_t *q, uint32_t generation, uint64_t seed)
 
 /* --- consuming --------------------------------------------------------------------------- */
 
-/* A message that came: whole, and not acknowledged before.  Its place on the board. */
+/* A message that came: whole, and not acknowledged before.  Its index on the board. */
 static _Atomic uint8_t *look_at(const struct shmq_msg *msg)
 {
     struct message_head head;

@@ -49,7 +49,7 @@ static bool is_producer(int worker)
     return worker < LEASE_PRODUCERS;
 }
 
-/* The group of a consumer, by its place. */
+/* The group of a consumer, by its number. */
 static unsigned group_of(const struct lease_epoch *e, int worker)
 {
     return (unsigned)(worker - LEASE_PRODUCERS) / (LEASE_CONSUMERS / e->variant->groups);

@@ -49,7 +49,7 @@ struct lease_note {
     _Atomic uint32_t acked, acked_with;   /* how often, and at which attempt */
     _Atomic uint32_t unsure;              /* who was about to acknowledge it was killed */
     _Atomic int64_t lost_ns;              /* when its holder was killed; 0: none was */
-    _Atomic uint32_t buried;              /* times it is a dead letter */
+    _Atomic uint32_t dead_letters;        /* times it is a dead letter */
 };
 
 struct lease_board {
@@ -68,7 +68,7 @@ struct lease_board {
 
 enum lease_trait {
     LEASE_NACKS = 1,   /* some messages are given back, some for a while */
-    LEASE_LETTERS = 2, /* some are rejected, tries are limited; with a dead-letter queue */
+    LEASE_LETTERS = 2, /* some are rejected, attempts are limited; with a dead-letter queue */
     LEASE_EXPIRES = 4, /* leases do end by themselves */
     LEASE_UNIQUE = 8,
 };
@@ -111,13 +111,13 @@ void lease_wrong(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* --- lease_storm_work.c: until the phase is over --- */
 void lease_produce(const struct lease_variant *v, shmq_t *q, uint32_t generation, uint64_t seed);
-void lease_consume(const struct lease_variant *v, shmq_t *g, unsigned group, int place,
+void lease_consume(const struct lease_variant *v, shmq_t *g, unsigned group, int worker,
                    uint64_t seed);
 
 /* --- lease_storm_check.c --- */
 
 /* A consumer of this group, with so much in hand, was killed. */
-void lease_note_killed(unsigned group, int place);
+void lease_note_killed(unsigned group, int worker);
 
 /* When all has come to its end: see that nothing is missing; adds to totals. */
 void lease_check(struct lease_epoch *e);

@@ -13,12 +13,12 @@
 #include "group/pending_rebuild.h"
 #include "support/message.h"
 
-void lease_note_killed(unsigned group, int place)
+void lease_note_killed(unsigned group, int worker)
 {
     int64_t now_ns = helper_now_ns();
 
     for (int i = 0; i < LEASE_HAND; i++) {
-        uint64_t held = atomic_exchange(&lease_board->hand[place][i], 0);
+        uint64_t held = atomic_exchange(&lease_board->hand[worker][i], 0);
         if (held == 0)
             continue;
         struct lease_note *note = &lease_board->note[group][(held & ~LEASE_ACKING) - 1];
@@ -41,7 +41,7 @@ static void note_letter(struct lease_epoch *e, const char *id, const char *where
         return;
     }
     struct lease_note *note = &lease_board->note[0][n - 1];
-    if (note->buried++ != 0)
+    if (note->dead_letters++ != 0)
         lease_wrong("message %llu is a dead letter twice (%s)", (unsigned long long)n, where);
     if (note->acked != 0)
         lease_wrong("message %llu was acknowledged and is a dead letter (%s)",
@@ -87,7 +87,7 @@ static void check_group(struct lease_epoch *e, unsigned group, uint64_t last_id)
         e->totals->acks += note->acked;
         e->totals->unsure += note->unsure;
         e->totals->redelivered += note->delivered > 1 ? note->delivered - 1 : 0;
-        if (note->acked != 0 || note->buried != 0)
+        if (note->acked != 0 || note->dead_letters != 0)
             continue;
         if (note->unsure != 0) {
             e->totals->unsure_missing++;
@@ -153,7 +153,7 @@ static void check_derived(const struct lease_epoch *e)
             wrong = sq_pending_valid(ring);
         if (wrong != NULL)
             lease_wrong("group %u: %s", g, wrong);
-        if (sq_load(&ring->group->held_count) != sq_load(&ring->group->pending.dead))
+        if (sq_load(&ring->group->held_count) != sq_load(&ring->group->pending.parked))
             lease_wrong("group %u holds %llu messages", g,
                         (unsigned long long)sq_load(&ring->group->held_count));
         for (uint32_t i = 0; i < ring->key_count; i++)

@@ -224,10 +224,10 @@ static int receive(shmq_t *g, struct shmq_msg *msgs, unsigned n, uint32_t r)
     return rc == 0 ? 1 : rc;
 }
 
-void lease_consume(const struct lease_variant *v, shmq_t *g, unsigned group, int place,
+void lease_consume(const struct lease_variant *v, shmq_t *g, unsigned group, int worker,
                    uint64_t seed)
 {
-    _Atomic uint64_t *hand = lease_board->hand[place];
+    _Atomic uint64_t *hand = lease_board->hand[worker];
     struct shmq_msg msgs[LEASE_HAND];
 
     while (lease_board->phase != LEASE_CONSUMERS_END) {

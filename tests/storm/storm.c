@@ -56,7 +56,7 @@ static shmq_t *attach(const struct storm_epoch *e, int flags)
     return rc == 0 ? q : NULL;
 }
 
-static void start(struct storm_epoch *e, enum sq_role role, int place)
+static void start(struct storm_epoch *e, enum sq_role role, int number)
 {
     const struct storm_variant *v = e->variant;
     int flags = role == SQ_ROLE_PRODUCER ? v->producer_flags : v->consumer_flags;
@@ -71,32 +71,32 @@ static void start(struct storm_epoch *e, enum sq_role role, int place)
         if (q != NULL && role == SQ_ROLE_PRODUCER)
             storm_produce(q, generation, seed);
         else if (q != NULL)
-            storm_consume(q, place, seed);
+            storm_consume(q, number, seed);
         _exit(0);
     }
-    e->worker[role][place] = (struct storm_worker){.pid = child};
+    e->worker[role][number] = (struct storm_worker){.pid = child};
 }
 
-static void kill_one(struct storm_epoch *e, enum sq_role role, int place)
+static void kill_one(struct storm_epoch *e, enum sq_role role, int number)
 {
-    struct storm_worker *w = &e->worker[role][place];
+    struct storm_worker *w = &e->worker[role][number];
 
     helper_kill(w->pid);
     e->totals->kills++;
     if (role == SQ_ROLE_CONSUMER)
-        e->allowed += atomic_exchange(&storm_board->in_hand[place], 0);
-    start(e, role, place);
+        e->allowed += atomic_exchange(&storm_board->in_hand[number], 0);
+    start(e, role, number);
 }
 
 /* A death, or a stop for some milliseconds. */
 static void strike(struct storm_epoch *e, int64_t now_ns)
 {
     enum sq_role role = message_random(&e->seed) % 2 == 0 ? SQ_ROLE_PRODUCER : SQ_ROLE_CONSUMER;
-    int place = (int)(message_random(&e->seed) % (uint32_t)e->variant->side);
-    struct storm_worker *w = &e->worker[role][place];
+    int number = (int)(message_random(&e->seed) % (uint32_t)e->variant->side);
+    struct storm_worker *w = &e->worker[role][number];
 
     if (message_random(&e->seed) % 5 != 0) {
-        kill_one(e, role, place);
+        kill_one(e, role, number);
     } else if (w->continue_at_ns == 0) {
         kill(w->pid, SIGSTOP);
         w->continue_at_ns = now_ns + SHMQ_MS(1 + message_random(&e->seed) % 30);

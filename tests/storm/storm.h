@@ -87,7 +87,7 @@ void storm_wrong(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Until the phase is over.  Used by processes and threads. */
 void storm_produce(shmq_t *q, uint32_t generation, uint64_t seed);
-void storm_consume(shmq_t *q, int place, uint64_t seed);
+void storm_consume(shmq_t *q, int number, uint64_t seed);
 
 /* Put one message as generation 0; log one that was got. */
 bool storm_put_one(shmq_t *q);

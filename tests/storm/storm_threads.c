@@ -27,7 +27,7 @@
 struct thread {
     pthread_t thread;
     shmq_t *q;
-    int place; /* of a consumer */
+    int number; /* of a consumer */
     uint32_t generation;
     uint64_t seed;
 };
@@ -44,7 +44,7 @@ static void *thread_consumes(void *arg)
 {
     struct thread *t = arg;
 
-    storm_consume(t->q, t->place, t->seed);
+    storm_consume(t->q, t->number, t->seed);
     return NULL;
 }
 
@@ -86,7 +86,7 @@ void storm_run_threads(const struct storm_variant *variant, int64_t length_ns, u
         producers[i] = (struct thread){.q = handles[i % 2], .seed = message_random(&e.seed)};
         producers[i].generation = e.generations++;
         consumers[i] =
-            (struct thread){.q = handles[i % 2], .place = i, .seed = message_random(&e.seed)};
+            (struct thread){.q = handles[i % 2], .number = i, .seed = message_random(&e.seed)};
         pthread_create(&producers[i].thread, NULL, thread_produces, &producers[i]);
         pthread_create(&consumers[i].thread, NULL, thread_consumes, &consumers[i]);
     }

@@ -123,7 +123,7 @@ void storm_log(const void *bytes, const struct shmq_info *info)
         storm_wrong("id %llu was handed out twice", (unsigned long long)info->id);
 }
 
-void storm_consume(shmq_t *q, int place, uint64_t seed)
+void storm_consume(shmq_t *q, int number, uint64_t seed)
 {
     unsigned char bytes[STORM_BATCH * (STORM_LENGTH + 8)];
     struct shmq_info infos[STORM_BATCH];
@@ -134,7 +134,7 @@ void storm_consume(shmq_t *q, int place, uint64_t seed)
         bool many = r % 4 == 0, forever = r / 4 % 8 == 0;
         unsigned n = many ? STORM_BATCH : 1;
         int64_t timeout_ns = forever ? SHMQ_FOREVER : SHMQ_MS(r / 32 % 20);
-        storm_board->in_hand[place] = n;
+        storm_board->in_hand[number] = n;
         int64_t rc = many ? shmq_get_many(q, bytes, sizeof(bytes), infos, n, SHMQ_MS(r / 1024 % 2),
                                           timeout_ns)
                           : shmq_get(q, bytes, sizeof(bytes), infos, timeout_ns);
@@ -146,7 +146,7 @@ void storm_consume(shmq_t *q, int place, uint64_t seed)
             last_id = infos[i].id;
             storm_log(bytes + (many ? infos[i].offset : 0), &infos[i]);
         }
-        storm_board->in_hand[place] = 0;
+        storm_board->in_hand[number] = 0;
         if (rc < 0 && rc != -EAGAIN && rc != -ETIMEDOUT)
             storm_wrong("a get: %s (%s)", shmq_strerror((int)rc), shmq_last_error_detail());
         if (storm_board->phase == STORM_CONSUMERS_END && (rc <= 0 || forever))

@@ -145,7 +145,7 @@ void made_sample(struct made_file *f, uint32_t kind)
     made_mark(f, SQ_MARK_UPDATED, 2);
     made_mark(f, SQ_MARK_GONE, 3);
     made_record(f, 5, 0, "five");
-    made_entry(f, 0, 5, 1, SQ_DEAD, 5);
+    made_entry(f, 0, 5, 1, SQ_PARKED, 5);
     if (topic) {
         made_group(f, 1, "third", 5);
         made_ungroup(f, 1);

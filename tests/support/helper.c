@@ -253,7 +253,7 @@ static bool are_announced(void *sleepers)
     struct sleepers *s = sleepers;
 
     return sq_cond_has_sleepers(s->cond) &&
-           (s->joined == NULL || (sq_load(&s->joined->mode) & SQ_GROUP_JOINED) != 0);
+           (s->joined == NULL || (sq_load(&s->joined->mode) & SQ_GROUP_DONE_AWAITED) != 0);
 }
 
 void helper_expect_wake(shmq_t *q, enum helper_sleepers who)

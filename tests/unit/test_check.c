@@ -603,7 +603,7 @@ static void what_matters_is_found(void **state)
     FINDS(g->finished_id, 3, "finished_id");
     FINDS(g->held_count, 5, "miscounted");
     FINDS(g->pending.leased, 5, "miscounted");
-    FINDS(g->pending.touched, 1000000, "more entries");
+    FINDS(g->pending.used_end, 1000000, "more entries");
     FINDS(g->gone_count, 5, "gone_count");
     FINDS(p->next_id, 5, "next_id");
 #undef FINDS

@@ -18,15 +18,15 @@ enum { STEPS_DEFAULT = 1000000 };
 
 /* How often each kind of step is done, of a sum. */
 static const unsigned weights[STEP_KINDS] = {
-    [STEP_PUT] = 260,         [STEP_RECEIVE] = 200,  [STEP_GET] = 50,
-    [STEP_LOOK] = 10,         [STEP_ACK] = 130,      [STEP_NACK] = 60,
-    [STEP_REJECT] = 15,       [STEP_BURY] = 40,      [STEP_TOUCH] = 20,
-    [STEP_OLDEST] = 30,       [STEP_TIME] = 90,      [STEP_OWNER_DIES] = 8,
-    [STEP_PURGE] = 1,         [STEP_REVIVE] = 8,     [STEP_DROP] = 5,
-    [STEP_REMOVE] = 25,       [STEP_UPDATE] = 30,    [STEP_COMPACT] = 8,
-    [STEP_REBUILD] = 8,       [STEP_DIE_IN_PUT] = 3, [STEP_DIE_IN_LEASE] = 6,
-    [STEP_DIE_IN_UPDATE] = 3, [STEP_SUBSCRIBE] = 20, [STEP_UNSUBSCRIBE] = 4,
-    [STEP_SEEK] = 8,          [STEP_PAUSE] = 12,     [STEP_PART] = 4,
+    [STEP_PUT] = 260,         [STEP_RECEIVE] = 200,    [STEP_GET] = 50,
+    [STEP_LOOK] = 10,         [STEP_ACK] = 130,        [STEP_NACK] = 60,
+    [STEP_REJECT] = 15,       [STEP_DEAD_LETTER] = 40, [STEP_TOUCH] = 20,
+    [STEP_OLDEST] = 30,       [STEP_TIME] = 90,        [STEP_OWNER_DIES] = 8,
+    [STEP_PURGE] = 1,         [STEP_REVIVE] = 8,       [STEP_DROP] = 5,
+    [STEP_REMOVE] = 25,       [STEP_UPDATE] = 30,      [STEP_COMPACT] = 8,
+    [STEP_REBUILD] = 8,       [STEP_DIE_IN_PUT] = 3,   [STEP_DIE_IN_LEASE] = 6,
+    [STEP_DIE_IN_UPDATE] = 3, [STEP_SUBSCRIBE] = 20,   [STEP_UNSUBSCRIBE] = 4,
+    [STEP_SEEK] = 8,          [STEP_PAUSE] = 12,       [STEP_PART] = 4,
 };
 
 static uint32_t below(struct helper_random *random, uint64_t n)

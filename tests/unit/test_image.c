@@ -108,7 +108,7 @@ static void test_sample(void **state)
         assert_true(says(&image, 0, "-") && says(&image, 7, "-"));
         assert_int_equal(image.queue.next_id, 7);
         assert_holds(&image, 0, 0, SQ_WAITING, 1);
-        assert_holds(&image, 0, 1, SQ_DEAD, 5);
+        assert_holds(&image, 0, 1, SQ_PARKED, 5);
         assert_int_equal(image.groups[0].attr.finished_id, 5);
         assert_int_equal(image.groups[0].items[1].at_ns, 1000500);
         assert_int_equal(sq_image_realtime(&image, sq_image_find(&image, 1)->record, 1000),
@@ -538,7 +538,7 @@ static void test_entries_refused(void **state)
     begin(&f);
     made_record(&f, 1, 0, "1");
     made_entry(&f, 0, 1, 0, SQ_WAITING, 1);
-    made_entry(&f, 0, 1, 9, SQ_DEAD, 1);
+    made_entry(&f, 0, 1, 9, SQ_PARKED, 1);
     assert_refused(&f, "twice");
     made_entry(&f, 0, 1, 0, SQ_FREE, 1);
     made_entry(&f, 0, 1, 3, SQ_LEASED, 2);

@@ -206,7 +206,7 @@ static void damaged(void **state)
     static const double numbers[] = {0,    -1,       1,         1e300,  -1e300,   NAN,
                                      -NAN, INFINITY, -INFINITY, 1e-300, 1.0000001};
     static const int64_t times[] = {0, 1, -1, SHMQ_SEC(1), HOUR_NS, INT64_MAX, INT64_MIN};
-    static const uint32_t tries[] = {0, 1, 2, 3, 100, (1 << 24) - 1, UINT32_MAX};
+    static const uint32_t attempts[] = {0, 1, 2, 3, 100, (1 << 24) - 1, UINT32_MAX};
     enum { NUMBERS = sizeof(numbers) / sizeof(numbers[0]) };
     struct helper_random seed = helper_seed();
     uint64_t random = seed.state;
@@ -225,7 +225,7 @@ static void damaged(void **state)
             policy.retry_jitter = numbers[helper_random(&seed) % NUMBERS];
         }
         int64_t cap = policy.retry_greatest_ns > 0 ? policy.retry_greatest_ns : 0;
-        int64_t ns = sq_policy_delay_ns(&policy, tries[helper_random(&seed) % 7], &random);
+        int64_t ns = sq_policy_delay_ns(&policy, attempts[helper_random(&seed) % 7], &random);
         assert_true(ns >= 0 && ns <= cap);
     }
 }

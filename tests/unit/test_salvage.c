@@ -78,7 +78,7 @@ static void make_journal(struct made_file *f, uint32_t kind)
     made_base(f);
     add_record(f, 5, 0, "five");
     f->synced_off = f->size;
-    made_entry(f, 0, 2, 1, SQ_DEAD, 2);
+    made_entry(f, 0, 2, 1, SQ_PARKED, 2);
     add_record(f, 6, 0, "six");
     f->synced_off = f->size;
     made_entry(f, 0, 3, 2, SQ_LEASED, 3);
@@ -530,8 +530,8 @@ static void entries_in_two_frames(void **state)
     made_base(&f);
     for (uint64_t id = 1; id <= 4; id++)
         made_record(&f, id, 0, "text");
-    uint64_t lost = made_entry(&f, 0, 0, 0, SQ_DEAD, 1); /* the place is still the old one */
-    made_entry(&f, 0, 3, 1, SQ_DEAD, 2);                 /* 3 is finished */
+    uint64_t lost = made_entry(&f, 0, 0, 0, SQ_PARKED, 1); /* the place is still the old one */
+    made_entry(&f, 0, 3, 1, SQ_PARKED, 2);                 /* 3 is finished */
     spoil_at(&f, lost, false);
     salvage_and_drain(&f, NULL, &got);
     assert_int_equal(in_order(&got), ONE | THREE | FOUR);

@@ -396,9 +396,9 @@ static void unsubscribed_under_its_members(void **state)
 }
 
 /* The last who kept the group's time left long ago. */
-static bool no_keeper(void *pending)
+static bool no_notifier(void *pending)
 {
-    return sq_load(&((struct sq_pending_shm *)pending)->kept_ns) + SHMQ_MS(100) < helper_now_ns();
+    return sq_load(&((struct sq_pending_shm *)pending)->notify_ns) + SHMQ_MS(100) < helper_now_ns();
 }
 
 /* Who comes from the group that was there only says that it is gone; a new one is made
@@ -416,11 +416,11 @@ static void visited_when_it_is_gone(void **state)
     assert_int_equal(shmq_subscribe(q, "g", NULL, &next), -ETIMEDOUT);
     sq_store(&p->pipe, SQ_POLL_PIPE_UNKNOWN);
     sq_leave_group(q, 0);
-    sq_poll_pipe_sync_watched(g, 0);
+    sq_poll_pipe_update_polled(g, 0);
     assert_int_equal(sq_load(&p->pipe), SQ_POLL_PIPE_READABLE); /* its members are to find out */
     next = join(q, "g");
     assert_int_equal(shmq_fd(g), -ESTALE);
-    assert_true(helper_await(no_keeper, p));
+    assert_true(helper_await(no_notifier, p));
     send_all(q, "a");
     assert_true(reads(next, "a"));
     leave(next);

@@ -194,15 +194,15 @@ static void put_line(shmq_t *q, unsigned producer, uint64_t sequence, const unsi
                      size_t length)
 {
     struct progress *progress = &shared->progress[producer];
-    void *place;
+    void *data;
     int rc;
 
     atomic_store(&progress->begun, sequence + 1);
-    rc = shmq_reserve(q, sizeof(struct head) + length, &place, SHMQ_FOREVER);
+    rc = shmq_reserve(q, sizeof(struct head) + length, &data, SHMQ_FOREVER);
     if (rc < 0)
         die("reserve", rc);
-    memcpy((char *)place + sizeof(struct head), line, length);
-    *(struct head *)place = (struct head){LINE, producer, sequence, check_of(line, length)};
+    memcpy((char *)data + sizeof(struct head), line, length);
+    *(struct head *)data = (struct head){LINE, producer, sequence, check_of(line, length)};
     rc = shmq_commit(q, sizeof(struct head) + length);
     if (rc < 0)
         die("commit", rc);

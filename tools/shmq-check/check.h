@@ -62,7 +62,7 @@ void check_let_go(struct check_bytes *f);
 struct check_group {
     bool there;
     char name[SHMQ_GROUP_LONGEST + 1];
-    uint64_t place;                   /* all up to this id are passed */
+    uint64_t finished_id;             /* all up to this id are passed */
     uint64_t fresh;                   /* messages behind that */
     uint64_t states[SQ_ENTRY_STATES]; /* entries */
 };

@@ -134,7 +134,7 @@ static void show_losses(struct checking *c)
         text_add(&c->out, "]");
 }
 
-/* Whether there is more behind the place where shmq_load() would cut. */
+/* Whether there is more behind the offset where shmq_load() would cut. */
 static bool has_more(const struct checking *c)
 {
     uint64_t whole = 0;

@@ -100,7 +100,7 @@ struct exam {
     struct check_counts *counts;
     uint64_t *ids; /* of messages that some group needs, those in entries first */
     size_t id_count, id_room, held_count;
-    uint64_t met; /* groups whose places were met, a bit each */
+    uint64_t met; /* groups whose cursors were met, a bit each */
 };
 
 static void need(struct exam *x, uint64_t id)
@@ -131,11 +131,11 @@ static void exam_message(struct exam *x, const struct sq_view *view)
 {
     const char *name, *value;
     struct sq_unpacked *plain;
-    size_t place = 0;
+    size_t off = 0;
     int rc;
 
     do
-        rc = sq_headers_next(view->headers, view->header_bytes, &place, &name, &value);
+        rc = sq_headers_next(view->headers, view->header_bytes, &off, &name, &value);
     while (rc > 0);
     if (rc < 0)
         find(x->found, false, "message %llu: its headers are damaged",
@@ -168,7 +168,7 @@ static void count_fresh(struct exam *x, uint64_t pos, uint64_t tail, const struc
         x->counts->history++;
 }
 
-static void meet_places(struct exam *x, uint64_t pos)
+static void meet_cursors(struct exam *x, uint64_t pos)
 {
     for (uint64_t bits = sq_ring_groups(&x->look->ring); bits != 0; bits &= bits - 1) {
         uint32_t i = (uint32_t)__builtin_ctzll(bits);
@@ -193,9 +193,9 @@ static bool exam_damaged(struct exam *x, struct sq_walk *walk, uint64_t last, ui
     find(x->found, false, "the record at position %llu: %s", (unsigned long long)pos, why);
     walk->pos = look_resync(ring, last, walk->end, before);
     walk->id = 0;
-    /* A place in what is lost cannot be told to be wrong. */
+    /* A cursor in what is lost cannot be told to be wrong. */
     for (uint64_t at = last; at != walk->pos; at += SQ_RECORD_ALIGN)
-        meet_places(x, at);
+        meet_cursors(x, at);
     return true;
 }
 
@@ -212,7 +212,7 @@ static void exam_records(struct exam *x)
     last = walk.pos;
     while (walk.pos != walk.end) {
         uint64_t pos = walk.pos;
-        meet_places(x, pos);
+        meet_cursors(x, pos);
         int met = sq_record_next(ring, &walk, &view);
         if (met < 0 && !exam_damaged(x, &walk, last, before_id)) {
             x->met = UINT64_MAX;
@@ -228,7 +228,7 @@ static void exam_records(struct exam *x)
             exam_message(x, &view);
         }
     }
-    meet_places(x, walk.end);
+    meet_cursors(x, walk.end);
 }
 
 /* --- groups --------------------------------------------------------------------------- */
@@ -280,7 +280,7 @@ static void exam_entries(struct exam *x, uint32_t index)
 
     counts->there = true;
     memcpy(counts->name, ring.group->delivery.name, sizeof(counts->name) - 1);
-    counts->place = sq_load(&ring.group->finished_id);
+    counts->finished_id = sq_load(&ring.group->finished_id);
     for (uint32_t e = 0; e < ring.entry_count; e++)
         exam_entry(x, &ring, e, name, counts);
     if (x->id_count > from)
@@ -288,7 +288,7 @@ static void exam_entries(struct exam *x, uint32_t index)
 }
 
 /* After the records. */
-static void exam_place(struct exam *x, uint32_t index)
+static void exam_cursor(struct exam *x, uint32_t index)
 {
     struct sq_ring ring = look_as(x->look, index);
     uint64_t cursor = sq_load(&ring.group->cursor_pos);
@@ -362,7 +362,7 @@ int exam_look(struct look *look, struct findings *found, struct check_counts *co
         qsort(x.ids, x.held_count, sizeof(*x.ids), by_number);
     exam_records(&x);
     for (uint64_t bits = sq_ring_groups(&look->ring); bits != 0; bits &= bits - 1)
-        exam_place(&x, (uint32_t)__builtin_ctzll(bits));
+        exam_cursor(&x, (uint32_t)__builtin_ctzll(bits));
     count_needed(&x);
     free(x.ids);
     /* Where truth is damaged there is nothing to derive. */

@@ -1,7 +1,7 @@
 /*
  * check_findings.h - what is wrong with a live queue.
  *
- * Truth (records, places, entries) is right at every instruction of whoever uses the queue,
+ * Truth (records, cursors, entries) is right at every instruction of whoever uses the queue,
  * so what is wrong there in several looks is damage.  What is derived from it is in order
  * only while nobody is in a side, so it is compared only in looks that are still.
  */

@@ -45,9 +45,9 @@ int check_judge(const void *bytes, uint64_t size, struct sq_image *image)
     return rc == -EBADMSG ? CHECK_REFUSED : rc == -EPROTO ? CHECK_FOREIGN : rc;
 }
 
-/* Whether two looks have found the same to be wrong.  A damaged place of a file that grows
+/* Whether two looks have found the same to be wrong.  Damage in a file that grows
  * is still there; an end may look torn as long as somebody writes to it. */
-static bool is_settled(const struct check_bytes *f, enum check_verdict before, const char *why,
+static bool is_certain(const struct check_bytes *f, enum check_verdict before, const char *why,
                        const struct sq_file_bytes *bytes)
 {
     if (f->verdict != before || strcmp(f->why, why) != 0)
@@ -76,9 +76,9 @@ static int look_once(struct check_bytes *f)
 int check_look_at(struct check_bytes *f)
 {
     int rc = look_once(f);
-    bool settled = false;
+    bool certain = false;
 
-    for (int looks = 1; rc == 0 && f->verdict != CHECK_WHOLE && !settled && looks < LOOKS;
+    for (int looks = 1; rc == 0 && f->verdict != CHECK_WHOLE && !certain && looks < LOOKS;
          looks++) {
         struct sq_file_bytes bytes = f->bytes;
         enum check_verdict before = f->verdict;
@@ -86,7 +86,7 @@ int check_look_at(struct check_bytes *f)
         memcpy(why, f->why, sizeof(why));
         cli_sleep_until(cli_now_ns() + PAUSE_NS);
         rc = look_once(f);
-        settled = rc == 0 && is_settled(f, before, why, &bytes);
+        certain = rc == 0 && is_certain(f, before, why, &bytes);
         sq_file_free(&bytes);
     }
     return rc;

@@ -52,7 +52,7 @@ static void compare(struct checking *c, const struct findings *now)
 }
 
 /* Whether more looks can tell no more. */
-static bool is_settled(const struct checking *c)
+static bool is_certain(const struct checking *c)
 {
     if (c->found.count == 0)
         return c->still_looks > 0 || (c->look.is_sole && c->looks >= LOOKS_MIN);
@@ -80,7 +80,7 @@ static int look(struct checking *c)
 {
     int rc = look_again(c);
 
-    while (rc == 0 && !is_settled(c) && c->looks < LOOKS_MAX) {
+    while (rc == 0 && !is_certain(c) && c->looks < LOOKS_MAX) {
         cli_sleep_until(cli_now_ns() + PAUSE_NS);
         rc = look_again(c);
     }

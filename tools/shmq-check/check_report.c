@@ -67,10 +67,10 @@ static void count_group(const struct sq_image *image, uint32_t index, struct che
 {
     const struct sq_image_group *g = &image->groups[index];
 
-    *counts = (struct check_group){.there = true, .place = g->attr.finished_id};
+    *counts = (struct check_group){.there = true, .finished_id = g->attr.finished_id};
     memcpy(counts->name, g->attr.name, sizeof(counts->name) - 1);
     count_entries(image, g, counts, needed);
-    for (size_t i = image->message_count; i-- > 0 && image->messages[i].id > counts->place;)
+    for (size_t i = image->message_count; i-- > 0 && image->messages[i].id > counts->finished_id;)
         if (image->messages[i].record != NULL) {
             counts->fresh++;
             needed[i] = 1;
@@ -89,8 +89,8 @@ int check_count(const struct sq_image *image, struct check_counts *counts)
         if (!image->groups[i].there)
             continue;
         count_group(image, i, &counts->groups[i], needed);
-        if (counts->groups[i].place < row)
-            row = counts->groups[i].place + 1;
+        if (counts->groups[i].finished_id < row)
+            row = counts->groups[i].finished_id + 1;
     }
     for (size_t i = 0; i < image->message_count; i++)
         counts->messages += needed[i];
@@ -116,8 +116,9 @@ static void show_group(struct text *out, const struct check_group *g)
                "%llu to be buried; place %llu",
                g->name, g->name[0] != '\0' ? ": " : "", (unsigned long long)g->fresh,
                (unsigned long long)n[SQ_WAITING], (unsigned long long)n[SQ_DELAYED],
-               (unsigned long long)n[SQ_LEASED], (unsigned long long)n[SQ_DEAD],
-               (unsigned long long)(n[SQ_DYING] + n[SQ_DOOMED]), (unsigned long long)g->place);
+               (unsigned long long)n[SQ_LEASED], (unsigned long long)n[SQ_PARKED],
+               (unsigned long long)(n[SQ_DYING] + n[SQ_DOOMED]),
+               (unsigned long long)g->finished_id);
 }
 
 static void show_group_json(struct text *out, const struct check_group *g)
@@ -131,8 +132,8 @@ static void show_group_json(struct text *out, const struct check_group *g)
                 "\"to_be_buried\":%llu,\"place\":%llu}",
                 (unsigned long long)g->fresh, (unsigned long long)n[SQ_WAITING],
                 (unsigned long long)n[SQ_DELAYED], (unsigned long long)n[SQ_LEASED],
-                (unsigned long long)n[SQ_DEAD], (unsigned long long)(n[SQ_DYING] + n[SQ_DOOMED]),
-                (unsigned long long)g->place);
+                (unsigned long long)n[SQ_PARKED], (unsigned long long)(n[SQ_DYING] + n[SQ_DOOMED]),
+                (unsigned long long)g->finished_id);
 }
 
 void check_show_counts(struct text *out, bool json, const struct check_counts *counts)

@@ -45,9 +45,9 @@ static bool copy_part(void *ours, const void *theirs, size_t bytes)
     return true;
 }
 
-/* A group's place anew, in the other order than it is written: what was passed may be ahead
+/* A group's cursor anew, in the other order than it is written: what was passed may be ahead
  * of the cursor, and not behind. */
-static void copy_place(struct sq_group_shm *ours, const struct sq_group_shm *theirs)
+static void copy_cursor(struct sq_group_shm *ours, const struct sq_group_shm *theirs)
 {
     sq_store(&ours->cursor_pos, sq_load_acquire(&theirs->cursor_pos));
     sq_store(&ours->finished_id, sq_load_acquire(&theirs->finished_id));
@@ -65,7 +65,7 @@ static bool each_part(const struct look *l,
         good = part(&l->groups[i], &ring->groups[i], sizeof(l->groups[i]));
         atomic_thread_fence(memory_order_acquire);
         if (part == copy_part)
-            copy_place(&l->groups[i], &ring->groups[i]);
+            copy_cursor(&l->groups[i], &ring->groups[i]);
         good = good &&
                part(table_of(l, l->tables, i), table_of(l, ring->tables, i), ring->table_bytes);
         atomic_thread_fence(memory_order_acquire);
@@ -96,7 +96,7 @@ static void judge_sides(struct look *l)
     l->is_still = !taken && !l->is_sole && look_is_as_it_was(l);
 }
 
-/* Whether a group's place may be wrong: it is at no record that could be the next. */
+/* Whether a group's cursor may be wrong: it is at no record that could be the next. */
 static bool is_suspect(const struct look *l, uint32_t group)
 {
     struct sq_walk walk = {.end = sq_load(&l->producer->tail_pos)};
@@ -122,7 +122,7 @@ static uint64_t find_suspects(const struct look *l)
     return suspects;
 }
 
-/* Whether it is the place that is wrong, and not the record there: the next one stands before
+/* Whether it is the cursor that is wrong, and not the record there: the next one stands before
  * it. */
 static bool is_astray(const struct look *l, uint32_t group)
 {
@@ -150,7 +150,7 @@ static uint64_t find_astray(const struct look *l, uint64_t suspects)
     return astray;
 }
 
-/* Those of them that have gone on meanwhile, and so are not stuck at a wrong place. */
+/* Those of them that have gone on meanwhile, and so are not stuck at a wrong position. */
 static uint64_t find_gone_on(const struct look *l, uint64_t groups)
 {
     const struct sq_group_shm *theirs = l->segment->ring.groups;
@@ -216,7 +216,7 @@ struct sq_ring look_as(const struct look *l, uint32_t group)
     return ring;
 }
 
-/* --- places --------------------------------------------------------------------- */
+/* --- positions ------------------------------------------------------------------ */
 
 bool look_start(const struct look *l, uint64_t *start)
 {

@@ -2,7 +2,7 @@
  * queue_view.h - a live queue as it is at a time, without a lock.
  *
  * What changes is copied, but for the records, which stay where they are as long as they
- * are not finished.  Places are read before what they are compared with: so what a queue
+ * are not finished.  Cursors are read before what they are compared with: so what a queue
  * in order can show, however it moves meanwhile, are records that were passed after they
  * had been looked for.  Who cares asks look_passed().
  */
@@ -18,7 +18,7 @@ struct look {
     struct sq_group_shm *groups;
     unsigned char *tables;
     _Atomic uint64_t bits; /* which groups there are */
-    uint64_t astray;       /* those whose place is wrong, a bit each */
+    uint64_t astray;       /* those whose cursor is wrong, a bit each */
     bool is_mended;        /* the tail is not the queue's, which is wrong */
     bool is_still;         /* nothing moved meanwhile, and nobody was in a side */
     bool is_sole;          /* somebody has a side alone, and may be in it */
@@ -40,8 +40,8 @@ static inline bool look_spans(const struct look *look, uint64_t pos)
     return sq_ring_spans(&look->ring, pos, sq_load(&look->producer->tail_pos));
 }
 
-/* Where the records in a row begin: at the lowest place of a group, or where a topic's
- * history does.  False: no such place makes sense. */
+/* Where the records in a row begin: at the lowest cursor, or where a topic's history does.
+ * False: no such position makes sense. */
 bool look_start(const struct look *look, uint64_t *start);
 
 /* The id before that of the first one, as far as is known; 0: it is not. */
@@ -55,7 +55,7 @@ void look_mend_end(struct look *look);
  * astray does not go on. */
 bool look_passed(const struct look *look, uint64_t pos);
 
-/* Where the lowest place of a group, or a topic's history, is now; or the end of the look. */
+/* Where the lowest cursor, or a topic's history, is now; or the end of the look. */
 uint64_t look_start_now(const struct look *look);
 
 /* The same tail as the queue has now, so that updates that came since are found.  False: it
@@ -63,7 +63,7 @@ uint64_t look_start_now(const struct look *look);
 bool look_follow(struct look *look);
 
 /*
- * The next place behind the damaged record at `pos` where records go on; `end`: none.  There
+ * The next position behind the damaged record at `pos` where records go on; `end`: none.  There
  * must be one with an id above `last_id`, and not by more than there is room for, and behind
  * it the next one, or the end: bytes of a payload that look like one are none.
  */

@@ -6,7 +6,7 @@
  * what others say.  Whatever is in doubt is decided so that no message that can be read is
  * lost; some may be handed out again:
  *
- *  1. A group's entries or place were lost: the messages between the place before and the
+ *  1. A group's entries or position were lost: the messages between the position before and the
  *     next one that is known, and that are in no entry, wait again.
  *  2. What a group is was lost: one is made up, with the queue's policy and no filter.
  *  3. A removal or an update was lost: it did not happen.  That a put was never finished was

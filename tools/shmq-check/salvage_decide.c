@@ -163,8 +163,8 @@ static int mend_items(struct mending *m, uint32_t index)
             g->items[e] = (struct sq_frame_item){.entry = e};
     }
     for (size_t i = 0; rc == 0 && i < doubts->count; i++) {
-        uint64_t place = g->attr.finished_id, to = doubts->doubts[i].to;
-        rc = wait_again(m, doubts->doubts[i].from, to < place ? to : place);
+        uint64_t finished_id = g->attr.finished_id, to = doubts->doubts[i].to;
+        rc = wait_again(m, doubts->doubts[i].from, to < finished_id ? to : finished_id);
     }
     m->s->in_doubt += m->made;
     if (rc == 0 && g->attr.finished_id < m->s->row_id - 1) {
@@ -194,7 +194,7 @@ static int mend_group(struct salvage *s, uint32_t index)
     return rc;
 }
 
-/* --- places ----------------------------------------------------------------------------- */
+/* --- positions -------------------------------------------------------------------------- */
 
 static void raise_next(struct salvage *s, uint64_t id)
 {
@@ -245,20 +245,20 @@ static void find_row(struct salvage *s)
 {
     const struct sq_image *image = &s->image;
     bool topic = (s->header.kind & SHMQ_TOPIC) != 0;
-    uint64_t place = image->queue.next_id - 1, row = image->queue.next_id, bytes = 0;
+    uint64_t finished_id = image->queue.next_id - 1, row = image->queue.next_id, bytes = 0;
     uint64_t most = row_most(s);
 
     for (uint32_t i = 0; i < SQ_GROUPS_MAX; i++)
-        if (image->groups[i].there && image->groups[i].attr.finished_id < place)
-            place = image->groups[i].attr.finished_id;
+        if (image->groups[i].there && image->groups[i].attr.finished_id < finished_id)
+            finished_id = image->groups[i].attr.finished_id;
     for (size_t i = image->message_count; i-- > 0;) {
         const struct sq_image_message *m = &image->messages[i];
         if (m->record == NULL)
             continue;
-        if (m->id <= place && !topic)
+        if (m->id <= finished_id && !topic)
             break;
         bytes += (row - m->id - 1) * SQ_RECORD_HEADER_BYTES + record_total(m->record);
-        if (bytes > (m->id > place ? most : most / 2))
+        if (bytes > (m->id > finished_id ? most : most / 2))
             break;
         row = m->id;
     }

@@ -1,7 +1,7 @@
 /*
  * salvage_file.c - reading a file on after damage, see salvage.h.
  *
- * It is read twice: first to see which messages there are, so that each has its place
+ * It is read twice: first to see which messages there are, so that each has its index
  * whatever the order in which the file says it, and then frame by frame.  Of several records
  * with one id the last counts: a put that was not finished has left ids that others got, and
  * the frame that says so may be what is lost.  (The base's copy of a message comes before
@@ -393,7 +393,7 @@ static int read_through(struct salvage *s)
 
     while (rc == 0 && salvage_span(&reader, &span))
         rc = span.wrong == NULL ? take_whole(s, &span) : lose(s, &span, span.wrong);
-    /* A place beyond all messages, of which none is lost, is none. */
+    /* A position beyond all messages, of which none is lost, is none. */
     for (uint32_t i = 0; rc == 0 && s->loss_count == 0 && i < SQ_GROUPS_MAX; i++)
         if (s->image.groups[i].there && s->image.groups[i].attr.finished_id > s->facts.last_id &&
             s->image.groups[i].attr.finished_id >= s->image.queue.next_id)

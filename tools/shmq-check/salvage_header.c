@@ -3,7 +3,7 @@
  *
  * Without the header's salt no frame can be told from what only looks like one.  But the
  * salt is no more than where the sum over a frame's header begins: 32 bits, which each
- * frame gives away, since a sum can be taken back.  The first frame stands at a place that
+ * frame gives away, since a sum can be taken back.  The first frame stands at an offset that
  * is known; another is believed if the one behind it goes by the same salt.
  */
 #include <errno.h>

@@ -1,8 +1,8 @@
 /*
  * salvage_queue.c - see salvage_queue.h.
  *
- * Where a place makes no sense there are others that tell.  The tail: records go on from a
- * place that does, by consecutive ids.  A group's place: what is in the ring from where
+ * Where a position makes no sense there are others to go by.  The tail: records go on from a
+ * position that does, by consecutive ids.  A group's cursor: what is in the ring from where
  * space ended, as producers last saw it, and in no entry of the group, is in doubt.  An
  * entry's position, or its id: the record with the other.
  */
@@ -66,7 +66,7 @@ int salvage_add(struct salvaging *v, struct sq_record_shm *copy)
     return rc;
 }
 
-/* --- groups, but for their places -------------------------------------------------- */
+/* --- groups, but for their cursors ------------------------------------------------- */
 
 static int take_group(struct salvaging *v, uint32_t index)
 {
@@ -113,7 +113,7 @@ static int copy_held(struct look *look, const struct sq_ring *ring,
         if (rc == -EBADMSG && look != NULL && look_follow(look))
             continue; /* it was updated since */
         rc = rc == 0 ? salvage_copy(ring, &view, copy) : rc == -ENOENT ? 1 : rc;
-        /* It may have been slid to another place, or finished, and written over. */
+        /* It may have been slid elsewhere, or finished, and written over. */
         atomic_thread_fence(memory_order_acquire);
         bool ended = sq_load((_Atomic uint64_t *)(uintptr_t)&theirs->id) != id ||
                      (sq_word_state(sq_load(&theirs->word)) == SQ_FREE && !was_free);
@@ -215,7 +215,7 @@ static int take_groups(struct salvaging *v)
 static int take_passed(struct salvaging *v, uint32_t index, uint64_t last_id)
 {
     struct sq_ring theirs = v->look->segment->ring;
-    uint64_t place = v->s->image.groups[index].attr.finished_id;
+    uint64_t finished_id = v->s->image.groups[index].attr.finished_id;
     struct sq_record_shm *copy;
     int rc = 0;
 
@@ -224,7 +224,7 @@ static int take_passed(struct salvaging *v, uint32_t index, uint64_t last_id)
         struct sq_entry_shm entry = {
             .id = sq_load((_Atomic uint64_t *)(uintptr_t)&theirs.entries[e].id)};
         sq_store(&entry.word, sq_load_acquire(&theirs.entries[e].word));
-        if (sq_word_state(sq_load(&entry.word)) == SQ_FREE || entry.id <= place ||
+        if (sq_word_state(sq_load(&entry.word)) == SQ_FREE || entry.id <= finished_id ||
             entry.id > last_id)
             continue;
         rc = copy_held(NULL, &theirs, &theirs.entries[e], &entry, &copy);
@@ -262,8 +262,8 @@ static int find_missing(struct salvaging *v)
     return rc;
 }
 
-/* Groups that have passed all; those whose place makes no sense have, and all is in doubt. */
-static int place_others(struct salvaging *v)
+/* Groups that have passed all; those whose cursor makes no sense have, and all is in doubt. */
+static int locate_others(struct salvaging *v)
 {
     struct salvage *s = v->s;
     uint64_t next_id = sq_load(&v->look->producer->next_id);
@@ -274,14 +274,14 @@ static int place_others(struct salvaging *v)
     for (uint64_t bits = sq_ring_groups(&v->look->ring); rc == 0 && bits != 0; bits &= bits - 1) {
         uint32_t i = (uint32_t)__builtin_ctzll(bits);
         const struct sq_group_shm *g = &v->look->groups[i];
-        uint64_t finished = sq_load(&g->finished_id), place = s->facts.last_id;
-        if ((v->placed >> i & 1) != 0)
+        uint64_t finished = sq_load(&g->finished_id), passed_id = s->facts.last_id;
+        if ((v->located >> i & 1) != 0)
             continue;
         /* Or what it had not come to was all passed while it was to be read. */
         if ((v->look->astray >> i & 1) == 0 && sq_load(&g->cursor_pos) != v->end &&
-            finished < place)
-            place = finished;
-        s->image.groups[i].attr.finished_id = place;
+            finished < passed_id)
+            passed_id = finished;
+        s->image.groups[i].attr.finished_id = passed_id;
         if ((v->look->astray >> i & 1) != 0) {
             salvage_open(s, i, 0);
             rc = salvage_close(s, i, s->facts.last_id);
@@ -307,7 +307,7 @@ static int take_all(struct salvaging *v)
     if (rc == 0)
         rc = find_missing(v);
     if (rc == 0)
-        rc = place_others(v);
+        rc = locate_others(v);
     uint64_t last_id = v->s->facts.last_id;
     for (uint32_t i = 0; rc == 0 && i < SQ_GROUPS_MAX; i++)
         if (image->groups[i].there)

@@ -1,7 +1,7 @@
 /*
  * salvage_queue.h - what can be read of a live queue, as salvage.h has it of a file.
  *
- * Records are copied, since they may be written over.  Places are read first, then entries,
+ * Records are copied, since they may be written over.  Cursors are read first, then entries,
  * then records up to the tail: so a message that is not finished is seen in one of them,
  * and one that is taken meanwhile perhaps, too.
  */
@@ -22,10 +22,10 @@ struct salvaging {
     struct salvage *s;
     struct look *look;
     struct salvage_copies *copies;
-    uint64_t start, end;  /* of the records in a row */
-    uint64_t placed;      /* groups whose place is known, a bit each; and those by the */
-    uint64_t last_placed; /* last record */
-    uint64_t last_pos;    /* of that, its id, and the id before */
+    uint64_t start, end;   /* of the records in a row */
+    uint64_t located;      /* groups whose cursor is known, a bit each; and those by the */
+    uint64_t last_located; /* last record */
+    uint64_t last_pos;     /* of that, its id, and the id before */
     uint64_t last_id, before_id;
     uint64_t *missing; /* ids of entries' messages that are not where they should be */
     size_t missing_count, missing_room;
@@ -46,7 +46,7 @@ int salvage_copy(const struct sq_ring *ring, const struct sq_view *view,
 /* Keep a copy, which is ours from now on. */
 int salvage_add(struct salvaging *v, struct sq_record_shm *copy);
 
-/* Find where the records begin and end; take them all, and the places of groups. */
+/* Find where the records begin and end; take them all, and the groups' cursors. */
 void salvage_find_row(struct salvaging *v);
 int salvage_row(struct salvaging *v);
 

@@ -1,7 +1,7 @@
 /*
  * salvage_ring.c - the records of a live queue that stand in a row, see salvage_queue.h.
  *
- * What is at a place that records lead to, and is none, was damaged, or led to by one that
+ * What is at a position that records lead to, and is none, was damaged, or led to by one that
  * was.  Or it is none any more, since all groups have passed it: those that had it last have
  * an entry for it, and are looked at again.
  */
@@ -30,16 +30,16 @@ void salvage_find_row(struct salvaging *v)
 /* --- records in a row -------------------------------------------------------------------- */
 
 /*
- * The groups whose place is at or before `pos`, and not known yet: all before message `id` is
+ * The groups whose cursor is at or before `pos`, and not known yet: all before message `id` is
  * passed.  Where something between was passed meanwhile, or is damaged, it counts what the
  * group says, which may be ahead of its cursor; but then there were entries when these were
  * read, after it.
  */
-static void place_groups(struct salvaging *v, uint64_t pos, uint64_t id)
+static void locate_groups(struct salvaging *v, uint64_t pos, uint64_t id)
 {
-    uint64_t bits = sq_ring_groups(&v->look->ring) & ~v->placed & ~v->look->astray;
+    uint64_t bits = sq_ring_groups(&v->look->ring) & ~v->located & ~v->look->astray;
 
-    v->last_placed = 0;
+    v->last_located = 0;
     for (; bits != 0; bits &= bits - 1) {
         uint32_t i = (uint32_t)__builtin_ctzll(bits);
         uint64_t cursor = sq_load(&v->look->groups[i].cursor_pos);
@@ -48,9 +48,9 @@ static void place_groups(struct salvaging *v, uint64_t pos, uint64_t id)
             continue;
         v->s->image.groups[i].attr.finished_id =
             cursor == pos || finished > id - 1 ? id - 1 : finished;
-        v->last_placed |= (uint64_t)1 << i;
+        v->last_located |= (uint64_t)1 << i;
     }
-    v->placed |= v->last_placed;
+    v->located |= v->last_located;
 }
 
 /* Whether records go on at `pos` in such a way that it is the last one that was wrong: its
@@ -89,7 +89,7 @@ static int pass_damage(struct salvaging *v, struct sq_walk *walk)
     if (last_was_wrong(v, walk->pos, pos)) {
         if (image->message_count > 0 && image->messages[image->message_count - 1].id == v->last_id)
             image->message_count--;
-        v->placed &= ~v->last_placed;
+        v->located &= ~v->last_located;
         v->last_id = v->before_id;
         from = v->last_pos;
         snprintf(why, sizeof(why), "its length or its id is wrong");
@@ -123,7 +123,7 @@ static int take_next(struct salvaging *v, struct sq_walk *walk)
         v->last_pos = pos;
         v->before_id = v->last_id;
         v->last_id = view.id;
-        place_groups(v, pos, view.id);
+        locate_groups(v, pos, view.id);
     }
     return copy != NULL ? salvage_add(v, copy) : rc == -ENOMEM ? rc : 0;
 }

@@ -16,7 +16,7 @@ enum { PRIORITY_STATES = 4 }; /* waiting, delayed, leased, dead */
 
 /* Those of one priority in a group. */
 struct priority_count {
-    unsigned group; /* its place among those of the queue */
+    unsigned group; /* its number among those of the queue */
     int32_t priority;
     uint64_t counts[PRIORITY_STATES];
 };

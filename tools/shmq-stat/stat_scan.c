@@ -42,13 +42,13 @@ static int look_at_group(const struct watch *w, struct watched *one, unsigned gr
                          struct space *s)
 {
     unsigned states = SHMQ_WAITING | SHMQ_DELAYED | SHMQ_LEASED | SHMQ_DEAD;
-    uint64_t place = 0;
+    uint64_t walk = 0;
     ssize_t n = 0;
 
     while (n >= 0) {
         struct shmq_msg msg = SHMQ_MSG_INIT;
 
-        n = shmq_inspect(g, states, &place, &msg, s->data, s->size);
+        n = shmq_inspect(g, states, &walk, &msg, s->data, s->size);
         if (n == -EMSGSIZE)
             n = grow(s, msg.length);
         else if (n >= 0)

@@ -69,12 +69,12 @@ enum {
     OPT_EXIST_OK,
 };
 
-/* The place of `text` among `count` names, stored in *place. */
-static bool parse_name(const char *text, const char *const *names, uint32_t count, uint32_t *place)
+/* The index of `text` among `count` names, stored in *index. */
+static bool parse_name(const char *text, const char *const *names, uint32_t count, uint32_t *index)
 {
     for (uint32_t i = 0; i < count; i++) {
         if (strcmp(text, names[i]) == 0) {
-            *place = i;
+            *index = i;
             return true;
         }
     }

@@ -54,11 +54,11 @@ static void add_row(struct text *out, const struct shmq_msg *msg)
 static int print_inspected(struct reader *r)
 {
     const struct browser *b = (const struct browser *)r;
-    uint64_t place = 0, shown = 0;
+    uint64_t walk = 0, shown = 0;
 
     for (; shown < r->count && !cli_stopped(); shown++) {
         struct shmq_msg msg;
-        ssize_t n = reader_inspect(r, r->t.g, b->states, &place, &msg);
+        ssize_t n = reader_inspect(r, r->t.g, b->states, &walk, &msg);
         int error;
 
         if (n == -EAGAIN && shown > 0)

@@ -29,7 +29,7 @@ static const char export_help[] =
 
 enum { ALL_STATES = SHMQ_WAITING | SHMQ_DELAYED | SHMQ_LEASED | SHMQ_DEAD };
 
-/* A message that waits for its place among the others. */
+/* A message that waits for its turn among the others. */
 struct kept {
     uint64_t id;
     char *line;
@@ -75,10 +75,10 @@ static void add_headers(struct text *out, const struct shmq_msg *msg)
 {
     struct shmq_header header;
     const char *comma = "";
-    size_t place = 0;
+    size_t walk = 0;
 
     text_add(out, ",\"headers\":{");
-    while (shmq_header_next(msg, &place, &header) == 1) {
+    while (shmq_header_next(msg, &walk, &header) == 1) {
         text_add(out, comma);
         text_json_string(out, header.name, strlen(header.name));
         text_add(out, ":");
@@ -120,20 +120,20 @@ static void add_line(struct text *out, const struct shmq_msg *msg)
 
 /* --- the order ---------------------------------------------------------------- */
 
-static ssize_t next_message(struct exporter *e, uint64_t *place, struct shmq_msg *msg)
+static ssize_t next_message(struct exporter *e, uint64_t *walk, struct shmq_msg *msg)
 {
-    return cli_stopped() ? -EINTR : reader_inspect(&e->r, e->r.t.g, ALL_STATES, place, msg);
+    return cli_stopped() ? -EINTR : reader_inspect(&e->r, e->r.t.g, ALL_STATES, walk, msg);
 }
 
 /* How many messages come before those that are in order up to the end. */
 static ssize_t look_for_order(struct exporter *e, size_t *unordered)
 {
-    uint64_t place = 0, last = 0;
+    uint64_t walk = 0, last = 0;
     struct shmq_msg msg;
     ssize_t n;
 
     *unordered = 0;
-    for (size_t i = 0; (n = next_message(e, &place, &msg)) >= 0; i++) {
+    for (size_t i = 0; (n = next_message(e, &walk, &msg)) >= 0; i++) {
         if (msg.id < last)
             *unordered = i;
         last = msg.id;
@@ -196,12 +196,12 @@ static int export_all(struct reader *r)
     struct exporter *e = (struct exporter *)r;
     int status = CLI_DONE;
     size_t unordered;
-    uint64_t place = 0;
+    uint64_t walk = 0;
     struct shmq_msg msg;
     ssize_t n = look_for_order(e, &unordered);
 
     for (size_t i = 0; n >= 0 && status == CLI_DONE; i++) {
-        n = next_message(e, &place, &msg);
+        n = next_message(e, &walk, &msg);
         if ((i == unordered || n < 0) && e->written == 0 && e->count > 1)
             qsort(e->kept, e->count, sizeof(*e->kept), compare_kept);
         if (n >= 0 && i < unordered)

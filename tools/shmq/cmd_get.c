@@ -237,8 +237,8 @@ static int get_option(struct getter *g, int code, char **argv)
     if (code != OPT_FROM)
         return reader_option(&g->r, code, argv);
     g->from = optarg;
-    if (!target_parse_place(optarg, &g->start.start, &g->start.start_at))
-        return cli_usage("get", "--from '%s' is not " PLACE_ADVICE, optarg);
+    if (!target_parse_start(optarg, &g->start.start, &g->start.start_at))
+        return cli_usage("get", "--from '%s' is not " START_ADVICE, optarg);
     return CLI_DONE;
 }
 

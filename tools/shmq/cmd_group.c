@@ -1,6 +1,6 @@
 /*
  * cmd_group.c - shmq subscribe, unsubscribe, groups, seek and part: the groups of a
- * topic and their places.
+ * topic and their positions.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -49,8 +49,8 @@ static int subscribe_option(struct subscriber *s, int code, char **argv)
         return policy_note("subscribe", code, optarg, &s->changes);
     switch (code) {
     case OPT_FROM:
-        if (!target_parse_place(optarg, &s->attr.start, &s->attr.start_at))
-            return cli_usage("subscribe", "--from '%s' is not " PLACE_ADVICE, optarg);
+        if (!target_parse_start(optarg, &s->attr.start, &s->attr.start_at))
+            return cli_usage("subscribe", "--from '%s' is not " START_ADVICE, optarg);
         return CLI_DONE;
     case OPT_FILTER_TYPE:
         if (!cli_parse_type(optarg, &s->attr.filter_type) || s->attr.filter_type == 0)
@@ -286,8 +286,8 @@ int cmd_seek(int argc, char **argv)
 
     if (status >= 0)
         return status;
-    if (!target_parse_place(more[1], &start, &at))
-        return cli_usage("seek", "'%s' is not " PLACE_ADVICE, more[1]);
+    if (!target_parse_start(more[1], &start, &at))
+        return cli_usage("seek", "'%s' is not " START_ADVICE, more[1]);
     t.group = more[0];
     status = target_open(&t, 0, TARGET_GROUP);
     if (status != CLI_DONE)

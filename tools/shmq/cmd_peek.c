@@ -35,11 +35,11 @@ static const char peek_help[] =
 
 static int print_browsed(struct reader *r)
 {
-    uint64_t place = 0, shown = 0;
+    uint64_t walk = 0, shown = 0;
 
     while (shown < r->count && !cli_stopped()) {
         struct shmq_info info = {0};
-        ssize_t n = shmq_browse(r->t.g, &place, r->buffer, r->size, &info);
+        ssize_t n = shmq_browse(r->t.g, &walk, r->buffer, r->size, &info);
         int error = n == -EMSGSIZE ? reader_grow(r, info.length) : 0;
 
         if (error)
@@ -105,10 +105,10 @@ static int add_waiting(struct waiting_list *list, const struct shmq_msg *msg, ui
 static int list_waiting(struct reader *r, shmq_t *g, uint32_t order, struct waiting_list *list)
 {
     struct shmq_msg msg;
-    uint64_t place = 0;
+    uint64_t walk = 0;
     ssize_t n;
 
-    while ((n = reader_inspect(r, g, SHMQ_WAITING, &place, &msg)) >= 0 && !cli_stopped()) {
+    while ((n = reader_inspect(r, g, SHMQ_WAITING, &walk, &msg)) >= 0 && !cli_stopped()) {
         int error = add_waiting(list, &msg, order);
 
         if (error)

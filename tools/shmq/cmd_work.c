@@ -2,7 +2,7 @@
  * cmd_work.c - shmq work: a command for each message.
  *
  * Two threads.  The first receives and starts commands; the second, the keeper, waits
- * for their ends, settles what became of their messages, and renews the leases
+ * for their ends, acknowledges, returns or rejects their messages, and renews the leases
  * meanwhile.  SIGCHLD is blocked in both, so that the keeper cannot miss one.
  *
  * A message is a command's standard input as a file in memory, not as a pipe: nobody
@@ -53,7 +53,7 @@ enum { JOBS_MAX = 1024, TICK_LONGEST_MS = 500, WAIT_MS = 100 };
 /* A command that runs. */
 struct job {
     pid_t pid;  /* 0: none */
-    bool ended; /* only its message is yet to be settled */
+    bool ended; /* only its message's lease is yet to be ended */
     struct shmq_msg msg;
     int64_t renewed_ns;
 };
@@ -113,7 +113,7 @@ static void complain_of_message(const struct work *w, const struct shmq_msg *msg
 }
 
 /* The command ended: do to its message what its exit code says. */
-static void settle(struct work *w, struct shmq_msg *msg, int status)
+static void apply_status(struct work *w, struct shmq_msg *msg, int status)
 {
     int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1, rc;
     char text[64];
@@ -146,7 +146,7 @@ static void look_after(struct work *w, int64_t third_ns)
         if (waitpid(job->pid, &status, WNOHANG) == job->pid) {
             job->ended = true;
             pthread_mutex_unlock(&w->lock);
-            settle(w, &job->msg, status);
+            apply_status(w, &job->msg, status);
             pthread_mutex_lock(&w->lock);
             *job = (struct job){0};
             w->running--;
@@ -270,7 +270,7 @@ static int receive(struct work *w, struct shmq_msg *msg)
     return -EINTR;
 }
 
-/* Start the command for a message, in a free place.  An exit code. */
+/* Start the command for a message, as a free job.  An exit code. */
 static int start(struct work *w, struct shmq_msg *msg)
 {
     struct job *job = w->jobs, begun = {.msg = *msg, .renewed_ns = cli_now_ns()};

@@ -167,10 +167,10 @@ static void add_headers(struct text *out, const struct shmq_msg *msg)
 {
     struct shmq_header header;
     const char *comma = "";
-    size_t place = 0;
+    size_t walk = 0;
 
     text_add(out, ",\"headers\":{");
-    while (shmq_header_next(msg, &place, &header) == 1) {
+    while (shmq_header_next(msg, &walk, &header) == 1) {
         text_add(out, comma);
         text_json_string(out, header.name, strlen(header.name));
         text_add(out, ":");

@@ -105,14 +105,14 @@ int reader_run(struct reader *r, int flags, enum target_need need, int (*print)(
     return status;
 }
 
-ssize_t reader_inspect(struct reader *r, shmq_t *g, unsigned states, uint64_t *place,
+ssize_t reader_inspect(struct reader *r, shmq_t *g, unsigned states, uint64_t *walk,
                        struct shmq_msg *msg)
 {
     ssize_t n;
 
     do {
         *msg = (struct shmq_msg)SHMQ_MSG_INIT;
-        n = shmq_inspect(g, states, place, msg, r->buffer, r->size);
+        n = shmq_inspect(g, states, walk, msg, r->buffer, r->size);
     } while (n == -EMSGSIZE && (n = reader_grow(r, msg->length)) == 0);
     return n;
 }

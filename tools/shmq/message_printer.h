@@ -67,7 +67,7 @@ int reader_grow(struct reader *r, size_t needed);
 int reader_run(struct reader *r, int flags, enum target_need need, int (*print)(struct reader *r));
 
 /* As shmq_inspect() and shmq_find() of a handle, into the buffer, which grows. */
-ssize_t reader_inspect(struct reader *r, shmq_t *g, unsigned states, uint64_t *place,
+ssize_t reader_inspect(struct reader *r, shmq_t *g, unsigned states, uint64_t *walk,
                        struct shmq_msg *msg);
 ssize_t reader_find(struct reader *r, shmq_t *g, uint64_t id, struct shmq_msg *msg);
 

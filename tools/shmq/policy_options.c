@@ -24,8 +24,8 @@ enum {
     LAG_COUNT = sizeof(lags) / sizeof(lags[0]),
 };
 
-/* The place of `text` among the names, or -1. */
-static int place_of(const char *text, const char *const *names, int count)
+/* The index of `text` among the names, or -1. */
+static int index_of(const char *text, const char *const *names, int count)
 {
     for (int i = 0; i < count; i++)
         if (strcmp(text, names[i]) == 0)
@@ -33,9 +33,9 @@ static int place_of(const char *text, const char *const *names, int count)
     return -1;
 }
 
-static const char *name_at(uint32_t place, const char *const *names, uint32_t count)
+static const char *name_at(uint32_t index, const char *const *names, uint32_t count)
 {
-    return place < count ? names[place] : "unknown";
+    return index < count ? names[index] : "unknown";
 }
 
 /* --- options --------------------------------------------------------------- */
@@ -61,22 +61,22 @@ static int set_attempts(const char *command, const char *value, uint32_t *attemp
 
 static int set_retry(const char *command, const char *value, uint32_t *retry)
 {
-    int place = place_of(value, retries, RETRY_COUNT);
+    int index = index_of(value, retries, RETRY_COUNT);
 
-    if (place < 0)
+    if (index < 0)
         return cli_usage(
             command, "--retry '%s' is not fixed, linear, exponential, fibonacci or random", value);
-    *retry = (uint32_t)place;
+    *retry = (uint32_t)index;
     return CLI_DONE;
 }
 
 static int set_lag(const char *command, const char *value, uint32_t *lag)
 {
-    int place = place_of(value, lags, LAG_COUNT);
+    int index = index_of(value, lags, LAG_COUNT);
 
-    if (place < 0)
+    if (index < 0)
         return cli_usage(command, "--lag '%s' is not hold, drop or default", value);
-    *lag = (uint32_t)place;
+    *lag = (uint32_t)index;
     return CLI_DONE;
 }
 

@@ -127,7 +127,7 @@ int target_arguments(struct target *t, int argc, char **argv, const char *help, 
     return -1;
 }
 
-bool target_parse_place(const char *text, uint32_t *start, uint64_t *at)
+bool target_parse_start(const char *text, uint32_t *start, uint64_t *at)
 {
     static const struct {
         const char *name;

@@ -58,11 +58,11 @@ int target_arguments(struct target *t, int argc, char **argv, const char *help, 
                      const char **more, const char *needed);
 
 /*
- * A place in a topic: latest, earliest, part, an id, a point of time as in ISO 8601,
+ * A start in a topic: latest, earliest, part, an id, a point of time as in ISO 8601,
  * or a time ago such as 10m.  False when `text` is none of them.
  */
-bool target_parse_place(const char *text, uint32_t *start, uint64_t *at);
+bool target_parse_start(const char *text, uint32_t *start, uint64_t *at);
 
-#define PLACE_ADVICE "latest, earliest, part, an id, or a time such as 10m (ago)"
+#define START_ADVICE "latest, earliest, part, an id, or a time such as 10m (ago)"
 
 #endif

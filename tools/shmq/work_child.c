@@ -98,7 +98,7 @@ static void add_header(struct environment *e, const struct shmq_header *header)
 static int add_message(struct environment *e, const char *queue, const struct shmq_msg *msg)
 {
     struct shmq_header header;
-    size_t place = 0;
+    size_t walk = 0;
     int rc;
 
     text_format(&e->text, "SHMQ_QUEUE=%s", queue);
@@ -118,7 +118,7 @@ static int add_message(struct environment *e, const char *queue, const struct sh
         text_append(&e->text, msg->key, msg->key_length);
         end_variable(e);
     }
-    while ((rc = shmq_header_next(msg, &place, &header)) == 1)
+    while ((rc = shmq_header_next(msg, &walk, &header)) == 1)
         add_header(e, &header);
     return rc;
 }
