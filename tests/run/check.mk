@@ -30,10 +30,10 @@ tests-run: tests
 # Before each commit: the library and its rooms, and the unit tests that were built since
 # they last passed.  A minute after a change in src/, seconds after one in a test.
 .PHONY: quick
-quick: all tests check-layers
+quick: check-build check-layers
 	@TEST_PREFIX="$(TEST_PREFIX)" sh tests/run/run_tests.sh $(BUILD) --changed $(ALL_TESTS)
 
-check-build: all tests
+check-build: all tests $(CRASH_TESTS) $(STORM_TESTS) $(POWER_TESTS)
 
 check-unit: tests-run
 
