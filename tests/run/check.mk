@@ -27,7 +27,7 @@ tests: $(TESTS)
 tests-run: tests
 	@TEST_PREFIX="$(TEST_PREFIX)" sh tests/run/run_tests.sh $(BUILD) $(or $(ONLY),$(ALL_TESTS))
 
-# Before each commit: the library and its rooms, and the unit tests that were built since
+# Before each commit: the library and its layers, and the unit tests that were built since
 # they last passed.  A minute after a change in src/, seconds after one in a test.
 .PHONY: quick
 quick: check-build check-layers
