@@ -5,6 +5,7 @@
 
 #include <dirent.h>
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
 #include <limits.h>
@@ -82,7 +83,7 @@ static void preload(void)
 
 int disk_run(const struct disk_place *place, const char *fail, const char *const *arguments)
 {
-    const char *all[ARGUMENTS_MAX + 2] = {"recorded"};
+    const char *all[ARGUMENTS_MAX + 2] = {program_invocation_name};
     int status;
 
     for (unsigned n = 0; n < ARGUMENTS_MAX && arguments[n]; n++)

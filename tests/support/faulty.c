@@ -16,18 +16,21 @@ const char *const faulty_kinds[FAULTY_KINDS] = {":EIO", ":ENOSPC", ":SHORT", "+:
 
 char faulty_folder[80], faulty_file[96], faulty_other[96];
 
-int faulty_main(int argc, char **argv, int (*tests)(void))
+int faulty_run_tests(int argc, char **argv, const struct CMUnitTest *tests, size_t count)
 {
     struct disk_place place;
-    const char *arguments[] = {"--run", place.base, NULL};
+    const char *arguments[] = {"--run", place.base, argc > 1 ? argv[1] : NULL, NULL};
 
-    if (argc == 3 && strcmp(argv[1], "--run") == 0) {
+    if (argc >= 3 && strcmp(argv[1], "--run") == 0) {
         disk_place_at(&place, argv[2]);
         memcpy(faulty_folder, place.made, sizeof(faulty_folder));
         snprintf(faulty_file, sizeof(faulty_file), "%s/file", faulty_folder);
         snprintf(faulty_other, sizeof(faulty_other), "%s/other", faulty_folder);
-        return tests();
+        argv[2] = argv[0];
+        return helper_run_tests(argc - 2, argv + 2, tests, count);
     }
+    if (argc > 2)
+        return helper_run_tests(argc, argv, tests, count); /* says how it is used */
     if (disk_place_make(&place, "shmq-faults") != 0)
         return 1;
     /* In memory a sync that does not fail costs nothing. */

@@ -16,8 +16,10 @@ extern const char *const faulty_kinds[FAULTY_KINDS];
 extern char faulty_folder[80];
 extern char faulty_file[96], faulty_other[96]; /* in it */
 
-/* In main(): start the program anew under record.so, and there run its tests. */
-int faulty_main(int argc, char **argv, int (*tests)(void));
+/* As helper_run(), in the program started anew under record.so. */
+#define faulty_run(argc, argv, tests)                                                              \
+    faulty_run_tests(argc, argv, tests, sizeof(tests) / sizeof((tests)[0]))
+int faulty_run_tests(int argc, char **argv, const struct CMUnitTest *tests, size_t count);
 
 /* How many files there are in the folder. */
 unsigned faulty_count(void);

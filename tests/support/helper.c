@@ -132,6 +132,34 @@ int helper_teardown(void **state)
     return bad == 0 ? 0 : -1;
 }
 
+/* --- the program ----------------------------------------------------------- */
+
+static int list(const struct CMUnitTest *tests, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        puts(tests[i].name);
+    return 0;
+}
+
+int helper_run_tests(int argc, char **argv, const struct CMUnitTest *tests, size_t count)
+{
+    const char *program = strrchr(argv[0], '/') == NULL ? argv[0] : strrchr(argv[0], '/') + 1;
+
+    if (argc > 2 || (argc == 2 && argv[1][0] == '-' && strcmp(argv[1], "--list") != 0)) {
+        fprintf(stderr, "usage: %s [--list | NAME]\n", program);
+        return 2;
+    }
+    if (argc < 2)
+        return _cmocka_run_group_tests(program, tests, count, NULL, NULL);
+    if (strcmp(argv[1], "--list") == 0)
+        return list(tests, count);
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(tests[i].name, argv[1]) == 0)
+            return _cmocka_run_group_tests(program, &tests[i], 1, NULL, NULL);
+    fprintf(stderr, "%s: there is no test \"%s\"; --list shows them\n", program, argv[1]);
+    return 2;
+}
+
 /* --- children ------------------------------------------------------------ */
 
 pid_t helper_fork(int (*body)(void *arg), void *arg)

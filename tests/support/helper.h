@@ -43,6 +43,14 @@ int helper_teardown(void **state);
 #define HELPER_TEST(function)                                                                      \
     cmocka_unit_test_setup_teardown(function, helper_setup, helper_teardown)
 
+/*
+ * What main() returns: runs all tests of an array, or the one that is named, or lists them.
+ *     test_lease [--list | NAME]
+ */
+#define helper_run(argc, argv, tests)                                                              \
+    helper_run_tests(argc, argv, tests, sizeof(tests) / sizeof((tests)[0]))
+int helper_run_tests(int argc, char **argv, const struct CMUnitTest *tests, size_t count);
+
 /* Fork a child that runs `body(arg)` and exits with what it returns. */
 pid_t helper_fork(int (*body)(void *arg), void *arg);
 

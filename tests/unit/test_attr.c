@@ -240,7 +240,7 @@ static void mode_despite_umask(void **state)
     umask(old);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         HELPER_TEST(names),          HELPER_TEST(list),
@@ -249,5 +249,5 @@ int main(void)
         HELPER_TEST(struct_grows),   HELPER_TEST(mode_despite_umask),
     };
 
-    return cmocka_run_group_tests_name("attr", tests, NULL, NULL);
+    return helper_run(argc, argv, tests);
 }

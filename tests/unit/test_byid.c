@@ -581,7 +581,7 @@ static void leased_too_long(void **state)
     }
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         HELPER_TEST(found_in_every_state),   HELPER_TEST(not_found),
@@ -595,5 +595,5 @@ int main(void)
         HELPER_TEST(leased_by_the_dead),     HELPER_TEST(leased_too_long),
     };
 
-    return cmocka_run_group_tests_name("byid", tests, NULL, NULL);
+    return helper_run(argc, argv, tests);
 }

@@ -638,7 +638,7 @@ static void forked_child_calls_for_itself(void **state)
     helper_finish(q);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         CALL_TEST(call_and_reply),
@@ -660,5 +660,5 @@ int main(void)
         CALL_TEST(forked_child_calls_for_itself),
     };
 
-    return cmocka_run_group_tests_name("call", tests, NULL, NULL);
+    return helper_run(argc, argv, tests);
 }

@@ -612,7 +612,7 @@ static void what_matters_is_found(void **state)
     helper_finish(q);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         CHECK_TEST(in_any_order),      CHECK_TEST(a_unique_one), CHECK_TEST(a_topic),
@@ -620,5 +620,5 @@ int main(void)
         CHECK_TEST(nothing_is_missed), CHECK_TEST(each_word),    CHECK_TEST(what_matters_is_found),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return helper_run(argc, argv, tests);
 }

@@ -575,7 +575,7 @@ static void synced_at_the_end(void **state)
     finish(q);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         COMPACT_TEST(stream),
@@ -589,5 +589,5 @@ int main(void)
         COMPACT_TEST(damage_is_not_copied),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return helper_run(argc, argv, tests);
 }

@@ -157,7 +157,7 @@ static void updates_and_dead_letters(void **state)
     helper_finish(q);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         HELPER_TEST(takes_less_room),
@@ -166,5 +166,5 @@ int main(void)
         HELPER_TEST(updates_and_dead_letters),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return helper_run(argc, argv, tests);
 }

@@ -199,7 +199,7 @@ static void sleepers_die(void **state)
     munmap(s, sizeof(*s));
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         HELPER_TEST(wake_before_sleep), HELPER_TEST(nobody_to_wake),   HELPER_TEST(a_cancelled_one),
@@ -207,5 +207,5 @@ int main(void)
         HELPER_TEST(sleepers_die),
     };
 
-    return cmocka_run_group_tests_name("cond", tests, NULL, NULL);
+    return helper_run(argc, argv, tests);
 }

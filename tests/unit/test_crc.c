@@ -112,7 +112,7 @@ static void test_before(void **state)
     }
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         HELPER_TEST(test_vectors),
@@ -121,5 +121,5 @@ int main(void)
         HELPER_TEST(test_before),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return helper_run(argc, argv, tests);
 }

@@ -447,7 +447,7 @@ static void what_is_left_can_be_read(void **state)
     unmake_target();
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         HELPER_TEST(every_word_before_attaching),
@@ -457,5 +457,5 @@ int main(void)
         HELPER_TEST(purging_claims_nothing),
     };
 
-    return cmocka_run_group_tests_name("damage", tests, NULL, NULL);
+    return helper_run(argc, argv, tests);
 }

@@ -576,7 +576,7 @@ static void a_topic(void **state)
     every_word();
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         HELPER_TEST(a_priority_queue),
@@ -584,5 +584,5 @@ int main(void)
         HELPER_TEST(a_topic),
     };
 
-    return cmocka_run_group_tests_name("damage_delivery", tests, NULL, NULL);
+    return helper_run(argc, argv, tests);
 }

@@ -398,12 +398,12 @@ static void a_large_journal(void **state)
     print_message("             %zu bytes, at %d places\n", whole.size, 2 * SAMPLES);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         DAMAGE_TEST(a_snapshot), DAMAGE_TEST(a_journal),       DAMAGE_TEST(a_synced_journal),
         DAMAGE_TEST(a_topic),    DAMAGE_TEST(a_large_journal),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return helper_run(argc, argv, tests);
 }

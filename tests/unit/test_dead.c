@@ -736,7 +736,7 @@ static void reasons_are_checked(void **state)
     helper_finish(q);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         HELPER_TEST(all_its_headers),
@@ -765,5 +765,5 @@ int main(void)
         HELPER_TEST(reasons_are_checked),
     };
 
-    return cmocka_run_group_tests_name("dead", tests, NULL, NULL);
+    return helper_run(argc, argv, tests);
 }

@@ -4,10 +4,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdbool.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,10 +12,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "disk/place.h"
 #include "disk/states.h"
+#include "support/helper.h"
 
 enum { SMALL = 1024, LARGE = 1500 };
 
@@ -264,7 +259,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_faults, setup, teardown),
     };
 
-    if (argc > 1)
+    if (argc == 3)
         return run_program(argv);
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return helper_run(argc, argv, tests);
 }

@@ -426,17 +426,12 @@ static void journal_os(void **state)
     try_all(SHMQ_JOURNAL_OS);
 }
 
-static int tests(void)
+int main(int argc, char **argv)
 {
-    const struct CMUnitTest all[] = {
+    const struct CMUnitTest tests[] = {
         HELPER_TEST(journal_always),
         HELPER_TEST(journal_os),
     };
 
-    return cmocka_run_group_tests(all, NULL, NULL);
-}
-
-int main(int argc, char **argv)
-{
-    return faulty_main(argc, argv, tests);
+    return faulty_run(argc, argv, tests);
 }

@@ -378,18 +378,13 @@ static void rewriting(void **state)
     try_all(trials, sizeof(trials) / sizeof(trials[0]));
 }
 
-static int tests(void)
+int main(int argc, char **argv)
 {
-    const struct CMUnitTest all[] = {
+    const struct CMUnitTest tests[] = {
         HELPER_TEST(creating),
         HELPER_TEST(saving),
         HELPER_TEST(rewriting),
     };
 
-    return cmocka_run_group_tests(all, NULL, NULL);
-}
-
-int main(int argc, char **argv)
-{
-    return faulty_main(argc, argv, tests);
+    return faulty_run(argc, argv, tests);
 }

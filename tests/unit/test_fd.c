@@ -761,7 +761,7 @@ static void any_interrupted(void **state)
     finish_several(3);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         HELPER_TEST(follows_what_is_there),
@@ -791,5 +791,5 @@ int main(void)
         HELPER_TEST(any_interrupted),
     };
 
-    return cmocka_run_group_tests_name("fd", tests, NULL, NULL);
+    return helper_run(argc, argv, tests);
 }

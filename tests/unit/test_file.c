@@ -235,7 +235,7 @@ static void header_page(void **state)
     close(fd);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         FILE_TEST(paths),
@@ -248,5 +248,5 @@ int main(void)
         FILE_TEST(header_page),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return helper_run(argc, argv, tests);
 }

@@ -534,7 +534,7 @@ static void test_skip_what_is_missing(void **state)
     made_free(&f);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         HELPER_TEST(test_round_trip),       HELPER_TEST(test_pieces),
@@ -547,5 +547,5 @@ int main(void)
         HELPER_TEST(test_what_is_wrong),    HELPER_TEST(test_skip_what_is_missing),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return helper_run(argc, argv, tests);
 }

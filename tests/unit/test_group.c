@@ -237,12 +237,12 @@ static void ever_to_the_back(void **state)
     scene_free(&s);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         HELPER_TEST(ever_to_the_back),
         HELPER_TEST(random_steps),
     };
 
-    return cmocka_run_group_tests_name("group", tests, NULL, NULL);
+    return helper_run(argc, argv, tests);
 }

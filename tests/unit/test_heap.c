@@ -181,7 +181,7 @@ static void siblings_share_a_line(void **state)
     }
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         HELPER_TEST(random_steps),
@@ -190,5 +190,5 @@ int main(void)
         HELPER_TEST(siblings_share_a_line),
     };
 
-    return cmocka_run_group_tests_name("heap", tests, NULL, NULL);
+    return helper_run(argc, argv, tests);
 }

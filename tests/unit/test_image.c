@@ -626,7 +626,7 @@ static void test_damage_is_told(void **state)
     made_free(&f);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         HELPER_TEST(test_sample),
@@ -647,5 +647,5 @@ int main(void)
         HELPER_TEST(test_damage_is_told),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return helper_run(argc, argv, tests);
 }

@@ -547,7 +547,7 @@ static void test_drop(void **state)
     finish(q);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         JOURNAL_TEST(test_kill_os),       JOURNAL_TEST(test_kill_always),
@@ -560,5 +560,5 @@ int main(void)
         JOURNAL_TEST(test_group_synced),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return helper_run(argc, argv, tests);
 }

@@ -718,7 +718,7 @@ static void read_only_handles(void **state)
     helper_finish(q);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         HELPER_TEST(received_and_acknowledged),
@@ -748,5 +748,5 @@ int main(void)
         HELPER_TEST(read_only_handles),
     };
 
-    return cmocka_run_group_tests_name("lease", tests, NULL, NULL);
+    return helper_run(argc, argv, tests);
 }

@@ -251,7 +251,7 @@ static void two_containers(void **state)
     munmap(c, sizeof(*c));
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         HELPER_TEST(one_owner),        HELPER_TEST(words_tell_apart),
@@ -260,5 +260,5 @@ int main(void)
         HELPER_TEST(a_signal_ends_it), HELPER_TEST(two_containers),
     };
 
-    return cmocka_run_group_tests_name("lock", tests, NULL, NULL);
+    return helper_run(argc, argv, tests);
 }

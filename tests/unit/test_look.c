@@ -210,7 +210,7 @@ static void purge_makes_room(void **state)
     helper_finish(q);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         HELPER_TEST(peek),
@@ -221,5 +221,5 @@ int main(void)
         HELPER_TEST(purge_makes_room),
     };
 
-    return cmocka_run_group_tests_name("look", tests, NULL, NULL);
+    return helper_run(argc, argv, tests);
 }

@@ -366,7 +366,7 @@ static void thread_ends_with_reservation(void **state)
     helper_finish(q);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         HELPER_TEST(batch_goes_in_order),
@@ -384,5 +384,5 @@ int main(void)
         HELPER_TEST(thread_ends_with_reservation),
     };
 
-    return cmocka_run_group_tests_name("many", tests, NULL, NULL);
+    return helper_run(argc, argv, tests);
 }

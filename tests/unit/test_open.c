@@ -246,7 +246,7 @@ static void killed_while_creating(void **state)
     }
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         HELPER_TEST(create_exclusive_attach),
@@ -257,5 +257,5 @@ int main(void)
         HELPER_TEST(killed_while_creating),
     };
 
-    return cmocka_run_group_tests_name("open", tests, NULL, NULL);
+    return helper_run(argc, argv, tests);
 }

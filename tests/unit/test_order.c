@@ -520,7 +520,7 @@ static void expired_into_dead_letters(void **state)
     helper_finish(q);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         MOMENT_TEST(first_in_first_out),
@@ -545,5 +545,5 @@ int main(void)
         MOMENT_TEST(expired_into_dead_letters),
     };
 
-    return cmocka_run_group_tests_name("order", tests, NULL, NULL);
+    return helper_run(argc, argv, tests);
 }

@@ -312,7 +312,7 @@ static void close_of_nothing(void **state)
     assert_int_equal(shmq_close(NULL), 0);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         HELPER_TEST(put_and_get),      HELPER_TEST(nothing_into_nothing), HELPER_TEST(two_handles),
@@ -322,5 +322,5 @@ int main(void)
         HELPER_TEST(errors_explained), HELPER_TEST(close_of_nothing),
     };
 
-    return cmocka_run_group_tests_name("plain", tests, NULL, NULL);
+    return helper_run(argc, argv, tests);
 }

@@ -302,7 +302,7 @@ static void refusals(void **state)
     }
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         HELPER_TEST(fixed),
@@ -319,5 +319,5 @@ int main(void)
         HELPER_TEST(refusals),
     };
 
-    return cmocka_run_group_tests_name("policy", tests, NULL, NULL);
+    return helper_run(argc, argv, tests);
 }

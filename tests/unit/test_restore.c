@@ -429,7 +429,7 @@ static void history_that_has_room(void **state)
     go_down(q);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         RESTORE_TEST(kept),
@@ -444,5 +444,5 @@ int main(void)
         RESTORE_TEST(killed_savers),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return helper_run(argc, argv, tests);
 }

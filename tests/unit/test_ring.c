@@ -418,7 +418,7 @@ static void histogram(void **state)
     ring_free(&ring);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         HELPER_TEST(random_steps),
@@ -426,5 +426,5 @@ int main(void)
         HELPER_TEST(histogram),
     };
 
-    return cmocka_run_group_tests_name("ring", tests, NULL, NULL);
+    return helper_run(argc, argv, tests);
 }

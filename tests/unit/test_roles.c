@@ -523,7 +523,7 @@ static void all_slots_taken(void **state)
     assert_int_equal(shmq_unlink(name), 0);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         HELPER_TEST(one_sole_user_a_side),     HELPER_TEST(sides_are_taken_by_use),
@@ -535,5 +535,5 @@ int main(void)
         HELPER_TEST(slots_are_used_again),     HELPER_TEST(all_slots_taken),
     };
 
-    return cmocka_run_group_tests_name("roles", tests, NULL, NULL);
+    return helper_run(argc, argv, tests);
 }

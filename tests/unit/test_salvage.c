@@ -833,7 +833,7 @@ static void no_times(void **state)
     made_free(&f);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         SALVAGE_TEST(a_whole_file),
@@ -857,5 +857,5 @@ int main(void)
         SALVAGE_TEST(no_times),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return helper_run(argc, argv, tests);
 }

@@ -388,7 +388,7 @@ static void sizes_of_structs(void **state)
     assert_int_equal(msg.size, sizeof(msg));
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         HELPER_TEST(what_makes_no_sense),
@@ -404,5 +404,5 @@ int main(void)
         HELPER_TEST(sizes_of_structs),
     };
 
-    return cmocka_run_group_tests_name("send", tests, NULL, NULL);
+    return helper_run(argc, argv, tests);
 }

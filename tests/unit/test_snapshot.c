@@ -908,7 +908,7 @@ static void cut_and_flipped(void **state)
     helper_finish(q);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         SNAPSHOT_TEST(plain_messages),
@@ -931,5 +931,5 @@ int main(void)
         SNAPSHOT_TEST(cut_and_flipped),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return helper_run(argc, argv, tests);
 }

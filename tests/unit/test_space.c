@@ -436,7 +436,7 @@ static void all_sizes(void **state)
     helper_finish(q);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         HELPER_TEST(one_delayed_for_an_hour),
@@ -454,5 +454,5 @@ int main(void)
         HELPER_TEST(all_sizes),
     };
 
-    return cmocka_run_group_tests_name("space", tests, NULL, NULL);
+    return helper_run(argc, argv, tests);
 }

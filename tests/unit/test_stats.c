@@ -259,7 +259,7 @@ static void struct_grows(void **state)
     helper_finish(q);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         HELPER_TEST(a_new_queue),        HELPER_TEST(counts),
@@ -268,5 +268,5 @@ int main(void)
         HELPER_TEST(attached),           HELPER_TEST(struct_grows),
     };
 
-    return cmocka_run_group_tests_name("stats", tests, NULL, NULL);
+    return helper_run(argc, argv, tests);
 }

@@ -373,7 +373,7 @@ static void address_space_limit(void **state)
     in_child(little_address_space);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         HELPER_TEST(no_room),          HELPER_TEST(other_users_queue),
@@ -382,5 +382,5 @@ int main(void)
         HELPER_TEST(descriptor_limit), HELPER_TEST(address_space_limit),
     };
 
-    return cmocka_run_group_tests_name("surroundings", tests, NULL, NULL);
+    return helper_run(argc, argv, tests);
 }

@@ -835,7 +835,7 @@ static void made_while_it_puts(void **state)
     helper_finish(q);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         HELPER_TEST(groups_see_all_and_members_compete),
@@ -865,5 +865,5 @@ int main(void)
         HELPER_TEST(made_while_it_puts),
     };
 
-    return cmocka_run_group_tests_name("topic", tests, NULL, NULL);
+    return helper_run(argc, argv, tests);
 }

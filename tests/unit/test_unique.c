@@ -384,7 +384,7 @@ static void several_at_once(void **state)
     helper_finish(q);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         HELPER_TEST(one_key_once),
@@ -403,5 +403,5 @@ int main(void)
         HELPER_TEST(several_at_once),
     };
 
-    return cmocka_run_group_tests_name("unique", tests, NULL, NULL);
+    return helper_run(argc, argv, tests);
 }

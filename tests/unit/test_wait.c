@@ -599,7 +599,7 @@ static void others_are_no_cancellation_points(void **state)
     helper_finish(q);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         HELPER_TEST(timeouts),
@@ -616,5 +616,5 @@ int main(void)
         HELPER_TEST(others_are_no_cancellation_points),
     };
 
-    return cmocka_run_group_tests_name("wait", tests, NULL, NULL);
+    return helper_run(argc, argv, tests);
 }

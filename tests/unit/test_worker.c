@@ -704,7 +704,7 @@ static void wrong_arguments(void **state)
     helper_finish(q);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         HELPER_TEST(each_message_once),
@@ -730,5 +730,5 @@ int main(void)
         HELPER_TEST(wrong_arguments),
     };
 
-    return cmocka_run_group_tests_name("worker", tests, NULL, NULL);
+    return helper_run(argc, argv, tests);
 }
