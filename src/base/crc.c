@@ -15,9 +15,9 @@
 #include <string.h>
 
 enum {
-    POLYNOMIAL = (int)0x82f63b78, /* reflected */
-    LONG_BYTES = 4096,            /* of each of three streams */
-    SHORT_BYTES = 256,
+    POLYNOMIAL = (int)0x82f63b78,   /* reflected */
+    LONG_BYTES = SQ_CRC_LONG_BYTES, /* of each of three streams */
+    SHORT_BYTES = SQ_CRC_SHORT_BYTES,
 };
 
 static struct {
@@ -143,6 +143,12 @@ uint32_t sq_crc32c(uint32_t crc, const void *data, size_t bytes)
 {
     pthread_once(&tables.once, make_tables);
     return ~compute(~crc, data, bytes);
+}
+
+uint32_t sq_crc32c_by_tables(uint32_t crc, const void *data, size_t bytes)
+{
+    pthread_once(&tables.once, make_tables);
+    return ~by_tables(~crc, data, bytes);
 }
 
 uint32_t sq_crc32c_before(uint32_t crc, const void *data, size_t bytes)
