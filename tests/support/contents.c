@@ -67,8 +67,6 @@ static void add_messages(FILE *to, shmq_t *g)
         }
         describe(&msg, &lines[count++]);
     }
-    if (n != -EAGAIN)
-        print_error("inspect: %zd (%s)\n", n, shmq_last_error_detail());
     assert_int_equal(n, -EAGAIN);
     if (count > 0)
         qsort(lines, count, sizeof(*lines), by_id);
@@ -105,7 +103,7 @@ char *contents_of(shmq_t *q)
     FILE *to = open_memstream(&text, &size);
 
     assert_non_null(to);
-    assert_true(groups >= 0 && groups <= GROUPS);
+    assert_in_range(groups, 0, GROUPS);
     fprintf(to, "%llu were put\n", (unsigned long long)stats.put_count);
     qsort(list, (size_t)groups, sizeof(list[0]), by_name);
     for (int i = 0; i < groups; i++) {

@@ -168,9 +168,13 @@ pid_t helper_fork(int (*body)(void *arg), void *arg)
 
     if (child == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
-        _exit(body(arg));
+        setenv("CMOCKA_TEST_ABORT", "1", 1); /* a failed assertion goes on with no other test */
+        int status = body(arg);
+        if (status != 0)
+            print_error("a child returns %d (%s)\n", status, shmq_last_error_detail());
+        _exit(status);
     }
-    assert_true(child > 0);
+    assert_cmp(child, >, 0);
     if (child_count < CHILDREN_MAX)
         children[child_count++] = child;
     return child;
@@ -240,11 +244,8 @@ bool helper_is_stopped(void *pid)
 shmq_t *helper_open(const char *name, int flags, const struct shmq_attr *attr)
 {
     shmq_t *q = NULL;
-    int rc = shmq_open(&q, name, flags, attr);
 
-    if (rc != 0)
-        print_error("shmq_open(%s): %s (%s)\n", name, shmq_strerror(rc), shmq_last_error_detail());
-    assert_int_equal(rc, 0);
+    assert_int_equal(shmq_open(&q, name, flags, attr), 0);
     return q;
 }
 

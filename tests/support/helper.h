@@ -18,16 +18,10 @@
 #ifndef HELPER_H
 #define HELPER_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <sys/types.h>
 
-#include <cmocka.h>
-
 #include "shmq.h"
+#include "support/assertions.h"
 
 /* A queue name of this process and test: "t-PID-suffix".  In a static buffer. */
 const char *helper_name(const char *suffix);
@@ -51,7 +45,8 @@ int helper_teardown(void **state);
     helper_run_tests(argc, argv, tests, sizeof(tests) / sizeof((tests)[0]))
 int helper_run_tests(int argc, char **argv, const struct CMUnitTest *tests, size_t count);
 
-/* Fork a child that runs `body(arg)` and exits with what it returns. */
+/* Fork a child that runs `body(arg)` and exits with what it returns; an assertion that fails
+ * aborts it. */
 pid_t helper_fork(int (*body)(void *arg), void *arg);
 
 /* Wait for a child: its exit status, or 1000 + the signal that killed it. */

@@ -15,7 +15,8 @@ static int try_open(const char *name, int flags, const struct shmq_attr *attr)
     shmq_t *q;
     int rc = shmq_open(&q, name, flags, attr);
 
-    assert_true(rc == 0 || q == NULL);
+    if (rc != 0)
+        assert_null(q);
     shmq_close(q);
     return rc;
 }

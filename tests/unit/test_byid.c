@@ -138,7 +138,7 @@ static int count(shmq_t *q, unsigned states)
     int n = 0;
 
     while (shmq_inspect(q, states, &place, &msg, buffer, sizeof(buffer)) >= 0) {
-        assert_true((msg.state & states) != 0);
+        assert_cmp((msg.state & states), !=, 0);
         n++;
     }
     assert_int_equal(shmq_inspect(q, states, &place, &msg, buffer, sizeof(buffer)), -EAGAIN);

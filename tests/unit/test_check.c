@@ -199,9 +199,7 @@ static uint64_t save_look(struct look *look)
     struct sq_file_out out;
 
     assert_non_null(s);
-    int rc = salvage_queue(s, look, "saved", &copies);
-    if (rc != 0)
-        fail_msg("salvage: %d (%s)", rc, shmq_last_error_detail());
+    assert_int_equal(salvage_queue(s, look, "saved", &copies), 0);
     assert_int_equal(sq_file_path(&path, saved), 0);
     assert_int_equal(sq_file_begin(&out, &path), 0);
     assert_int_equal(salvage_write(s, &out), 0);
@@ -325,7 +323,7 @@ static void look_back(size_t shorter)
     assert_int_equal(look_take(&look, &segment), 0);
     assert_true(look.is_still);
     for (int i = 0; i < RECORDS + 20; i++) {
-        assert_true(shmq_get(q, text, sizeof(text), NULL, SHMQ_NOWAIT) > 0);
+        assert_cmp(shmq_get(q, text, sizeof(text), NULL, SHMQ_NOWAIT), >, 0);
         assert_int_equal(shmq_put(q, text, sizeof(text) - shorter, SHMQ_NOWAIT), 0);
     }
     assert_int_equal(exam_look(&look, &found, counts), 0);
@@ -480,7 +478,7 @@ static void nothing_is_missed(void **state)
         uint64_t put = helper_stats(q).put_count;
         save(&segment);
         assert_int_equal(was_saved.count, was_saved.last_id);
-        assert_true(was_saved.count >= put);
+        assert_cmp(was_saved.count, >=, put);
     }
     sq_segment_close(&segment);
     for (int i = 0; i < 3; i++)

@@ -150,7 +150,7 @@ static void drained(void **state)
     (void)state;
     for (unsigned n = 0; n < COUNT; n++)
         put_number(q, n);
-    assert_true(size_on_disk() >= COUNT * MESSAGE);
+    assert_cmp(size_on_disk(), >=, COUNT * MESSAGE);
     for (unsigned n = 0; n < COUNT; n++)
         expect_number(q, n);
     assert_true(helper_await(is_short, NULL));

@@ -281,7 +281,7 @@ static void run_cases(const struct damage *cases, unsigned count)
 static void add_words(uint64_t off, uint64_t bytes)
 {
     for (uint64_t at = 0; at < bytes; at += 4) {
-        assert_true(target.word_count < WORDS_MAX);
+        assert_cmp(target.word_count, <, WORDS_MAX);
         target.offs[target.word_count++] = (uint32_t)(off + at);
     }
 }
@@ -406,7 +406,7 @@ static void purging_claims_nothing(void **state)
     struct sq_record_shm *third = (void *)(target.object + h->ring_off + 32);
     shmq_t *q = helper_open(target.name, 0, NULL);
     third->length = 100000;
-    assert_true(shmq_purge(q) > 0);
+    assert_cmp(shmq_purge(q), >, 0);
     assert_int_equal(shmq_open(&sole, target.name, SHMQ_SOLE_PRODUCER, NULL), 0);
     assert_int_equal(shmq_put(q, "x", 1, SHMQ_NOWAIT), -EBUSY);
     assert_int_equal(shmq_put(sole, "x", 1, SHMQ_NOWAIT), 0);

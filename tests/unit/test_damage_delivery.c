@@ -398,7 +398,7 @@ static void run_cases(const struct damage *cases, unsigned count)
 static void add_words(uint64_t off, uint64_t bytes)
 {
     for (uint64_t at = 0; at < bytes; at += 4) {
-        assert_true(target.word_count < WORDS_MAX);
+        assert_cmp(target.word_count, <, WORDS_MAX);
         target.offs[target.word_count++] = (uint32_t)(off + at);
     }
 }

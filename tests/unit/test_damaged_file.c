@@ -96,7 +96,7 @@ static void finish(shmq_t *q)
     assert_int_equal(shmq_unlink(helper_name("a")), 0);
     int fd = open(file, O_RDONLY | O_CLOEXEC);
     assert_int_equal(fstat(fd, &st), 0);
-    assert_true((size_t)st.st_size >= size);
+    assert_cmp((size_t)st.st_size, >=, size);
     whole.size = size;
     whole.bytes = malloc(size);
     assert_non_null(whole.bytes);
@@ -141,8 +141,9 @@ static int load(char **text, uint64_t *cut)
 
     *text = NULL;
     if (rc < 0) {
-        assert_true(rc == -EBADMSG || rc == -EPROTO);
-        assert_true(rc == -EPROTO || shmq_last_error_detail()[0] != '\0');
+        assert_one_of(rc, -EBADMSG, -EPROTO);
+        if (rc == -EBADMSG)
+            assert_string_not_equal(shmq_last_error_detail(), "");
         return rc;
     }
     shmq_t *q = helper_open(helper_name("b"), 0, NULL);
@@ -355,7 +356,7 @@ static void a_synced_journal(void **state)
 {
     (void)state;
     make_plain(SHMQ_JOURNAL_ALWAYS);
-    assert_true(whole.synced_off > whole.base_end + 500);
+    assert_cmp(whole.synced_off, >, whole.base_end + 500);
     damage_everywhere();
 }
 

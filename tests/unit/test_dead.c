@@ -565,7 +565,7 @@ static void redriven_beside_a_consumer(void **state)
     pid_t child = helper_fork(take_all, r);
     int64_t moved = shmq_redrive(r->dead, 0);
     assert_int_equal(helper_wait(child), 0);
-    assert_true(moved >= 0);
+    assert_cmp(moved, >=, 0);
     assert_int_equal(shmq_depth(q), moved);
     assert_int_equal(moved + r->taken, LETTERS);
     finish(q, r->dead);

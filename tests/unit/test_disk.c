@@ -183,7 +183,7 @@ static struct seen look_at_all(const char *program, unsigned variants)
                              .arg = &seen};
 
     assert_int_equal(record(program, NULL), 0);
-    assert_true(disk_states(&plan) > 5 * (int64_t)variants);
+    assert_cmp(disk_states(&plan), >, 5 * (int64_t)variants);
     return seen;
 }
 
@@ -191,12 +191,12 @@ static void test_careful(void **state)
 {
     (void)state;
     struct seen seen = look_at_all("careful", 60);
-    assert_true(seen.missing > 0);
-    assert_true(seen.short_a > 0);
-    assert_true(seen.torn_ab > 0);
-    assert_true(seen.torn_ba > 0);
-    assert_true(seen.old > 0);
-    assert_true(seen.whole_c > 0);
+    assert_cmp(seen.missing, >, 0);
+    assert_cmp(seen.short_a, >, 0);
+    assert_cmp(seen.torn_ab, >, 0);
+    assert_cmp(seen.torn_ba, >, 0);
+    assert_cmp(seen.old, >, 0);
+    assert_cmp(seen.whole_c, >, 0);
     assert_int_equal(seen.wrong, 0);
     assert_int_equal(seen.part_c, 0);
 }
@@ -206,8 +206,8 @@ static void test_careless(void **state)
 {
     (void)state;
     struct seen seen = look_at_all("careless", 60);
-    assert_true(seen.part_c > 0);
-    assert_true(seen.whole_c > 0);
+    assert_cmp(seen.part_c, >, 0);
+    assert_cmp(seen.whole_c, >, 0);
 }
 
 static int stop_at(const struct disk_state *s, void *arg)

@@ -33,9 +33,7 @@ static int fd_of(shmq_t *q)
 {
     int fd = shmq_fd(q);
 
-    if (fd < 0)
-        print_error("shmq_fd: %d (%s)\n", fd, shmq_last_error_detail());
-    assert_true(fd >= 0);
+    assert_cmp(fd, >=, 0);
     return fd;
 }
 
@@ -560,7 +558,7 @@ static void finish_several(unsigned count)
         snprintf(suffix, sizeof(suffix), "q%u", i);
         assert_int_equal(shmq_close(several[i]), 0);
         int rc = shmq_unlink(helper_name(suffix));
-        assert_true(rc == 0 || rc == -ENOENT);
+        assert_one_of(rc, 0, -ENOENT);
     }
 }
 
@@ -575,7 +573,7 @@ static void any_of(unsigned count)
     assert_int_equal(shmq_wait_any(several, count, SHMQ_NOWAIT), -EAGAIN);
     int64_t begun_ns = helper_now_ns();
     assert_int_equal(shmq_wait_any(several, count, SHMQ_MS(30)), -ETIMEDOUT);
-    assert_true(helper_now_ns() - begun_ns >= SHMQ_MS(30));
+    assert_cmp(helper_now_ns() - begun_ns, >=, SHMQ_MS(30));
     unsigned which[] = {0, count - 1, count / 2};
     moment_no_looks(true);
     for (int i = 0; i < 3; i++) {

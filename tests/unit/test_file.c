@@ -89,17 +89,17 @@ static void locks(void **state)
     (void)state;
     assert_int_equal(sq_file_open(&path, SQ_FILE_SHARED), -ENOENT);
     int one = replace("one", SQ_FILE_NEW);
-    assert_true(one >= 0);
+    assert_cmp(one, >=, 0);
     assert_int_equal(replace("two", SQ_FILE_NEW), -EEXIST);
     assert_int_equal(sq_file_open(&path, SQ_FILE_SHARED), -EAGAIN); /* one has it alone */
     assert_int_equal(sq_file_share(one), 0);
     int two = sq_file_open(&path, SQ_FILE_SHARED);
-    assert_true(two >= 0);
+    assert_cmp(two, >=, 0);
     assert_int_equal(sq_file_open(&path, SQ_FILE_ALONE), -EBUSY);
     close(one);
     holds(two, "one");
     int three = replace("three", SQ_FILE_REPLACE);
-    assert_true(three >= 0);
+    assert_cmp(three, >=, 0);
     assert_true(sq_file_is_at(three, &path));
     assert_false(sq_file_is_at(two, &path));
     holds(two, "one"); /* who has the old one open still has it */
@@ -107,7 +107,7 @@ static void locks(void **state)
     close(two);
     close(three);
     int alone = sq_file_open(&path, SQ_FILE_ALONE);
-    assert_true(alone >= 0);
+    assert_cmp(alone, >=, 0);
     holds(alone, "three");
     close(alone);
 }
@@ -148,7 +148,7 @@ static void what_the_dead_left(void **state)
     assert_int_equal(access(out.temporary.text, F_OK), 0);
     sq_file_abandon(&next);
     int fd = sq_file_finish(&out, SQ_FILE_REPLACE);
-    assert_true(fd >= 0);
+    assert_cmp(fd, >=, 0);
     close(fd);
 }
 

@@ -33,8 +33,8 @@ static struct found read_all(const unsigned char *bytes, uint64_t size,
         return found;
     while ((found.last = sq_reader_next(&reader, &frame)) == SQ_READ_FRAME) {
         uint64_t off = (uint64_t)((const unsigned char *)frame - bytes);
-        assert_true(off + sizeof(*frame) + frame->bytes <= size);
-        assert_true(off + sizeof(*frame) + frame->bytes <= whole->size);
+        assert_cmp(off + sizeof(*frame) + frame->bytes, <=, size);
+        assert_cmp(off + sizeof(*frame) + frame->bytes, <=, whole->size);
         assert_memory_equal(frame, whole->bytes + off, sizeof(*frame) + frame->bytes);
         found.count++;
         found.off = reader.off;
@@ -214,7 +214,8 @@ static void test_cut_anywhere(void **state)
             assert_int_equal(found.rc, size < 8 ? -EPROTO : -EBADMSG);
         } else {
             assert_int_equal(found.rc, 0);
-            assert_true(found.count >= before && found.count < f.number);
+            assert_cmp(found.count, >=, before);
+            assert_cmp(found.count, <, f.number);
             assert_int_equal(found.last, found.off == size ? SQ_READ_END : SQ_READ_TORN);
             before = found.count;
         }
@@ -244,7 +245,7 @@ static void test_flipped_anywhere(void **state)
         }
         assert_int_equal(found.rc, 0);
         if (found.count < f.number) { /* a frame was hit: none from there on */
-            assert_true(found.off <= at);
+            assert_cmp(found.off, <=, at);
             assert_int_equal(found.last, SQ_READ_TORN);
         } else { /* between the header's end and the first frame, or padding */
             assert_int_equal(bytes[at], 0);
@@ -445,7 +446,7 @@ static void test_skip(void **state)
     for (;;) {
         enum sq_read read = sq_reader_next(&reader, &frame);
         if (read == SQ_READ_FRAME) {
-            assert_true(count < 5);
+            assert_cmp(count, <, 5);
             assert_ptr_equal(frame, f.bytes + offs[whole[count]]);
             assert_int_equal(frame->number, whole[count] + 1);
             count++;

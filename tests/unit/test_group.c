@@ -232,7 +232,7 @@ static void ever_to_the_back(void **state)
             assert_int_equal(sq_group_finish(&s.ring, &pick), 0);
             before += pick.view.id > MESSAGES;
         }
-        assert_true(before < MORE);
+        assert_cmp(before, <, MORE);
     }
     scene_free(&s);
 }

@@ -87,7 +87,7 @@ static void pop(struct heap_test *t)
     taken = *top;
     while (i < t->listed && memcmp(&t->list[i], &taken, sizeof(taken)) != 0)
         i++;
-    assert_true(i < t->listed); /* it was put in, and not taken before */
+    assert_cmp(i, <, t->listed); /* it was put in, and not taken before */
     t->list[i] = t->list[--t->listed];
     sq_heap_pop(&t->heap);
 }

@@ -141,9 +141,9 @@ static void kill_all(unsigned journal)
     }
     unsigned put = atomic_load(&d->put), acked = atomic_load(&d->acked);
     unsigned done = put / 3 + acked; /* within one of each that were under way */
-    assert_true(last == put || last == put + 1);
-    assert_true(first > atomic_load(&d->got));
-    assert_true(first >= done && first <= done + 3);
+    assert_in_range(last, put, put + 1);
+    assert_cmp(first, >, atomic_load(&d->got));
+    assert_in_range(first, done, done + 3);
     finish(q);
 }
 
@@ -268,12 +268,12 @@ static void test_two(void **state)
     helper_kill(two);
     shmq_t *q = revive(SHMQ_JOURNAL_OS);
     while (shmq_get(q, &got, sizeof(got), NULL, SHMQ_NOWAIT) == sizeof(got)) {
-        assert_true(got >> 16 < 2);
+        assert_cmp(got >> 16, <, 2);
         assert_int_equal(got & 0xffff, last[got >> 16] + 1);
         last[got >> 16]++;
     }
     for (int i = 0; i < 2; i++)
-        assert_true(last[i] - atomic_load(&p->put[i]) <= 1);
+        assert_cmp(last[i] - atomic_load(&p->put[i]), <=, 1);
     finish(q);
 }
 
@@ -353,8 +353,8 @@ static void test_shared_sync(void **state)
         assert_int_equal(helper_wait(children[i]), 0);
     struct shmq_file_stats stats = file_stats(q);
     assert_int_equal(stats.write_count, PRODUCERS * EACH);
-    assert_true(stats.sync_count >= EACH);
-    assert_true(stats.sync_count < PRODUCERS * EACH);
+    assert_cmp(stats.sync_count, >=, EACH);
+    assert_cmp(stats.sync_count, <, PRODUCERS * EACH);
     assert_int_equal(stats.synced_bytes, stats.file_bytes);
     print_message("%llu messages, %llu syncs\n", (unsigned long long)stats.write_count,
                   (unsigned long long)stats.sync_count);
@@ -401,7 +401,7 @@ static void test_rewritten(void **state)
         expect_number(q, n);
     uint64_t before = file_stats(q).file_bytes;
     assert_int_equal(shmq_save(q, NULL), 0);
-    assert_true(file_stats(q).file_bytes < before);
+    assert_cmp(file_stats(q).file_bytes, <, before);
     put_number(q, 100);
     assert_int_equal(shmq_ack(q, &msg), 0);
     assert_int_equal(shmq_close(q), 0);
@@ -518,7 +518,7 @@ static void test_group_synced(void **state)
     uint64_t before = file_stats(q).file_bytes;
 
     assert_int_equal(shmq_subscribe(q, "a", NULL, &g), 0);
-    assert_true(file_stats(q).file_bytes > before);
+    assert_cmp(file_stats(q).file_bytes, >, before);
     assert_int_equal(file_stats(q).synced_bytes, file_stats(q).file_bytes);
     assert_int_equal(shmq_close(g), 0);
     finish(q);

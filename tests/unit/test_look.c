@@ -144,8 +144,8 @@ static void browse_in_traffic(void **state)
         ssize_t n = shmq_browse(traffic.q, &place, bytes, sizeof(bytes), &info);
         if (n == -EAGAIN)
             continue;
-        assert_true(n >= 0);
-        assert_true(info.id > last_id);
+        assert_cmp(n, >=, 0);
+        assert_cmp(info.id, >, last_id);
         assert_int_equal(n, length_of(info.id));
         for (ssize_t i = 0; i < n; i++)
             assert_int_equal(bytes[i], info.id % 251);

@@ -120,8 +120,9 @@ static void priorities_of_many(void **state)
         send(q, "x", (int32_t)(helper_random(&random) % 8), 0);
     for (int i = 0; i < 500; i++) {
         struct shmq_msg msg = helper_receive(q);
-        assert_true(msg.priority < last_priority ||
-                    (msg.priority == last_priority && msg.id > last_id));
+        assert_cmp(msg.priority, <=, last_priority);
+        if (msg.priority == last_priority)
+            assert_cmp(msg.id, >, last_id);
         last_priority = msg.priority;
         last_id = msg.id;
         assert_int_equal(shmq_ack(q, &msg), 0);
@@ -265,7 +266,7 @@ static void fixed_delay(void **state)
         struct shmq_msg msg = helper_receive(q);
         assert_int_equal(shmq_nack(q, &msg, SHMQ_BY_POLICY, 0), 0);
         struct shmq_group_stats st = helper_group(q);
-        assert_true(st.next_due_ns <= SHMQ_MS(30));
+        assert_cmp(st.next_due_ns, <=, SHMQ_MS(30));
         assert_int_equal(st.delayed, 1);
     }
     assert_true(comes(q, "x"));
@@ -380,8 +381,8 @@ static void due_time_is_kept(void **state)
         assert_int_equal(shmq_send(q, &msg, SHMQ_NOWAIT), 0);
         assert_int_equal(shmq_find(q, msg.id, &found, buffer, sizeof(buffer)), 0);
         assert_int_equal(found.state, SHMQ_DELAYED);
-        assert_true(found.due_ns > due_ns - SHMQ_MS(1) / 2 &&
-                    found.due_ns < due_ns + SHMQ_MS(1) / 2);
+        assert_cmp(found.due_ns, >, due_ns - SHMQ_MS(1) / 2);
+        assert_cmp(found.due_ns, <, due_ns + SHMQ_MS(1) / 2);
         assert_int_equal(shmq_remove(q, msg.id), 0);
     }
     helper_finish(q);

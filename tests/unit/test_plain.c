@@ -23,7 +23,8 @@ static void put_and_get(void **state)
     assert_memory_equal(buffer, "hello", 5);
     assert_int_equal(info.id, 1);
     assert_int_equal(info.length, 5);
-    assert_true(info.put_ns <= helper_now_ns() && info.put_ns > helper_now_ns() - SHMQ_SEC(60));
+    assert_cmp(info.put_ns, <=, helper_now_ns());
+    assert_cmp(info.put_ns, >, helper_now_ns() - SHMQ_SEC(60));
     assert_int_equal(shmq_get(q, buffer, sizeof(buffer), &info, SHMQ_NOWAIT), 0);
     assert_int_equal(info.id, 2);
     assert_int_equal(shmq_get(q, buffer, sizeof(buffer), NULL, SHMQ_FOREVER), 3);
@@ -298,7 +299,7 @@ static void errors_explained(void **state)
     for (size_t i = 0; i < sizeof(documented) / sizeof(documented[0]); i++) {
         const char *sentence = shmq_strerror(-documented[i]);
         assert_string_not_equal(sentence, unknown);
-        assert_true(strlen(sentence) > 8);
+        assert_cmp(strlen(sentence), >, 8);
         assert_ptr_equal(sentence, shmq_strerror(documented[i]));
     }
     assert_non_null(shmq_strerror(0));

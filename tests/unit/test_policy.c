@@ -70,9 +70,9 @@ static void exponential(void **state)
     assert_int_equal(rest(&policy, UINT32_MAX), SHMQ_SEC(1));
     policy.retry_factor = 1e6;
     policy.retry_greatest_ns = INT64_MAX;
-    assert_true(rest(&policy, 2) == SHMQ_SEC(1000000));
-    assert_true(rest(&policy, UINT32_MAX) >= INT64_MAX / 2); /* the cap, and not 0 */
-    policy.retry_first_ns = 0;                               /* and no time is lost over it */
+    assert_int_equal(rest(&policy, 2), SHMQ_SEC(1000000));
+    assert_cmp(rest(&policy, UINT32_MAX), >=, INT64_MAX / 2); /* the cap, and not 0 */
+    policy.retry_first_ns = 0;                                /* and no time is lost over it */
     int64_t begun_ns = helper_now_ns();
     for (int i = 0; i < 100; i++)
         assert_int_equal(rest(&policy, UINT32_MAX), 0);
@@ -108,11 +108,11 @@ static void evenly(void **state)
         uint64_t random = seed.state;
         for (int i = 0; i < DRAWS; i++) {
             int64_t ns = sq_policy_delay_ns(&policy, n, &random);
-            assert_true(ns >= 0 && ns <= most);
+            assert_in_range(ns, 0, most);
             counts[ns * TENTHS / (most + 1)]++;
         }
         for (int i = 0; i < TENTHS; i++) /* 2000 each; ten deviations off is no chance */
-            assert_true(counts[i] > 1600 && counts[i] < 2400);
+            assert_in_range(counts[i], 1601, 2399);
     }
 }
 
@@ -134,20 +134,21 @@ static void jitter(void **state)
             least = ns < least ? ns : least;
             greatest = ns > greatest ? ns : greatest;
         }
-        assert_true(greatest <= SHMQ_SEC(4));
+        assert_cmp(greatest, <=, SHMQ_SEC(4));
         /* The jitter comes first, then the cap. */
         int64_t low = about - about / 10, high = about + about / 10;
         if (high > SHMQ_SEC(4))
             high = SHMQ_SEC(4);
         if (low > SHMQ_SEC(4))
             low = SHMQ_SEC(4);
-        assert_true(least >= low - 1 && least <= low + about / 100);
-        assert_true(greatest <= high && greatest >= high - about / 100);
+        assert_in_range(least, low - 1, low + about / 100);
+        assert_cmp(greatest, <=, high);
+        assert_cmp(greatest, >=, high - about / 100);
     }
     policy.retry_jitter = 1; /* from nothing to the double */
     for (int i = 0; i < 5000; i++) {
         int64_t ns = sq_policy_delay_ns(&policy, 1, &random);
-        assert_true(ns >= 0 && ns <= SHMQ_SEC(2));
+        assert_in_range(ns, 0, SHMQ_SEC(2));
     }
 }
 

@@ -234,7 +234,7 @@ static void trouble_later(void **state)
     assert_int_equal(unlink(file), 0);
     shmq_t *second = open_kept(&attr); /* uses the queue all the same */
     assert_int_equal(stats_of(q).error, ENOENT);
-    assert_true(stats_of(q).failed_ns > 0);
+    assert_cmp(stats_of(q).failed_ns, >, 0);
     assert_int_equal(shmq_save(second, NULL), 0);
     assert_int_equal(stats_of(q).error, 0);
     assert_int_equal(shmq_close(second), 0);
@@ -318,16 +318,13 @@ static int finds_ten(void *arg)
 {
     struct shmq_attr attr = file_attr();
     _Atomic uint32_t *ready = arg;
-    shmq_t *q;
 
     attr.journal = SHMQ_JOURNAL_OS;
     atomic_fetch_add(ready, 1);
     while (atomic_load(ready) < 4)
         sched_yield();
-    int rc = shmq_open(&q, name, SHMQ_CREATE, &attr);
-    if (rc != 0)
-        print_error("open: %s (%s)\n", shmq_strerror(rc), shmq_last_error_detail());
-    return rc == 0 && shmq_depth(q) == 10 && shmq_close(q) == 0 ? 0 : 1;
+    shmq_t *q = helper_open(name, SHMQ_CREATE, &attr);
+    return shmq_depth(q) == 10 && shmq_close(q) == 0 ? 0 : 1;
 }
 
 /* With a journal the file is replaced by who restores it: the others wait for the queue. */

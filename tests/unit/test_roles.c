@@ -118,7 +118,7 @@ static void visits_leave_sides_free(void **state)
         assert_int_equal(shmq_put(q, bytes, sizeof(bytes), SHMQ_NOWAIT), 0);
     assert_int_equal(try_open(SHMQ_SOLE_CONSUMER), 0);
     assert_int_equal(try_open(SHMQ_SOLE_PRODUCER), -EBUSY);
-    assert_true(shmq_get(q, bytes, sizeof(bytes), NULL, SHMQ_NOWAIT) >= 0);
+    assert_cmp(shmq_get(q, bytes, sizeof(bytes), NULL, SHMQ_NOWAIT), >=, 0);
     /* Its own claim stays. */
     assert_int_equal(shmq_seek(q, SHMQ_LATEST, 0), 0);
     assert_int_equal(try_open(SHMQ_SOLE_CONSUMER), -EBUSY);

@@ -125,7 +125,8 @@ struct got {
 
 static void note(struct got *got, const struct shmq_msg *msg)
 {
-    assert_true(msg->id < MESSAGES_MAX && got->count < MESSAGES_MAX);
+    assert_cmp(msg->id, <, MESSAGES_MAX);
+    assert_cmp(got->count, <, MESSAGES_MAX);
     snprintf(got->texts[msg->id], sizeof(got->texts[0]), "%.*s", (int)msg->length,
              (const char *)msg->data);
 }
@@ -153,10 +154,8 @@ static void drain(shmq_t *q, struct got *got)
 static void load_and_drain(const char *file, const char *group, struct got *got)
 {
     shmq_t *q, *g = NULL;
-    int rc = shmq_load(helper_name("a"), file);
 
-    if (rc < 0)
-        fail_msg("load: %d (%s)", rc, shmq_last_error_detail());
+    assert_int_equal(shmq_load(helper_name("a"), file), 0);
     assert_int_equal(shmq_open(&q, helper_name("a"), 0, NULL), 0);
     if (group != NULL)
         assert_int_equal(shmq_subscribe(q, group, NULL, &g), 0);
@@ -177,7 +176,7 @@ static void write_saved(const struct salvage *s)
     assert_int_equal(sq_file_begin(&out, &path), 0);
     assert_int_equal(salvage_write(s, &out), 0);
     int fd = sq_file_finish(&out, SQ_FILE_NEW);
-    assert_true(fd >= 0);
+    assert_cmp(fd, >=, 0);
     close(fd);
 }
 
@@ -189,9 +188,7 @@ static void salvage(struct salvage *s, const struct made_file *f)
 
     assert_non_null(bytes);
     memcpy(bytes, f->bytes, f->size);
-    int rc = salvage_read(s, bytes, f->size, SHMQ_SEC(2000000));
-    if (rc != 0)
-        fail_msg("salvage: %d (%s)", rc, shmq_last_error_detail());
+    assert_int_equal(salvage_read(s, bytes, f->size, SHMQ_SEC(2000000)), 0);
     write_saved(s);
     salvage_free(s);
     free(bytes);
@@ -222,7 +219,7 @@ static uint64_t once(const struct got *got)
 static uint64_t in_order(const struct got *got)
 {
     for (unsigned i = 1; i < got->count; i++)
-        assert_true(got->ids[i] > got->ids[i - 1]);
+        assert_cmp(got->ids[i], >, got->ids[i - 1]);
     return once(got);
 }
 
@@ -393,7 +390,7 @@ static void cut_anywhere(void **state)
         assert_non_null(bytes);
         memcpy(bytes, f.bytes, f.size);
         assert_int_equal(salvage_read(&s, bytes, f.size, 0), 0);
-        assert_true(s.saved + 1 >= before); /* one may be removed */
+        assert_cmp(s.saved + 1, >=, before); /* one may be removed */
         before = s.saved;
         assert_int_equal(s.image.end_off, 0);
         salvage_free(&s);

@@ -153,7 +153,7 @@ static void everything(void **state)
     assert_int_equal(got.priority, INT32_MIN);
     assert_int_equal(got.key_length, sizeof(key));
     assert_memory_equal(got.key, key, sizeof(key));
-    assert_true(got.correlation == UINT64_MAX);
+    assert_int_equal(got.correlation, UINT64_MAX);
     for (int i = 0; i < 3; i++) {
         assert_string_equal(shmq_header_value(&got, headers[i].name), headers[i].value);
         assert_int_equal(shmq_header_next(&got, &place, &header), 1);

@@ -72,7 +72,7 @@ static void one_delayed_for_an_hour(void **state)
     assert_int_equal(helper_group(q).delayed, 1);
     assert_int_equal(shmq_find(q, id, &msg, buffer, sizeof(buffer)), MESSAGE);
     assert_true(is_number(msg.data, msg.length, 77));
-    assert_true(msg.due_ns > helper_wall_ns() + SHMQ_SEC(3500));
+    assert_cmp(msg.due_ns, >, helper_wall_ns() + SHMQ_SEC(3500));
     helper_finish(q);
 }
 

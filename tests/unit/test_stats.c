@@ -22,7 +22,7 @@ static void get_n(shmq_t *q, int n)
     char bytes[256];
 
     for (int i = 0; i < n; i++)
-        assert_true(shmq_get(q, bytes, sizeof(bytes), NULL, SHMQ_NOWAIT) >= 0);
+        assert_cmp(shmq_get(q, bytes, sizeof(bytes), NULL, SHMQ_NOWAIT), >=, 0);
 }
 
 static void a_new_queue(void **state)
@@ -118,11 +118,11 @@ static void peak_after_a_stream(void **state)
         get_n(q, 1);
     }
     uint64_t peak = helper_stats(q).peak_depth;
-    assert_true(peak >= 1 && peak <= 2);
+    assert_in_range(peak, 1, 2);
     put_n(q, 100, 8);
     get_n(q, 100);
     peak = helper_stats(q).peak_depth;
-    assert_true(peak >= 100 - 33 && peak <= 100);
+    assert_in_range(peak, 100 - 33, 100);
     helper_finish(q);
 }
 
@@ -142,7 +142,7 @@ static void ages_and_histogram(void **state)
     int64_t after_ns = helper_now_ns(), until_ns = after_ns + SHMQ_MS(50);
     assert_true(helper_await(has_passed, &until_ns));
     int64_t least_ns = helper_now_ns() - after_ns, age_ns = helper_stats(q).oldest_age_ns;
-    assert_true(age_ns >= least_ns && age_ns <= helper_now_ns() - before_ns);
+    assert_in_range(age_ns, least_ns, helper_now_ns() - before_ns);
     get_n(q, 1);
     struct shmq_stats s = helper_stats(q);
     for (int i = 0; i < SHMQ_HISTOGRAM_BUCKETS; i++) {
@@ -158,7 +158,8 @@ static void ages_and_histogram(void **state)
     s = helper_stats(q);
     for (int i = 0; i < SHMQ_HISTOGRAM_BUCKETS; i++)
         sum += s.wait_histogram[i];
-    assert_true(sum - 1 >= 3 && sum - 1 < 129);
+    assert_cmp(sum - 1, >=, 3);
+    assert_cmp(sum - 1, <, 129);
     helper_finish(q);
 }
 
@@ -217,7 +218,7 @@ static void attached(void **state)
     for (int i = 0; i < 3; i++) {
         flags |= list[i].flags;
         assert_int_equal(list[i].pid, getpid());
-        assert_true(list[i].attached_ns > helper_now_ns() - SHMQ_SEC(60));
+        assert_cmp(list[i].attached_ns, >, helper_now_ns() - SHMQ_SEC(60));
         assert_string_equal(list[i].command, command);
     }
     assert_int_equal(flags, SHMQ_SOLE_PRODUCER | SHMQ_SOLE_CONSUMER);

@@ -127,7 +127,7 @@ static void other_users_queue(void **state)
     assert_int_equal(try_open(SHMQ_CREATE, NULL), -EACCES);
     int removed = shmq_unlink(name);
     assert_int_equal(seteuid(0), 0);
-    assert_true(removed == -EACCES || removed == -EPERM);
+    assert_one_of(removed, -EACCES, -EPERM);
     helper_finish(q);
     /* Readable for all: to look at only. */
     attr.mode = 0644;
@@ -280,7 +280,7 @@ static void removed(int (*remove_it)(const char *), const char *what, bool wakes
     helper_expect_wake(q, HELPER_CONSUMERS);
     int64_t begun_ns = helper_now_ns();
     assert_int_equal(remove_it(what), 0);
-    assert_true(helper_has_woken(q, HELPER_CONSUMERS) == wakes);
+    assert_int_equal(helper_has_woken(q, HELPER_CONSUMERS), wakes);
     pthread_join(thread, &rc);
     assert_int_equal((intptr_t)rc, -ESTALE);
     assert_true(helper_now_ns() - begun_ns < HELPER_LATE_NS);

@@ -93,7 +93,7 @@ static void freed_by(shmq_t *q, int how)
     else if (how == 3)
         assert_int_equal(shmq_reject(q, &msg, 0, NULL), 0); /* parked is finished */
     else if (how == 4)
-        assert_true(shmq_purge(q) > 0);
+        assert_cmp(shmq_purge(q), >, 0);
     else if (how == 5)
         assert_int_equal(shmq_remove(q, id), 0);
     else
@@ -144,7 +144,7 @@ static void expired_unseen(void **state)
     assert_int_equal(try_send(q, "key", MOMENT_HOUR_NS, &id), 0);
     moment_pass(MOMENT_AFTER_NS);
     int rc = try_send(q, "key", 0, &id);
-    assert_true(rc == 0 || rc == -EEXIST);
+    assert_one_of(rc, 0, -EEXIST);
     assert_true(helper_takes(q, rc == 0 ? "key" : NULL));
     send(q, "key");
     helper_finish(q);
@@ -378,7 +378,7 @@ static void several_at_once(void **state)
     for (int i = 0; i < 3; i++)
         children[i] = helper_fork(send_all_keys, q);
     for (int i = 0; i < 3; i++)
-        assert_true(helper_wait(children[i]) < 255);
+        assert_cmp(helper_wait(children[i]), <, 255);
     assert_int_equal(shmq_depth(q), 300);
     assert_int_equal(send_all_keys(q), 0);
     helper_finish(q);

@@ -86,11 +86,8 @@ static shmq_worker_t *start(shmq_t *q, struct scene *s, unsigned threads, int64_
 {
     struct shmq_worker_attr attr = {sizeof(attr), threads, limit_ns, on_error, s};
     shmq_worker_t *worker;
-    int rc = shmq_worker_start(q, handle, &attr, &worker);
 
-    if (rc != 0)
-        print_error("start: %s (%s)\n", shmq_strerror(rc), shmq_last_error_detail());
-    assert_int_equal(rc, 0);
+    assert_int_equal(shmq_worker_start(q, handle, &attr, &worker), 0);
     return worker;
 }
 
@@ -306,7 +303,7 @@ static void later_means_later(void **state)
     assert_true(helper_await(all_finished, q));
     assert_int_equal(s->handled, 2);
     assert_int_equal(s->attempts, 2);
-    assert_true(s->at_ns - before_ns >= SHMQ_MS(150));
+    assert_cmp(s->at_ns - before_ns, >=, SHMQ_MS(150));
     assert_int_equal(shmq_worker_stop(worker, SHMQ_FOREVER), 0);
     free(s);
     helper_finish(q);
@@ -384,7 +381,7 @@ static void lease_ends_at_the_limit(void **state)
     assert_true(helper_await(was_in_error, s));
     assert_int_equal(s->error, -ETIMEDOUT);
     assert_int_equal(shmq_worker_stop(worker, SHMQ_FOREVER), 0);
-    assert_true(figures(q).lost_lease_count >= 1);
+    assert_cmp(figures(q).lost_lease_count, >=, 1);
     free(s);
     helper_finish(q);
 }
