@@ -16,30 +16,9 @@
 #include "segment/segment_attr.h"
 #include "shmq-check/check_findings.h"
 #include "shmq-check/salvage_queue.h"
-#include "support/helper.h"
+#include "support/folder.h"
 
-static char folder[64], saved[80];
-
-static int setup(void **state)
-{
-    strcpy(folder, "/dev/shm/check-XXXXXX");
-    if (mkdtemp(folder) == NULL)
-        return -1;
-    snprintf(saved, sizeof(saved), "%s/saved", folder);
-    return helper_setup(state);
-}
-
-static int teardown(void **state)
-{
-    unlink(saved);
-    int rc = rmdir(folder);
-
-    if (rc != 0)
-        print_error("left behind: something in %s\n", folder);
-    return helper_teardown(state) != 0 ? -1 : rc;
-}
-
-#define CHECK_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+static const char *const saved = folder_file;
 
 /* --- queues that hold all there is -------------------------------------------------- */
 
@@ -613,9 +592,15 @@ static void what_matters_is_found(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        CHECK_TEST(in_any_order),      CHECK_TEST(a_unique_one), CHECK_TEST(a_topic),
-        CHECK_TEST(gone_round),        CHECK_TEST(an_old_look),  CHECK_TEST(no_false_alarms),
-        CHECK_TEST(nothing_is_missed), CHECK_TEST(each_word),    CHECK_TEST(what_matters_is_found),
+        FOLDER_TEST_MEMORY(in_any_order),
+        FOLDER_TEST_MEMORY(a_unique_one),
+        FOLDER_TEST_MEMORY(a_topic),
+        FOLDER_TEST_MEMORY(gone_round),
+        FOLDER_TEST_MEMORY(an_old_look),
+        FOLDER_TEST_MEMORY(no_false_alarms),
+        FOLDER_TEST_MEMORY(nothing_is_missed),
+        FOLDER_TEST_MEMORY(each_word),
+        FOLDER_TEST_MEMORY(what_matters_is_found),
     };
 
     return helper_run(argc, argv, tests);

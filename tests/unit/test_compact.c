@@ -1,12 +1,11 @@
 /*
  * test_compact.c - journals that are rewritten, and synced now and then, by themselves.
  */
-#include "support/helper.h"
+#include "support/folder.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -19,27 +18,7 @@
 
 enum { MIB = 1 << 20, MESSAGE = 1000 };
 
-static char folder[64], file[96], name[64]; /* the name is the parent's */
-
-static int setup(void **state)
-{
-    strcpy(folder, "/tmp/shmq-compact-XXXXXX");
-    assert_non_null(mkdtemp(folder));
-    snprintf(file, sizeof(file), "%s/file", folder);
-    snprintf(name, sizeof(name), "%s", helper_name("a"));
-    return helper_setup(state);
-}
-
-static int teardown(void **state)
-{
-    int rc = helper_teardown(state);
-
-    unlink(file);
-    assert_int_equal(rmdir(folder), 0);
-    return rc;
-}
-
-#define COMPACT_TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
+static const char *const file = folder_file, *const name = folder_queue;
 
 static shmq_t *open_journal(unsigned journal, int64_t save_ns)
 {

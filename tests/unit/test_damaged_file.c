@@ -3,7 +3,7 @@
  * an error, or what all before the damage says, and then it is told how much was cut off;
  * never anything else.
  */
-#include "support/helper.h"
+#include "support/folder.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +18,7 @@
 
 enum { ENDS_MAX = 64 };
 
-static char folder[64], file[96], damaged[96];
+static const char *const file = folder_file, *const damaged = folder_other;
 
 /* A file, and what a queue made of it has that is cut at one of these places. */
 static struct whole {
@@ -32,31 +32,16 @@ static struct whole {
     unsigned count; /* 0: too many; what it has is told by the file cut at a frame's end */
 } whole;
 
-static int setup(void **state)
-{
-    strcpy(folder, "/dev/shm/shmq-damaged-XXXXXX");
-    if (mkdtemp(folder) == NULL)
-        return -1;
-    snprintf(file, sizeof(file), "%s/file", folder);
-    snprintf(damaged, sizeof(damaged), "%s/damaged", folder);
-    whole.count = 0;
-    return helper_setup(state);
-}
-
 static int teardown(void **state)
 {
     for (unsigned i = 0; i < whole.count; i++)
         free(whole.ends[i].text);
     free(whole.bytes);
-    whole.bytes = NULL;
-    unlink(file);
-    unlink(damaged);
-    if (rmdir(folder) != 0)
-        print_error("left behind: something in %s\n", folder);
-    return helper_teardown(state);
+    whole = (struct whole){.count = 0};
+    return folder_teardown(state);
 }
 
-#define DAMAGE_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define DAMAGE_TEST(f) cmocka_unit_test_setup_teardown(f, folder_setup_in_memory, teardown)
 
 /* --- a file ----------------------------------------------------------------------------- */
 

@@ -1,11 +1,10 @@
 /*
  * test_file.c - files opened with care, locked, replaced whole (file/file.h); no room on the disk.
  */
-#include "support/helper.h"
+#include "support/folder.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,29 +14,18 @@
 
 #include "file/frame_writer.h"
 
-static char folder[64];
+static const char *const folder = folder_path;
 static struct sq_file_path path;
 
 static int setup(void **state)
 {
-    strcpy(folder, "/tmp/shmq-test-XXXXXX");
-    if (mkdtemp(folder) == NULL)
-        return -1;
-    snprintf(path.text, sizeof(path.text), "%s/queue", folder);
-    return helper_setup(state);
+    int rc = folder_setup(state);
+
+    snprintf(path.text, sizeof(path.text), "%s", folder_file);
+    return rc;
 }
 
-static int teardown(void **state)
-{
-    unlink(path.text);
-    int rc = rmdir(folder);
-
-    if (rc != 0)
-        print_error("left behind: something in %s\n", folder);
-    return helper_teardown(state) != 0 ? -1 : rc;
-}
-
-#define FILE_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define FILE_TEST(f) cmocka_unit_test_setup_teardown(f, setup, folder_teardown)
 
 /* Replace the file by one with this text: the descriptor, or an error. */
 static int replace(const char *text, enum sq_file_end end)

@@ -1,38 +1,17 @@
 /*
  * test_journal.c - what a call has said is in the file, whoever is killed.
  */
-#include "support/helper.h"
+#include "support/folder.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
-static char folder[64], file[96], name[64]; /* the name is the parent's */
-
-static int setup(void **state)
-{
-    strcpy(folder, "/tmp/shmq-journal-XXXXXX");
-    assert_non_null(mkdtemp(folder));
-    snprintf(file, sizeof(file), "%s/file", folder);
-    snprintf(name, sizeof(name), "%s", helper_name("a"));
-    return helper_setup(state);
-}
-
-static int teardown(void **state)
-{
-    int rc = helper_teardown(state);
-
-    unlink(file);
-    assert_int_equal(rmdir(folder), 0);
-    return rc;
-}
-
-#define JOURNAL_TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
+static const char *const file = folder_file, *const name = folder_queue;
 
 static shmq_t *open_journal(unsigned journal, int flags)
 {
@@ -550,14 +529,14 @@ static void test_drop(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        JOURNAL_TEST(test_kill_os),       JOURNAL_TEST(test_kill_always),
-        JOURNAL_TEST(test_states),        JOURNAL_TEST(test_many),
-        JOURNAL_TEST(test_two),           JOURNAL_TEST(test_no_room),
-        JOURNAL_TEST(test_shared_sync),   JOURNAL_TEST(test_sync),
-        JOURNAL_TEST(test_rewritten),     JOURNAL_TEST(test_own_sync),
-        JOURNAL_TEST(test_removed),       JOURNAL_TEST(test_groups),
-        JOURNAL_TEST(test_removed_group), JOURNAL_TEST(test_drop),
-        JOURNAL_TEST(test_group_synced),
+        FOLDER_TEST(test_kill_os),       FOLDER_TEST(test_kill_always),
+        FOLDER_TEST(test_states),        FOLDER_TEST(test_many),
+        FOLDER_TEST(test_two),           FOLDER_TEST(test_no_room),
+        FOLDER_TEST(test_shared_sync),   FOLDER_TEST(test_sync),
+        FOLDER_TEST(test_rewritten),     FOLDER_TEST(test_own_sync),
+        FOLDER_TEST(test_removed),       FOLDER_TEST(test_groups),
+        FOLDER_TEST(test_removed_group), FOLDER_TEST(test_drop),
+        FOLDER_TEST(test_group_synced),
     };
 
     return helper_run(argc, argv, tests);

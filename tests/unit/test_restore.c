@@ -2,13 +2,12 @@
  * test_restore.c - queues that are opened with a file: made of it, saved now and then and
  * at the end, beside others who open them at once.
  */
-#include "support/helper.h"
+#include "support/folder.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -16,33 +15,7 @@
 
 #include "handle/handle.h"
 
-/* --- a folder for each test ------------------------------------------------------ */
-
-static char folder[64], file[96], name[64];
-
-static int setup(void **state)
-{
-    strcpy(folder, "/tmp/shmq-test-XXXXXX");
-    if (mkdtemp(folder) == NULL)
-        return -1;
-    snprintf(name, sizeof(name), "%s", helper_name("a"));
-    snprintf(file, sizeof(file), "%s/queue", folder);
-    return helper_setup(state);
-}
-
-/* All but the file itself would be something left behind. */
-static int teardown(void **state)
-{
-    chmod(folder, 0700);
-    unlink(file);
-    int rc = rmdir(folder);
-
-    if (rc != 0)
-        print_error("left behind: something in %s\n", folder);
-    return helper_teardown(state) != 0 ? -1 : rc;
-}
-
-#define RESTORE_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+static const char *const file = folder_file, *const name = folder_queue;
 
 static struct shmq_attr file_attr(void)
 {
@@ -239,13 +212,13 @@ static void trouble_later(void **state)
     assert_int_equal(stats_of(q).error, 0);
     assert_int_equal(shmq_close(second), 0);
     /* The folder is gone. */
-    snprintf(aside, sizeof(aside), "%s-aside", folder);
-    assert_int_equal(rename(folder, aside), 0);
+    snprintf(aside, sizeof(aside), "%s-aside", folder_path);
+    assert_int_equal(rename(folder_path, aside), 0);
     assert_int_equal(shmq_save(q, NULL), -ENOENT);
     assert_int_equal(stats_of(q).error, ENOENT);
     helper_send(q, "y"); /* goes on */
     assert_int_equal(stats_of(q).lag, 1);
-    assert_int_equal(rename(aside, folder), 0);
+    assert_int_equal(rename(aside, folder_path), 0);
     assert_int_equal(shmq_save(q, NULL), 0);
     assert_int_equal(stats_of(q).error, 0);
     /* Emptied by somebody else: what is in memory is more. */
@@ -429,16 +402,16 @@ static void history_that_has_room(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        RESTORE_TEST(kept),
-        RESTORE_TEST(attributes),
-        RESTORE_TEST(by_number_and_time),
-        RESTORE_TEST(at_the_end),
-        RESTORE_TEST(trouble_at_creation),
-        RESTORE_TEST(trouble_later),
-        RESTORE_TEST(all_at_once),
-        RESTORE_TEST(all_at_once_with_a_journal),
-        RESTORE_TEST(history_that_has_room),
-        RESTORE_TEST(killed_savers),
+        FOLDER_TEST(kept),
+        FOLDER_TEST(attributes),
+        FOLDER_TEST(by_number_and_time),
+        FOLDER_TEST(at_the_end),
+        FOLDER_TEST(trouble_at_creation),
+        FOLDER_TEST(trouble_later),
+        FOLDER_TEST(all_at_once),
+        FOLDER_TEST(all_at_once_with_a_journal),
+        FOLDER_TEST(history_that_has_room),
+        FOLDER_TEST(killed_savers),
     };
 
     return helper_run(argc, argv, tests);

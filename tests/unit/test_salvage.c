@@ -14,33 +14,10 @@
 #include "group/pending.h"
 #include "shmq-check/check.h"
 #include "support/file_builder.h"
-#include "support/helper.h"
+#include "support/folder.h"
 
 /* In memory: each of some thousand files is written and removed. */
-static char folder[64], damaged[80], saved[80];
-
-static int setup(void **state)
-{
-    strcpy(folder, "/dev/shm/salvage-XXXXXX");
-    if (mkdtemp(folder) == NULL)
-        return -1;
-    snprintf(damaged, sizeof(damaged), "%s/damaged", folder);
-    snprintf(saved, sizeof(saved), "%s/saved", folder);
-    return helper_setup(state);
-}
-
-static int teardown(void **state)
-{
-    unlink(damaged);
-    unlink(saved);
-    int rc = rmdir(folder);
-
-    if (rc != 0)
-        print_error("left behind: something in %s\n", folder);
-    return helper_teardown(state) != 0 ? -1 : rc;
-}
-
-#define SALVAGE_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+static const char *const damaged = folder_file, *const saved = folder_other;
 
 /* --- files --------------------------------------------------------------------- */
 
@@ -833,25 +810,25 @@ static void no_times(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        SALVAGE_TEST(a_whole_file),
-        SALVAGE_TEST(times),
-        SALVAGE_TEST(each_byte_flipped),
-        SALVAGE_TEST(cut_anywhere),
-        SALVAGE_TEST(two_in_a_row),
-        SALVAGE_TEST(cut_out),
-        SALVAGE_TEST(between_two_places),
-        SALVAGE_TEST(entries_in_two_frames),
-        SALVAGE_TEST(ids_given_twice),
-        SALVAGE_TEST(said_again),
-        SALVAGE_TEST(a_topics_group),
-        SALVAGE_TEST(a_namesake),
-        SALVAGE_TEST(a_group_that_goes_on),
-        SALVAGE_TEST(a_filter),
-        SALVAGE_TEST(far_apart),
-        SALVAGE_TEST(more_than_entries),
-        SALVAGE_TEST(no_header),
-        SALVAGE_TEST(no_file_of_ours),
-        SALVAGE_TEST(no_times),
+        FOLDER_TEST_MEMORY(a_whole_file),
+        FOLDER_TEST_MEMORY(times),
+        FOLDER_TEST_MEMORY(each_byte_flipped),
+        FOLDER_TEST_MEMORY(cut_anywhere),
+        FOLDER_TEST_MEMORY(two_in_a_row),
+        FOLDER_TEST_MEMORY(cut_out),
+        FOLDER_TEST_MEMORY(between_two_places),
+        FOLDER_TEST_MEMORY(entries_in_two_frames),
+        FOLDER_TEST_MEMORY(ids_given_twice),
+        FOLDER_TEST_MEMORY(said_again),
+        FOLDER_TEST_MEMORY(a_topics_group),
+        FOLDER_TEST_MEMORY(a_namesake),
+        FOLDER_TEST_MEMORY(a_group_that_goes_on),
+        FOLDER_TEST_MEMORY(a_filter),
+        FOLDER_TEST_MEMORY(far_apart),
+        FOLDER_TEST_MEMORY(more_than_entries),
+        FOLDER_TEST_MEMORY(no_header),
+        FOLDER_TEST_MEMORY(no_file_of_ours),
+        FOLDER_TEST_MEMORY(no_times),
     };
 
     return helper_run(argc, argv, tests);

@@ -1,7 +1,7 @@
 /*
  * test_snapshot.c - a queue saved to a file, and made of it again.
  */
-#include "support/helper.h"
+#include "support/folder.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,7 +12,6 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "group/pending_rebuild.h"
@@ -20,33 +19,7 @@
 
 enum { ALL_STATES = SHMQ_WAITING | SHMQ_DELAYED | SHMQ_LEASED | SHMQ_DEAD };
 
-/* --- a folder for each test ------------------------------------------------------ */
-
-static char folder[64], file[96];
-static char name[64]; /* of the queue that children open: helper_name() has our number */
-
-static int setup(void **state)
-{
-    strcpy(folder, "/tmp/shmq-test-XXXXXX");
-    if (mkdtemp(folder) == NULL)
-        return -1;
-    snprintf(name, sizeof(name), "%s", helper_name("a"));
-    snprintf(file, sizeof(file), "%s/queue", folder);
-    return helper_setup(state);
-}
-
-/* All but the file itself would be something left behind. */
-static int teardown(void **state)
-{
-    unlink(file);
-    int rc = rmdir(folder);
-
-    if (rc != 0)
-        print_error("left behind: something in %s\n", folder);
-    return helper_teardown(state) != 0 ? -1 : rc;
-}
-
-#define SNAPSHOT_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+static const char *const file = folder_file, *const name = folder_queue;
 
 /* --- comparing queues --------------------------------------------------------------- */
 
@@ -582,7 +555,7 @@ static void not_written_over(void **state)
     assert_int_equal(shmq_save(second, file), -EBUSY);
     assert_true(helper_detail_names("file of queue", helper_name("a")));
     finish(second, "c");
-    snprintf(other, sizeof(other), "%s/nowhere/x", folder);
+    snprintf(other, sizeof(other), "%s/nowhere/x", folder_path);
     assert_int_equal(shmq_save(q, other), -ENOENT);
     assert_int_equal(shmq_load(NULL, other), -ENOENT);
     assert_int_equal(shmq_save(q, ""), -EINVAL);
@@ -903,24 +876,24 @@ static void cut_and_flipped(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        SNAPSHOT_TEST(plain_messages),
-        SNAPSHOT_TEST(an_empty_queue),
-        SNAPSHOT_TEST(fifo),
-        SNAPSHOT_TEST(lifo),
-        SNAPSHOT_TEST(by_priority),
-        SNAPSHOT_TEST(unique),
-        SNAPSHOT_TEST(a_lease_too_many),
-        SNAPSHOT_TEST(unfinished),
-        SNAPSHOT_TEST(what_fell_due_meanwhile),
-        SNAPSHOT_TEST(a_topic),
-        SNAPSHOT_TEST(not_written_over),
-        SNAPSHOT_TEST(no_room_for_it),
-        SNAPSHOT_TEST(a_dead_saver),
-        SNAPSHOT_TEST(a_pinned_ring),
-        SNAPSHOT_TEST(in_a_storm),
-        SNAPSHOT_TEST(two_savers),
-        SNAPSHOT_TEST(beside_sole_ones),
-        SNAPSHOT_TEST(cut_and_flipped),
+        FOLDER_TEST(plain_messages),
+        FOLDER_TEST(an_empty_queue),
+        FOLDER_TEST(fifo),
+        FOLDER_TEST(lifo),
+        FOLDER_TEST(by_priority),
+        FOLDER_TEST(unique),
+        FOLDER_TEST(a_lease_too_many),
+        FOLDER_TEST(unfinished),
+        FOLDER_TEST(what_fell_due_meanwhile),
+        FOLDER_TEST(a_topic),
+        FOLDER_TEST(not_written_over),
+        FOLDER_TEST(no_room_for_it),
+        FOLDER_TEST(a_dead_saver),
+        FOLDER_TEST(a_pinned_ring),
+        FOLDER_TEST(in_a_storm),
+        FOLDER_TEST(two_savers),
+        FOLDER_TEST(beside_sole_ones),
+        FOLDER_TEST(cut_and_flipped),
     };
 
     return helper_run(argc, argv, tests);
