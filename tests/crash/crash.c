@@ -11,7 +11,6 @@
 #include "crash/crash.h"
 
 #include <string.h>
-#include <sys/mman.h>
 
 #include "crash/crash_main.h"
 
@@ -71,6 +70,6 @@ int main(int argc, char **argv)
 {
     struct crash_suite suite = {"crash", crash_op_count, 0, name_of, NULL, is_of, NULL, attempt};
 
-    page = mmap(NULL, sizeof(*page), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    return page == MAP_FAILED ? 3 : crash_main(&suite, argc, argv);
+    page = helper_shared(sizeof(*page));
+    return crash_main(&suite, argc, argv);
 }

@@ -9,7 +9,6 @@
 #include "crash/crash_delivery.h"
 
 #include <string.h>
-#include <sys/mman.h>
 
 enum {
     LONG_STEPS = 6000, /* making a queue, and the like */
@@ -64,6 +63,6 @@ int main(int argc, char **argv)
     struct crash_suite suite = {
         "crash_delivery", delivery_op_count, LONG_STEPS, name_of, stride_of, is_of, NULL, attempt};
 
-    page = mmap(NULL, sizeof(*page), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    return page == MAP_FAILED ? 3 : crash_main(&suite, argc, argv);
+    page = helper_shared(sizeof(*page));
+    return crash_main(&suite, argc, argv);
 }

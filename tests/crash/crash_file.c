@@ -22,7 +22,6 @@
 #include "crash/crash_main.h"
 
 #include <string.h>
-#include <sys/mman.h>
 
 enum {
     LONG_STEPS = 4000, /* saving, restoring, and what waits for one that is dead */
@@ -108,6 +107,6 @@ int main(int argc, char **argv)
                                 .takes_long = takes_long,
                                 .attempt = attempt};
 
-    page = mmap(NULL, sizeof(*page), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    return page == MAP_FAILED ? 3 : crash_main(&suite, argc, argv);
+    page = helper_shared(sizeof(*page));
+    return crash_main(&suite, argc, argv);
 }

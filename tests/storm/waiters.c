@@ -132,21 +132,6 @@ static bool so_many_sleep(void *arg)
     return (s->gets ? stats.sleeping_consumers : stats.sleeping_producers) == s->due;
 }
 
-/* Asleep in the kernel, not just about to be. */
-static bool is_down(void *arg)
-{
-    char path[64], line[512] = "";
-
-    snprintf(path, sizeof(path), "/proc/%d/stat", (int)*(pid_t *)arg);
-    FILE *file = fopen(path, "r");
-    if (file == NULL)
-        return false;
-    char *got = fgets(line, sizeof(line), file);
-    fclose(file);
-    char *end = got != NULL ? strrchr(line, ')') : NULL;
-    return end != NULL && end[2] == 'S';
-}
-
 static void await_sleepers(const struct side *side, unsigned round, uint32_t n)
 {
     struct sleepers s = {side->gets, n};
@@ -243,7 +228,7 @@ static int64_t one_round(const struct side *side, unsigned round, enum death dea
         victims[i] =
             helper_fork(death == WITH_WAKE ? be_slow_victim : be_victim, (void *)(uintptr_t)side);
         await_sleepers(side, round, i + 1 + first);
-        helper_await(is_down, &victims[i]);
+        helper_await(helper_is_asleep, &victims[i]);
     }
     if (!first) {
         page->asked++;
@@ -291,7 +276,7 @@ static void crowd_round(const struct side *side, unsigned round, bool at_once)
     for (unsigned i = 0; i < CROWD; i++) {
         crowd[i] = helper_fork(be_one_of_many, (void *)(uintptr_t)side);
         await_sleepers(side, round, i + 1);
-        helper_await(is_down, &crowd[i]);
+        helper_await(helper_is_asleep, &crowd[i]);
     }
     for (uint32_t i = 1; i <= CROWD; i++) {
         serve(side, round);

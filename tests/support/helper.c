@@ -5,7 +5,9 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -180,6 +182,59 @@ pid_t helper_fork(int (*body)(void *arg), void *arg)
     return child;
 }
 
+pid_t helper_fork_stopped(int (*body)(void *arg), void *arg)
+{
+    pid_t child = helper_fork(body, arg);
+
+    assert_true(helper_await(helper_is_stopped, &child));
+    return child;
+}
+
+static int hold_one(void *q)
+{
+    struct shmq_msg msg = SHMQ_MSG_INIT;
+
+    if (shmq_receive(q, &msg, SHMQ_SEC(5)) != 0)
+        return 1;
+    raise(SIGSTOP);
+    return shmq_close(q) == 0 ? 0 : 2;
+}
+
+pid_t helper_holder(shmq_t *q)
+{
+    return helper_fork_stopped(hold_one, q);
+}
+
+struct gate {
+    _Atomic unsigned awaited;
+    int (*body)(void *arg);
+    void *arg;
+};
+
+static int pass_gate(void *arg)
+{
+    struct gate *gate = arg;
+
+    gate->awaited--;
+    while (gate->awaited > 0)
+        sched_yield();
+    return gate->body(gate->arg);
+}
+
+void helper_at_once(unsigned count, int (*body)(void *arg), void *arg)
+{
+    struct gate *gate = helper_shared(sizeof(*gate));
+    pid_t crew[CHILDREN_MAX];
+
+    assert_cmp(count, <=, CHILDREN_MAX);
+    *gate = (struct gate){count, body, arg};
+    for (unsigned i = 0; i < count; i++)
+        crew[i] = helper_fork(pass_gate, gate);
+    for (unsigned i = 0; i < count; i++)
+        assert_int_equal(helper_wait(crew[i]), 0);
+    munmap(gate, sizeof(*gate));
+}
+
 int helper_wait(pid_t child)
 {
     int status;
@@ -226,19 +281,32 @@ bool helper_producer_sleeps(void *queue)
     return helper_stats(queue).sleeping_producers > 0;
 }
 
-bool helper_is_stopped(void *pid)
+/* As /proc tells it; 0: there is none. */
+static char state_of(pid_t pid)
 {
     char path[64], line[512] = "";
     FILE *file;
 
-    snprintf(path, sizeof(path), "/proc/%d/stat", (int)*(pid_t *)pid);
+    snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
     file = fopen(path, "r");
     if (file == NULL)
-        return false;
+        return 0;
     char *got = fgets(line, sizeof(line), file);
     fclose(file);
     char *end = got != NULL ? strrchr(line, ')') : NULL;
-    return end != NULL && (end[2] == 'T' || end[2] == 't');
+    return end != NULL ? end[2] : '\0';
+}
+
+bool helper_is_stopped(void *pid)
+{
+    char state = state_of(*(pid_t *)pid);
+
+    return state == 'T' || state == 't';
+}
+
+bool helper_is_asleep(void *pid)
+{
+    return state_of(*(pid_t *)pid) == 'S';
 }
 
 shmq_t *helper_open(const char *name, int flags, const struct shmq_attr *attr)

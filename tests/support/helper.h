@@ -49,6 +49,16 @@ int helper_run_tests(int argc, char **argv, const struct CMUnitTest *tests, size
  * aborts it. */
 pid_t helper_fork(int (*body)(void *arg), void *arg);
 
+/* Likewise, and await that it has stopped itself. */
+pid_t helper_fork_stopped(int (*body)(void *arg), void *arg);
+
+/* A child that has received a message of `q` and stopped with it in hand; it closes `q` if it
+ * goes on. */
+pid_t helper_holder(shmq_t *q);
+
+/* So many children that begin at the same time; each must exit with 0. */
+void helper_at_once(unsigned count, int (*body)(void *arg), void *arg);
+
 /* Wait for a child: its exit status, or 1000 + the signal that killed it. */
 int helper_wait(pid_t child);
 
@@ -72,6 +82,7 @@ int64_t helper_cpu_ns(void);
 bool helper_consumer_sleeps(void *queue); /* a get sleeps on this shmq_t */
 bool helper_producer_sleeps(void *queue);
 bool helper_is_stopped(void *pid); /* a pid_t *: the process is stopped */
+bool helper_is_asleep(void *pid);  /* in the kernel, and not only about to be */
 
 /*
  * Whether an operation wakes those who sleep, told by the wake itself and not by how

@@ -551,8 +551,7 @@ static void leased_by_the_dead(void **state)
         snprintf(name, sizeof(name), "q%d", i);
         q[i] = helper_open(helper_name(name), SHMQ_CREATE | SHMQ_EXCL, NULL);
         helper_send(q[i], "x");
-        child[i] = helper_fork(hold_all, q[i]);
-        assert_true(helper_await(helper_is_stopped, &child[i]));
+        child[i] = helper_fork_stopped(hold_all, q[i]);
         assert_false(shown_over[i](q[i]));
     }
     for (int i = 0; i < WAYS; i++)

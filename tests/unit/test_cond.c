@@ -22,10 +22,8 @@ struct shared {
 
 static struct shared *make(void)
 {
-    struct shared *s =
-        mmap(NULL, sizeof(*s), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct shared *s = helper_shared(sizeof(*s));
 
-    assert_ptr_not_equal(s, MAP_FAILED);
     assert_int_equal(sq_cond_init(&s->cond), 0);
     return s;
 }

@@ -512,9 +512,8 @@ static int redrive_all(void *dead)
 /* Several at once put each one back once. */
 static void redriven_by_several(void **state)
 {
-    enum { LETTERS = 400, PROCESSES = 3 };
+    enum { LETTERS = 400 };
     shmq_t *q = create_with_letters(0);
-    pid_t children[PROCESSES];
     char text[16];
 
     (void)state;
@@ -523,10 +522,7 @@ static void redriven_by_several(void **state)
         reject(q, text, 0);
     }
     shmq_t *dead = letters();
-    for (int i = 0; i < PROCESSES; i++)
-        children[i] = helper_fork(redrive_all, dead);
-    for (int i = 0; i < PROCESSES; i++)
-        assert_int_equal(helper_wait(children[i]), 0);
+    helper_at_once(3, redrive_all, dead);
     assert_int_equal(shmq_depth(dead), 0);
     for (int i = 0; i < LETTERS; i++) {
         snprintf(text, sizeof(text), "%d", i);

@@ -9,7 +9,6 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -400,8 +399,7 @@ static void two_watch(void **state)
     int fd = fd_of(q);
 
     (void)state;
-    pid_t child = helper_fork(watch, q);
-    assert_true(helper_await(helper_is_stopped, &child));
+    pid_t child = helper_fork_stopped(watch, q);
     helper_send(q, "x");
     assert_true(readable(fd, 0));
     kill(child, SIGCONT);
@@ -429,8 +427,7 @@ static void a_consumer_is_killed(void **state)
 
     (void)state;
     helper_send(q, "x");
-    pid_t child = helper_fork(hold_one, q);
-    assert_true(helper_await(helper_is_stopped, &child));
+    pid_t child = helper_holder(q);
     assert_false(readable(fd, 0));
     helper_kill(child);
     assert_true(readable(fd, LATE_MS));
@@ -633,8 +630,7 @@ static void any_by_time(void **state)
     assert_int_equal(shmq_pause(several[1]), 0);
     assert_int_equal(shmq_wait_any(several, 3, SHMQ_MS(20)), -ETIMEDOUT);
     assert_int_equal(shmq_resume(several[1]), 0);
-    pid_t child = helper_fork(hold_one, several[1]);
-    assert_true(helper_await(helper_is_stopped, &child));
+    pid_t child = helper_holder(several[1]);
     assert_int_equal(shmq_wait_any(several, 3, SHMQ_MS(20)), -ETIMEDOUT);
     helper_kill(child);
     assert_int_equal(shmq_wait_any(several, 3, HELPER_LATE_NS), 1);

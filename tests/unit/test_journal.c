@@ -323,13 +323,9 @@ static int put_always(void *arg)
 static void test_shared_sync(void **state)
 {
     (void)state;
-    pid_t children[PRODUCERS];
     shmq_t *q = open_journal(SHMQ_JOURNAL_ALWAYS, 0);
 
-    for (int i = 0; i < PRODUCERS; i++)
-        children[i] = helper_fork(put_always, NULL);
-    for (int i = 0; i < PRODUCERS; i++)
-        assert_int_equal(helper_wait(children[i]), 0);
+    helper_at_once(PRODUCERS, put_always, NULL);
     struct shmq_file_stats stats = file_stats(q);
     assert_int_equal(stats.write_count, PRODUCERS * EACH);
     assert_cmp(stats.sync_count, >=, EACH);

@@ -342,7 +342,7 @@ static void killed_beside_a_sleeper(void **state)
 
     (void)state;
     helper_send(q, "x");
-    pid_t holder = fork_holder(q);
+    pid_t holder = helper_holder(q);
     assert_true(helper_takes(q, NULL));
     helper_kill(holder);
     struct shmq_msg msg = helper_receive(q);
@@ -360,7 +360,7 @@ static void killed_beside_a_busy_one(void **state)
 
     (void)state;
     helper_send(q, "lost");
-    helper_kill(fork_holder(q));
+    helper_kill(helper_holder(q));
     int64_t begun_ns = helper_now_ns();
     do {
         helper_send(q, "other");
@@ -380,7 +380,7 @@ static void killed_beside_a_polling_one(void **state)
 
     (void)state;
     helper_send(q, "lost");
-    helper_kill(fork_holder(q));
+    helper_kill(helper_holder(q));
     int64_t begun_ns = helper_now_ns();
     while (shmq_get(q, buffer, sizeof(buffer), NULL, SHMQ_NOWAIT) == -EAGAIN)
         assert_true(helper_now_ns() - begun_ns < HELPER_LATE_NS);

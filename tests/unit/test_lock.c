@@ -227,8 +227,7 @@ static bool has_contended(void *arg)
 
 static void two_containers(void **state)
 {
-    struct container *c =
-        mmap(NULL, sizeof(*c), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct container *c = helper_shared(sizeof(*c));
     static char name[128];
 
     (void)state;

@@ -128,11 +128,9 @@ static int creator(void *arg)
 
 static struct race *make_race(void)
 {
-    struct race *race =
-        mmap(NULL, sizeof(*race), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct race *race = helper_shared(sizeof(*race));
     pthread_barrierattr_t shared;
 
-    assert_ptr_not_equal(race, MAP_FAILED);
     pthread_barrierattr_init(&shared);
     pthread_barrierattr_setpshared(&shared, PTHREAD_PROCESS_SHARED);
     pthread_barrier_init(&race->start, &shared, CREATORS + 1);

@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -236,17 +235,14 @@ static void trouble_later(void **state)
 static int opens(void *arg)
 {
     struct shmq_attr attr = file_attr();
-    _Atomic uint32_t *counts = arg; /* how many are ready, and messages got */
+    _Atomic uint32_t *got = arg;
     char buffer[16];
     shmq_t *q;
 
-    atomic_fetch_add(&counts[0], 1);
-    while (atomic_load(&counts[0]) < 4)
-        sched_yield();
     if (shmq_open(&q, name, SHMQ_CREATE, &attr) != 0)
         return 1;
     while (shmq_get(q, buffer, sizeof(buffer), NULL, SHMQ_NOWAIT) > 0)
-        atomic_fetch_add(&counts[1], 1);
+        atomic_fetch_add(got, 1);
     shmq_close(q);
     return 0;
 }
@@ -255,8 +251,7 @@ static int opens(void *arg)
 static void all_at_once(void **state)
 {
     struct shmq_attr attr = file_attr();
-    _Atomic uint32_t *counts = helper_shared(4096);
-    pid_t children[4];
+    _Atomic uint32_t *got = helper_shared(4096);
 
     (void)state;
     shmq_t *q = open_kept(&attr);
@@ -265,37 +260,26 @@ static void all_at_once(void **state)
     assert_int_equal(shmq_save(q, NULL), 0);
     go_down(q);
     for (int round = 0; round < 20; round++) {
-        atomic_store(&counts[0], 0);
-        atomic_store(&counts[1], 0);
-        for (int i = 0; i < 4; i++)
-            children[i] = helper_fork(opens, (void *)counts);
-        for (int i = 0; i < 4; i++)
-            assert_int_equal(helper_wait(children[i]), 0);
-        assert_int_equal(atomic_load(&counts[1]), 10);
+        atomic_store(got, 0);
+        helper_at_once(4, opens, (void *)got);
+        assert_int_equal(atomic_load(got), 10);
         assert_int_equal(shmq_unlink(name), 0);
     }
     /* And made once, where there is none. */
     for (int round = 0; round < 20; round++) {
         unlink(file);
-        atomic_store(&counts[0], 0);
-        for (int i = 0; i < 4; i++)
-            children[i] = helper_fork(opens, (void *)counts);
-        for (int i = 0; i < 4; i++)
-            assert_int_equal(helper_wait(children[i]), 0);
+        helper_at_once(4, opens, (void *)got);
         assert_int_equal(shmq_unlink(name), 0);
     }
-    munmap((void *)counts, 4096);
+    munmap((void *)got, 4096);
 }
 
 static int finds_ten(void *arg)
 {
     struct shmq_attr attr = file_attr();
-    _Atomic uint32_t *ready = arg;
 
+    (void)arg;
     attr.journal = SHMQ_JOURNAL_OS;
-    atomic_fetch_add(ready, 1);
-    while (atomic_load(ready) < 4)
-        sched_yield();
     shmq_t *q = helper_open(name, SHMQ_CREATE, &attr);
     return shmq_depth(q) == 10 && shmq_close(q) == 0 ? 0 : 1;
 }
@@ -304,8 +288,6 @@ static int finds_ten(void *arg)
 static void all_at_once_with_a_journal(void **state)
 {
     struct shmq_attr attr = file_attr();
-    _Atomic uint32_t *ready = helper_shared(4096);
-    pid_t children[4];
 
     (void)state;
     attr.journal = SHMQ_JOURNAL_OS;
@@ -314,14 +296,9 @@ static void all_at_once_with_a_journal(void **state)
         helper_send(q, "x");
     go_down(q);
     for (int round = 0; round < 40; round++) {
-        atomic_store(ready, 0);
-        for (int i = 0; i < 4; i++)
-            children[i] = helper_fork(finds_ten, (void *)ready);
-        for (int i = 0; i < 4; i++)
-            assert_int_equal(helper_wait(children[i]), 0);
+        helper_at_once(4, finds_ten, NULL);
         assert_int_equal(shmq_unlink(name), 0);
     }
-    munmap((void *)ready, 4096);
 }
 
 static int saves_until_killed(void *arg)

@@ -148,8 +148,7 @@ static void takeover_after_a_kill(void **state)
 
     (void)state;
     for (int i = 0; i < 4; i++) {
-        pid_t child = helper_fork(hold_alone, &flags);
-        assert_true(helper_await(helper_is_stopped, &child));
+        pid_t child = helper_fork_stopped(hold_alone, &flags);
         assert_int_equal(try_open(SHMQ_SOLE_PRODUCER), -EBUSY);
         assert_int_equal(helper_stats(q).sole_producer, 1);
         helper_kill(child);
@@ -175,8 +174,7 @@ static void takeover_repairs(void **state)
     char path[256];
 
     (void)state;
-    pid_t child = helper_fork(hold_alone, &flags);
-    assert_true(helper_await(helper_is_stopped, &child));
+    pid_t child = helper_fork_stopped(hold_alone, &flags);
     snprintf(path, sizeof(path), "/dev/shm/shmq.%s", name);
     int fd = open(path, O_RDWR | O_CLOEXEC);
     uint64_t next_id;
@@ -436,8 +434,7 @@ static void who_is_attached(void **state)
     char buffer[8];
 
     (void)state;
-    pid_t child = helper_fork(attach_and_stop, NULL);
-    assert_true(helper_await(helper_is_stopped, &child));
+    pid_t child = helper_fork_stopped(attach_and_stop, NULL);
     assert_int_equal(shmq_attached(q, list, 3), 2);
     int its = list[0].pid == child ? 0 : 1;
     assert_int_equal(list[its].pid, child);
@@ -467,8 +464,7 @@ static void slots_are_used_again(void **state)
 
     (void)state;
     for (int i = 1; i <= 20; i++) {
-        pid_t child = helper_fork(attach_and_stop, NULL);
-        assert_true(helper_await(helper_is_stopped, &child));
+        pid_t child = helper_fork_stopped(attach_and_stop, NULL);
         helper_kill(child);
     }
     assert_true(helper_await(attaching_has_cleaned, q));

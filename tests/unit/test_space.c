@@ -232,8 +232,7 @@ static void pinned_by_the_dead(void **state)
 
     (void)state;
     send_delayed(q, 77, 0);
-    pid_t child = helper_fork(hold_one, q);
-    assert_true(helper_await(helper_is_stopped, &child));
+    pid_t child = helper_holder(q);
     number_it(message, 1);
     while (shmq_put(q, message, MESSAGE, SHMQ_NOWAIT) == 0)
         assert_int_equal(shmq_get(q, message, MESSAGE, NULL, SHMQ_NOWAIT), MESSAGE);

@@ -174,8 +174,7 @@ static void not_freed_by_a_lease(void **state)
     assert_int_equal(shmq_nack(q, &msg, SHMQ_MS(10), SHMQ_TO_BACK), 0);
     assert_true(has(q, "key", id));
     /* Nor by the death of who has it. */
-    pid_t child = helper_fork(receive_and_wait, q);
-    assert_true(helper_await(helper_is_stopped, &child));
+    pid_t child = helper_holder(q);
     helper_kill(child);
     msg = helper_receive(q);
     assert_true(has(q, "key", id));

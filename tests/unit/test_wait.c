@@ -312,8 +312,7 @@ static void a_stopped_holder(void **state)
 
     (void)state;
     assert_int_equal(shmq_put(q, "before", 6, SHMQ_NOWAIT), 0);
-    pid_t child = helper_fork(reserve_and_stop, q);
-    assert_true(helper_await(helper_is_stopped, &child));
+    pid_t child = helper_fork_stopped(reserve_and_stop, q);
     begin();
     assert_int_equal(shmq_put(q, "x", 1, SHMQ_NOWAIT), -ETIMEDOUT);
     took(SHMQ_MS(9));
@@ -348,8 +347,7 @@ static void a_killed_holder(void **state)
 
     (void)state;
     for (unsigned i = 1; i <= 3; i++) {
-        pid_t child = helper_fork(reserve_and_stop, q);
-        assert_true(helper_await(helper_is_stopped, &child));
+        pid_t child = helper_fork_stopped(reserve_and_stop, q);
         helper_kill(child);
         begin();
         assert_int_equal(shmq_put(q, "x", 1, SHMQ_NOWAIT), 0);
