@@ -8,15 +8,12 @@
  * hit is a lock (nobody can tell whether it is held) or the mark that the name
  * is gone.  A child makes the calls, so that a crash or a hang is seen.
  */
-#include "support/helper.h"
+#include "support/damage.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "layout.h"
@@ -33,24 +30,7 @@ enum {
 #define SHORT_NS   SHMQ_MS(20)
 #define SHORTER_NS ((int64_t)300000)
 
-/* What is overwritten. */
-struct damage {
-    bool live; /* under an open handle */
-    unsigned count;
-    struct {
-        uint32_t off, value;
-    } hits[HITS_MAX];
-};
-
-/* The queue: its object mapped a second time, and what it was when in order. */
-static struct {
-    char name[64];
-    unsigned char *object, *image;
-    size_t bytes, mode_off; /* of the group */
-    uint32_t offs[WORDS_MAX];
-    unsigned word_count;
-    struct damage *now; /* shared with the child: what it is at */
-} target;
+static size_t mode_off; /* of the group */
 
 /* --- the calls ---------------------------------------------------------------- */
 
@@ -89,7 +69,7 @@ static void look(shmq_t *q)
     uint64_t place = 0;
     int64_t rc = 0;
 
-    begin();
+    damage_begin();
     is_fine("stats", shmq_stats(q, &stats), 0);
     is_fine("attached", shmq_attached(q, list, 4), 0);
     is_fine("depth", shmq_depth(q), 0);
@@ -104,18 +84,18 @@ static void put_some(shmq_t *q)
     struct shmq_buf batch[] = {{"one", 3}, {"and two", 7}};
     void *data;
 
-    begin();
+    damage_begin();
     is_fine("put", shmq_put(q, "hello", 5, SHORT_NS), SHORT_NS);
-    begin();
+    damage_begin();
     is_fine("put at once", shmq_put(q, "hello", 5, SHMQ_NOWAIT), SHMQ_MS(10));
-    begin();
+    damage_begin();
     is_fine("put_many", shmq_put_many(q, batch, 2, SHORT_NS), SHORT_NS);
-    begin();
+    damage_begin();
     if (is_fine("reserve", shmq_reserve(q, 50, &data, SHORT_NS), SHORT_NS) == 0) {
         memset(data, 'x', 50);
         is_fine("commit", shmq_commit(q, 20), 0);
     }
-    begin();
+    damage_begin();
     if (is_fine("reserve", shmq_reserve(q, 50, &data, SHORT_NS), SHORT_NS) == 0)
         is_fine("abort", shmq_abort(q), 0);
 }
@@ -126,14 +106,14 @@ static void get_some(shmq_t *q)
     char *buffer = malloc(64);
     int64_t rc = 0;
 
-    begin();
+    damage_begin();
     is_fine("get", shmq_get(q, buffer, 64, infos, SHORT_NS), SHORT_NS);
-    begin();
+    damage_begin();
     is_fine("get_many", shmq_get_many(q, buffer, 64, infos, 3, SHORTER_NS, SHORT_NS), SHORT_NS);
-    begin();
+    damage_begin();
     for (int i = 0; i < 200 && rc >= 0; i++)
         rc = is_fine("get at once", shmq_get(q, buffer, 64, infos, SHMQ_NOWAIT), SHMQ_MS(10));
-    begin();
+    damage_begin();
     is_fine("get of nothing", shmq_get(q, buffer, 64, infos, SHORTER_NS), SHORTER_NS);
     free(buffer);
 }
@@ -142,10 +122,10 @@ static void fill(shmq_t *q)
 {
     int64_t rc = 0;
 
-    begin();
+    damage_begin();
     for (int i = 0; i < 200 && rc >= 0; i++)
         rc = is_fine("put at once", shmq_put(q, "fill", 4, SHMQ_NOWAIT), SHMQ_MS(10));
-    begin();
+    damage_begin();
     is_fine("put of too much", shmq_put(q, "fill", 4, SHORTER_NS), SHORTER_NS);
 }
 
@@ -182,49 +162,32 @@ static void must_work(shmq_t *q)
         ssize_t got = shmq_get(q, buffer, 8, &info, SHORT_NS);
         if (put == 0 && got == 5 && memcmp(buffer, "again", 5) == 0)
             continue;
-        fprintf(stderr, "after purge: put %d, get %zd (%s)\n", put, got, shmq_last_error_detail());
-        _exit(3);
+        damage_give_up("after purge: put or get", put != 0 ? put : got);
     }
 }
 
 static void purge(shmq_t *q, const struct damage *d)
 {
-    begin();
+    damage_begin();
     int64_t rc = is_fine("purge", shmq_purge(q), SHMQ_SEC(1));
     if (!can_recover(d))
         return;
-    if (rc < 0) {
-        fprintf(stderr, "purge: %lld (%s)\n", (long long)rc, shmq_last_error_detail());
-        _exit(4);
-    }
+    if (rc < 0)
+        damage_give_up("purge", rc);
     must_work(q);
 }
 
 /* --- one case ------------------------------------------------------------------- */
 
-static void hit(const struct damage *d)
-{
-    for (unsigned i = 0; i < d->count; i++)
-        memcpy(target.object + d->hits[i].off, &d->hits[i].value, 4);
-}
-
 static void one_case(const struct damage *d)
 {
-    shmq_t *q = NULL;
-    int rc = 0;
+    shmq_t *q;
+    int rc = damage_open(d, &q);
 
-    memcpy(target.object, target.image, target.bytes);
-    if (d->live)
-        rc = shmq_open(&q, target.name, 0, NULL);
-    hit(d);
-    if (!d->live)
-        rc = shmq_open(&q, target.name, 0, NULL);
     if (rc == -EPROTO || (rc == -EBADMSG && !d->live))
         return;
-    if (rc != 0) {
-        fprintf(stderr, "open: %d (%s)\n", rc, shmq_last_error_detail());
-        _exit(5);
-    }
+    if (rc != 0)
+        damage_give_up("open", rc);
     look(q);
     put_some(q);
     look(q);
@@ -288,55 +251,38 @@ static void add_words(uint64_t off, uint64_t bytes)
 
 static void list_words(void)
 {
-    const struct sq_header_shm *h = (const void *)target.image;
+    const struct sq_header_shm *h = (const void *)damage_target.image;
 
-    target.word_count = 0;
-    target.mode_off = h->groups_off + offsetof(struct sq_group_shm, mode);
-    add_words(0, sizeof(*h));
-    add_words(h->control_off, sizeof(struct sq_control_shm));
-    add_words(h->producer_off, sizeof(struct sq_producer_shm));
-    add_words(h->slots_off, 4 * h->slot_bytes);
-    add_words(h->slots_off + (h->slot_count - 1) * h->slot_bytes, h->slot_bytes);
-    add_words(h->groups_off, sizeof(struct sq_group_shm));
-    add_words(h->ring_off + 4096 - 32, 32); /* the messages lie across the end */
-    add_words(h->ring_off, 96);
+    mode_off = h->groups_off + offsetof(struct sq_group_shm, mode);
+    damage_add_words(0, sizeof(*h));
+    damage_add_words(h->control_off, sizeof(struct sq_control_shm));
+    damage_add_words(h->producer_off, sizeof(struct sq_producer_shm));
+    damage_add_words(h->slots_off, 4 * h->slot_bytes);
+    damage_add_words(h->slots_off + (h->slot_count - 1) * h->slot_bytes, h->slot_bytes);
+    damage_add_words(h->groups_off, sizeof(struct sq_group_shm));
+    damage_add_words(h->ring_off + 4096 - 32, 32); /* the messages lie across the end */
+    damage_add_words(h->ring_off, 96);
 }
 
 static void make_target(void)
 {
     struct shmq_attr attr = helper_attr(4096);
     shmq_t *q = helper_create(&attr);
-    char path[256];
-    struct stat st;
-
-    snprintf(target.name, sizeof(target.name), "%s", helper_name("a"));
+    snprintf(damage_target.name, sizeof(damage_target.name), "%s", helper_name("a"));
     for (int i = 0; i < 127; i++)
         assert_int_equal(shmq_put(q, "12345678", 8, SHMQ_NOWAIT), 0);
     assert_int_equal(shmq_purge(q), 127);
     for (int i = 0; i < 4; i++)
         assert_int_equal(shmq_put(q, "waiting", 7, SHMQ_NOWAIT), 0);
     assert_int_equal(shmq_close(q), 0);
-    snprintf(path, sizeof(path), "/dev/shm/shmq.%s", target.name);
-    int fd = open(path, O_RDWR | O_CLOEXEC);
-    assert_int_equal(fstat(fd, &st), 0);
-    target.bytes = (size_t)st.st_size;
-    target.object = mmap(NULL, target.bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    assert_ptr_not_equal(target.object, MAP_FAILED);
-    close(fd);
-    target.image = malloc(target.bytes);
-    memcpy(target.image, target.object, target.bytes);
-    target.now =
-        mmap(NULL, sizeof(*target.now), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    assert_ptr_not_equal(target.now, MAP_FAILED);
+    damage_map();
     list_words();
 }
 
 static void unmake_target(void)
 {
-    munmap(target.object, target.bytes);
-    munmap(target.now, sizeof(*target.now));
-    free(target.image);
-    assert_int_equal(shmq_unlink(target.name), 0);
+    damage_unmap();
+    assert_int_equal(shmq_unlink(damage_target.name), 0);
 }
 
 static void every_word(bool live)
@@ -344,19 +290,19 @@ static void every_word(bool live)
     struct helper_random random = helper_seed();
 
     make_target();
-    struct damage *cases = calloc((size_t)target.word_count * VALUES, sizeof(*cases));
+    struct damage *cases = calloc((size_t)damage_target.word_count * VALUES, sizeof(*cases));
     unsigned n = 0;
-    for (unsigned word = 0; word < target.word_count; word++)
+    for (unsigned word = 0; word < damage_target.word_count; word++)
         for (int v = 0; v < VALUES; v++) {
             uint32_t r = (uint32_t)helper_random(&random);
             /* Small ones look the most like good ones; the sign bit overflows. */
             const uint32_t values[VALUES] = {0, UINT32_MAX, (uint32_t)1 << 31, r % 4096, r, r * 3};
             cases[n].live = live;
             cases[n].count = 1;
-            cases[n].hits[0].off = target.offs[word];
+            cases[n].hits[0].off = damage_target.offs[word];
             cases[n++].hits[0].value = values[v];
         }
-    run_cases(cases, n);
+    damage_run(cases, n, 0, one_case);
     free(cases);
     unmake_target();
 }
@@ -382,15 +328,15 @@ static void several_words(void **state)
     make_target();
     for (int i = 0; i < ROUNDS; i++) {
         cases[i].live = true;
-        cases[i].count = (unsigned)(helper_random(&random) % HITS_MAX) + 1;
+        cases[i].count = (unsigned)(helper_random(&random) % DAMAGE_HITS_MAX) + 1;
         for (unsigned hit = 0; hit < cases[i].count; hit++) {
             uint64_t r = helper_random(&random);
-            cases[i].hits[hit].off = target.offs[r % target.word_count];
+            cases[i].hits[hit].off = damage_target.offs[r % damage_target.word_count];
             r = helper_random(&random);
             cases[i].hits[hit].value = (uint32_t)(r >> (r % 64));
         }
     }
-    run_cases(cases, ROUNDS);
+    damage_run(cases, ROUNDS, 0, one_case);
     free(cases);
     unmake_target();
 }
@@ -402,12 +348,12 @@ static void purging_claims_nothing(void **state)
 
     (void)state;
     make_target();
-    const struct sq_header_shm *h = (const void *)target.image;
-    struct sq_record_shm *third = (void *)(target.object + h->ring_off + 32);
-    shmq_t *q = helper_open(target.name, 0, NULL);
+    const struct sq_header_shm *h = (const void *)damage_target.image;
+    struct sq_record_shm *third = (void *)(damage_target.object + h->ring_off + 32);
+    shmq_t *q = helper_open(damage_target.name, 0, NULL);
     third->length = 100000;
     assert_cmp(shmq_purge(q), >, 0);
-    assert_int_equal(shmq_open(&sole, target.name, SHMQ_SOLE_PRODUCER, NULL), 0);
+    assert_int_equal(shmq_open(&sole, damage_target.name, SHMQ_SOLE_PRODUCER, NULL), 0);
     assert_int_equal(shmq_put(q, "x", 1, SHMQ_NOWAIT), -EBUSY);
     assert_int_equal(shmq_put(sole, "x", 1, SHMQ_NOWAIT), 0);
     assert_int_equal(shmq_close(sole), 0);
@@ -424,9 +370,9 @@ static void what_is_left_can_be_read(void **state)
 
     (void)state;
     make_target();
-    const struct sq_header_shm *h = (const void *)target.image;
-    struct sq_record_shm *third = (void *)(target.object + h->ring_off + 32);
-    shmq_t *q = helper_open(target.name, 0, NULL);
+    const struct sq_header_shm *h = (const void *)damage_target.image;
+    struct sq_record_shm *third = (void *)(damage_target.object + h->ring_off + 32);
+    shmq_t *q = helper_open(damage_target.name, 0, NULL);
     assert_int_equal(third->id, 130);
     third->length = 100000;
     assert_int_equal(shmq_browse(q, &place, buffer, 64, &info), 7);

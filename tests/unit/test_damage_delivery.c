@@ -6,24 +6,19 @@
  * turn, before a handle is opened or under one that is open; then all calls are made.
  * Each must return, in its time, a result or an error that is documented; after
  * shmq_purge(), and for what a group is set to after setting it anew, it must work again.
- * Half of the values, by chance; with ALL in the environment all.  CASE="1 OFFSET VALUE"
- * repeats one (0: before a handle is opened).
+ * Half of the values, by chance; with ALL in the environment all.
  */
-#include "support/helper.h"
+#include "support/damage.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "layout.h"
 
 enum {
-    CASES_PER_CHILD = 2000,
     VALUES = 6,
     WORDS_MAX = 4000,
     LATE_MS = 2000, /* of work; a hang takes longer */
@@ -32,20 +27,8 @@ enum {
 };
 #define SHORTER_NS ((int64_t)100000)
 
-struct damage {
-    uint32_t live, off, value;
-};
-
-static struct {
-    char name[64];
-    int flags;
-    shmq_t *keeper, *keepers_group; /* have the leases */
-    unsigned char *object, *image;
-    size_t bytes;
-    uint32_t offs[WORDS_MAX];
-    unsigned word_count;
-    struct damage *now; /* shared with the child: what it is at */
-} target;
+static int target_flags;
+static shmq_t *keeper, *keepers_group; /* have the leases */
 
 /* --- the calls ---------------------------------------------------------------- */
 
@@ -103,7 +86,7 @@ static void look(shmq_t *q)
     uint64_t place = 0;
     int64_t rc = 0;
 
-    begin();
+    damage_begin();
     is_fine("stats", shmq_stats(q, &stats), 0);
     is_fine("group_stats", shmq_group_stats(q, &groups[0]), 0);
     is_fine("groups", shmq_groups(q, groups, 3), 0);
@@ -132,7 +115,7 @@ static void send_some(shmq_t *q)
     msg.headers = &header;
     msg.header_count = 1;
     msg.key_length = 5;
-    begin();
+    damage_begin();
     for (int i = 0; i < 4; i++) {
         msg.key = i % 2 == 0 ? "key-1" : i == 1 ? "key-x" : "key-y";
         msg.priority = i;
@@ -146,7 +129,7 @@ static void receive_some(shmq_t *q)
     struct shmq_msg msgs[5];
     int64_t rc;
 
-    begin();
+    damage_begin();
     for (int i = 0; i < 5; i++) {
         msgs[i] = (struct shmq_msg)SHMQ_MSG_INIT;
         rc = is_fine("receive", shmq_receive(q, &msgs[i], i == 0 ? SHORTER_NS : SHMQ_NOWAIT),
@@ -170,7 +153,7 @@ static void change_some(shmq_t *q)
 {
     char buffer[64];
 
-    begin();
+    damage_begin();
     for (uint64_t id = 1; id <= IDS; id++)
         if (id % 3 != 0)
             is_fine("update", shmq_update(q, id, "updated", 3 + id % 5, SHMQ_NOWAIT), SHMQ_MS(10));
@@ -192,7 +175,7 @@ static void fill(shmq_t *q)
 
     msg.data = data;
     msg.length = sizeof(data);
-    begin();
+    damage_begin();
     for (int i = 0; i < 60 && rc >= 0; i++) {
         msg.key = key;
         msg.key_length = (size_t)snprintf(key, sizeof(key), "fill-%d", i);
@@ -202,12 +185,6 @@ static void fill(shmq_t *q)
 }
 
 /* --- the way out ---------------------------------------------------------------- */
-
-static void give_up(const char *what, int64_t rc)
-{
-    fprintf(stderr, "%s: %lld (%s)\n", what, (long long)rc, shmq_last_error_detail());
-    _exit(3);
-}
 
 static void must_work(shmq_t *q)
 {
@@ -219,38 +196,38 @@ static void must_work(shmq_t *q)
     for (int i = 0; i < 3; i++) {
         int rc = shmq_send(q, &msg, SHMQ_NOWAIT);
         if (rc != 0)
-            give_up("after purge: send", rc);
+            damage_give_up("after purge: send", rc);
         do { /* what was leased, and comes back */
             rc = shmq_receive(q, &got, SHMQ_NOWAIT);
             if (rc != 0)
-                give_up("after purge: receive", rc);
+                damage_give_up("after purge: receive", rc);
             if (got.id != msg.id)
                 shmq_ack(q, &got);
         } while (got.id != msg.id);
         if (got.length != 5 || memcmp(got.data, "again", 5) != 0)
-            give_up("after purge: another message", (int64_t)got.length);
+            damage_give_up("after purge: another message", (int64_t)got.length);
         rc = shmq_ack(q, &got);
         if (rc != 0)
-            give_up("after purge: ack", rc);
+            damage_give_up("after purge: ack", rc);
     }
 }
 
 static void purge(shmq_t *q)
 {
-    begin();
+    damage_begin();
     int64_t rc = is_fine("purge", shmq_purge(q), SHMQ_SEC(1));
     if (rc < 0)
-        give_up("purge", rc);
+        damage_give_up("purge", rc);
 }
 
 /* As if who has the leases had closed its handles, so that they pin the ring no more. */
 static void keepers_leave(void)
 {
-    const struct sq_header_shm *h = (const void *)target.image;
-    struct sq_slot_shm *slots = (void *)(target.object + h->slots_off);
-    struct sq_control_shm *control = (void *)(target.object + h->control_off);
+    const struct sq_header_shm *h = (const void *)damage_target.image;
+    struct sq_slot_shm *slots = (void *)(damage_target.object + h->slots_off);
+    struct sq_control_shm *control = (void *)(damage_target.object + h->control_off);
 
-    for (int i = 0; i <= (target.keepers_group != NULL); i++)
+    for (int i = 0; i <= (keepers_group != NULL); i++)
         slots[i].state = SQ_SLOT_FREE;
     control->departures++;
 }
@@ -264,12 +241,12 @@ static void set_anew(shmq_t *q)
     if (rc == 0)
         rc = shmq_resume(q);
     if (rc != 0)
-        give_up("policy_set, resume", rc);
+        damage_give_up("policy_set, resume", rc);
 }
 
 static bool is_beyond_recovery(const struct damage *d)
 {
-    return d->off == SQ_CONTROL_OFF + offsetof(struct sq_control_shm, notices);
+    return d->hits[0].off == SQ_CONTROL_OFF + offsetof(struct sq_control_shm, notices);
 }
 
 /* All groups are emptied, removed and made anew. */
@@ -280,18 +257,18 @@ static void recover_topic(shmq_t *q)
 
     int n = shmq_groups(q, groups, 2);
     for (int i = 0; i < n && i < 2; i++) {
-        begin();
+        damage_begin();
         if (shmq_subscribe(q, groups[i].name, NULL, &g) == 0) { /* it has a name still */
             purge(g);
             shmq_close(g);
         }
-        begin();
+        damage_begin();
         is_fine("unsubscribe", shmq_unsubscribe(q, groups[i].name), SHMQ_SEC(1));
     }
-    begin();
+    damage_begin();
     int64_t rc = is_fine("subscribe", shmq_subscribe(q, "g", NULL, &g), SHMQ_SEC(1));
     if (rc < 0)
-        give_up("subscribe", rc);
+        damage_give_up("subscribe", rc);
     must_work(g);
     shmq_close(g);
 }
@@ -313,28 +290,22 @@ static void use_topic(shmq_t *q)
 {
     shmq_t *g = NULL;
 
-    begin();
+    damage_begin();
     if (is_fine("subscribe", shmq_subscribe(q, "g", NULL, &g), SHMQ_SEC(1)) == 0)
         use(g);
-    begin();
+    damage_begin();
     is_fine("part_begin", shmq_part_begin(q), SHMQ_SEC(1));
     shmq_close(g);
 }
 
 static void one_case(const struct damage *d)
 {
-    shmq_t *q = NULL;
-    int rc = 0;
+    shmq_t *q;
+    int rc = damage_open(d, &q);
 
-    memcpy(target.object, target.image, target.bytes);
-    if (d->live)
-        rc = shmq_open(&q, target.name, 0, NULL);
-    memcpy(target.object + d->off, &d->value, 4);
-    if (!d->live)
-        rc = shmq_open(&q, target.name, 0, NULL);
     if (rc != 0)
-        give_up("open", rc);
-    if ((target.flags & SHMQ_TOPIC) != 0) {
+        damage_give_up("open", rc);
+    if ((target_flags & SHMQ_TOPIC) != 0) {
         use_topic(q);
         keepers_leave();
         if (!is_beyond_recovery(d))
@@ -410,54 +381,23 @@ static void add_used_words(uint64_t off, uint64_t bytes)
 
     for (uint64_t at = 0; at < bytes; at += 4) {
         uint32_t word;
-        memcpy(&word, target.image + off + at, 4);
+        memcpy(&word, damage_target.image + off + at, 4);
         if (word != 0 || before)
-            add_words(off + at, 4);
+            damage_add_words(off + at, 4);
         before = word != 0;
     }
 }
 
 static void list_words(void)
 {
-    const struct sq_header_shm *h = (const void *)target.image;
+    const struct sq_header_shm *h = (const void *)damage_target.image;
 
-    target.word_count = 0;
-    add_words(h->control_off, sizeof(struct sq_control_shm));
-    add_words(h->producer_off, sizeof(struct sq_producer_shm));
-    add_words(h->groups_off, sizeof(struct sq_group_shm));
+    damage_add_words(h->control_off, sizeof(struct sq_control_shm));
+    damage_add_words(h->producer_off, sizeof(struct sq_producer_shm));
+    damage_add_words(h->groups_off, sizeof(struct sq_group_shm));
     add_used_words(h->pending_off, h->pending_bytes);
     add_used_words(h->keys_off, h->key_count * sizeof(struct sq_key_shm));
     add_used_words(h->ring_off, h->capacity_bytes);
-}
-
-static void map_target(void)
-{
-    char path[256];
-    struct stat st;
-
-    snprintf(path, sizeof(path), "/dev/shm/shmq.%s", target.name);
-    int fd = open(path, O_RDWR | O_CLOEXEC);
-    assert_int_equal(fstat(fd, &st), 0);
-    target.bytes = (size_t)st.st_size;
-    target.object = mmap(NULL, target.bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    assert_ptr_not_equal(target.object, MAP_FAILED);
-    close(fd);
-    target.image = malloc(target.bytes);
-    memcpy(target.image, target.object, target.bytes);
-    target.now = helper_shared(sizeof(*target.now));
-    list_words();
-}
-
-static void unmap_target(void)
-{
-    memcpy(target.object, target.image, target.bytes);
-    munmap(target.object, target.bytes);
-    munmap(target.now, sizeof(*target.now));
-    free(target.image);
-    if (target.keepers_group != NULL)
-        assert_int_equal(shmq_close(target.keepers_group), 0);
-    assert_int_equal(shmq_close(target.keeper), 0);
-    assert_int_equal(shmq_unlink(target.name), 0);
 }
 
 static void create(int flags, uint32_t order)
@@ -468,10 +408,10 @@ static void create(int flags, uint32_t order)
     attr.pending_count = 32;
     if ((flags & SHMQ_TOPIC) != 0)
         attr.max_groups = 2;
-    snprintf(target.name, sizeof(target.name), "%s", helper_name("a"));
-    target.flags = flags;
-    target.keeper = helper_open(target.name, SHMQ_CREATE | flags, &attr);
-    target.keepers_group = NULL;
+    snprintf(damage_target.name, sizeof(damage_target.name), "%s", helper_name("a"));
+    target_flags = flags;
+    keeper = helper_open(damage_target.name, SHMQ_CREATE | flags, &attr);
+    keepers_group = NULL;
 }
 
 static void send(int number, int32_t priority, int64_t delay_ns)
@@ -490,7 +430,7 @@ static void send(int number, int32_t priority, int64_t delay_ns)
     msg.ttl_ns = SHMQ_SEC(1000);
     msg.headers = headers;
     msg.header_count = 2;
-    assert_int_equal(shmq_send(target.keeper, &msg, SHMQ_NOWAIT), 0);
+    assert_int_equal(shmq_send(keeper, &msg, SHMQ_NOWAIT), 0);
 }
 
 /* One each that is leased, parked, returned, resting; delayed and waiting ones. */
@@ -513,7 +453,7 @@ static void make_states(shmq_t *q)
             assert_int_equal(shmq_nack(q, &msg, 0, 0), 0);
     }
     send(6, 0, 0);
-    assert_int_equal(shmq_update(target.keeper, 6, "updated content", 15, SHMQ_NOWAIT), 0);
+    assert_int_equal(shmq_update(keeper, 6, "updated content", 15, SHMQ_NOWAIT), 0);
     send(7, 0, 0);
 }
 
@@ -521,32 +461,35 @@ static void every_word(void)
 {
     struct helper_random random = helper_seed();
 
-    map_target();
-    struct damage *cases = calloc((size_t)target.word_count * VALUES, sizeof(*cases));
+    damage_map();
+    list_words();
+    struct damage *cases = calloc((size_t)damage_target.word_count * VALUES, sizeof(*cases));
     unsigned n = 0;
     bool all = getenv("ALL") != NULL;
-    for (unsigned word = 0; word < target.word_count; word++)
+    for (unsigned word = 0; word < damage_target.word_count; word++)
         for (uint32_t v = 0; v < VALUES; v++) {
             uint32_t r = (uint32_t)helper_random(&random);
             /* Small ones look the most like good ones; the sign bit overflows. */
             const uint32_t small = r >> 31 != 0 ? r % 4096 : r % 65536;
             const uint32_t values[VALUES] = {0, UINT32_MAX, (uint32_t)1 << 31, small, r, r * 3};
             if (all || helper_random(&random) % 2 == 0)
-                cases[n++] = (struct damage){(r >> 16 ^ v) & 1, target.offs[word], values[v]};
+                cases[n++] =
+                    (struct damage){(r >> 16 ^ v) & 1, 1, {{damage_target.offs[word], values[v]}}};
         }
-    const char *only = getenv("CASE");
-    if (only != NULL)
-        n = sscanf(only, "%u %u %x", &cases[0].live, &cases[0].off, &cases[0].value) == 3;
-    run_cases(cases, n);
+    damage_run(cases, n, TRIES_LATE, one_case);
     free(cases);
-    unmap_target();
+    damage_unmap();
+    if (keepers_group != NULL)
+        assert_int_equal(shmq_close(keepers_group), 0);
+    assert_int_equal(shmq_close(keeper), 0);
+    assert_int_equal(shmq_unlink(damage_target.name), 0);
 }
 
 static void a_priority_queue(void **state)
 {
     (void)state;
     create(0, SHMQ_PRIORITY);
-    make_states(target.keeper);
+    make_states(keeper);
     every_word();
 }
 
@@ -554,7 +497,7 @@ static void a_unique_queue(void **state)
 {
     (void)state;
     create(SHMQ_UNIQUE, SHMQ_FIFO);
-    make_states(target.keeper);
+    make_states(keeper);
     every_word();
 }
 
@@ -567,9 +510,9 @@ static void a_topic(void **state)
     create(SHMQ_TOPIC, SHMQ_FIFO);
     picky.filter_type = 7;
     picky.filter_key = "key-*";
-    assert_int_equal(shmq_subscribe(target.keeper, "g", &picky, &target.keepers_group), 0);
-    assert_int_equal(shmq_subscribe(target.keeper, "h", NULL, &h), 0);
-    make_states(target.keepers_group);
+    assert_int_equal(shmq_subscribe(keeper, "g", &picky, &keepers_group), 0);
+    assert_int_equal(shmq_subscribe(keeper, "h", NULL, &h), 0);
+    make_states(keepers_group);
     struct shmq_msg msg = helper_receive(h);
     assert_int_equal(shmq_ack(h, &msg), 0);
     assert_int_equal(shmq_close(h), 0);
