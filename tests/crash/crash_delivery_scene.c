@@ -16,17 +16,11 @@
 
 bool delivery_fail(struct delivery_scene *s, const char *format, ...)
 {
-    enum { SHOWN = 10 };
     va_list args;
 
-    if (s->failures++ >= SHOWN)
-        return false;
-    fprintf(stderr, "  %s killed after %u steps%s: ", s->op->name, s->victim.point,
-            s->page->done != 0 ? " (had returned)" : "");
     va_start(args, format);
-    vfprintf(stderr, format, args);
+    crash_complain(&s->failures, s->op->name, s->victim.point, s->page->done != 0, format, args);
     va_end(args);
-    fputc('\n', stderr);
     return false;
 }
 

@@ -4,7 +4,6 @@
  */
 #include "crash/crash_file.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -14,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/crc.h"
+#include "disk/place.h"
 #include "file/file.h"
 #include "persist/journal.h"
 #include "persist/pin.h"
@@ -68,18 +68,6 @@ static bool have_folder(void)
     atexit(remove_folder);
     snprintf(inner, sizeof(inner), "%s/in", base);
     return mkdir(inner, 0700) == 0;
-}
-
-static void empty_folder(const char *path)
-{
-    DIR *dir = opendir(path);
-    struct dirent *entry;
-
-    while (dir != NULL && (entry = readdir(dir)) != NULL)
-        if (entry->d_name[0] != '.')
-            unlinkat(dirfd(dir), entry->d_name, 0);
-    if (dir != NULL)
-        closedir(dir);
 }
 
 /* --- who died before ------------------------------------------------------------------ */
@@ -346,6 +334,6 @@ void keep_end(struct keep_scene *k)
         helper_kill(k->beside);
     delivery_end(&k->live);
     delivery_end(&k->made);
-    empty_folder(k->folder);
-    empty_folder(base);
+    disk_empty(k->folder);
+    disk_empty(base);
 }

@@ -137,6 +137,18 @@ static bool chosen(unsigned op, const struct choice *choice)
            choice->suite->is_of(op, choice->only);
 }
 
+void crash_complain(unsigned *failures, const char *op, unsigned point, bool returned,
+                    const char *format, va_list args)
+{
+    enum { SHOWN = 10 };
+
+    if (++*failures > SHOWN)
+        return;
+    fprintf(stderr, "  %s killed after %u steps%s: ", op, point, returned ? " (had returned)" : "");
+    vfprintf(stderr, format, args);
+    fputc('\n', stderr);
+}
+
 static int usage(const struct crash_suite *suite)
 {
     fprintf(stderr,

@@ -6,6 +6,7 @@
 #define CRASH_MAIN_H
 
 #include <limits.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -39,6 +40,11 @@ struct crash_suite {
     bool (*takes_long)(unsigned op);
     struct crash_result (*attempt)(unsigned op, unsigned point, enum crash_manner manner);
 };
+
+/* Count what is wrong after a death, and tell it if it is one of the first few.  `returned`:
+ * the victim's operation had. */
+void crash_complain(unsigned *failures, const char *op, unsigned point, bool returned,
+                    const char *format, va_list args) __attribute__((format(printf, 5, 0)));
 
 int crash_main(const struct crash_suite *suite, int argc, char **argv);
 

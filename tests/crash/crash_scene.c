@@ -2,6 +2,7 @@
  * crash_scene.c - the queue around a victim, and what is known to be in it.
  */
 #include "crash/crash.h"
+#include "crash/crash_main.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -14,17 +15,11 @@
 
 bool crash_fail(struct crash_scene *s, const char *format, ...)
 {
-    enum { SHOWN = 10 };
     va_list args;
 
-    if (s->failures++ >= SHOWN)
-        return false;
-    fprintf(stderr, "  %s killed after %u steps%s: ", s->op->name, s->victim.point,
-            s->page->done != 0 ? " (had returned)" : "");
     va_start(args, format);
-    vfprintf(stderr, format, args);
+    crash_complain(&s->failures, s->op->name, s->victim.point, s->page->done != 0, format, args);
     va_end(args);
-    fputc('\n', stderr);
     return false;
 }
 

@@ -63,14 +63,6 @@ void faulty_clean(void)
     disk_empty(faulty_folder);
 }
 
-struct shmq_file_stats faulty_stats(shmq_t *q)
-{
-    struct shmq_file_stats stats = {.size = sizeof(stats)};
-
-    assert_int_equal(shmq_file_stats(q, &stats), 0);
-    return stats;
-}
-
 bool faulty_is_in(const char *path, const char *one, const char *or_other)
 {
     char *text;

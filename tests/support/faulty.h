@@ -29,8 +29,6 @@ bool faulty_is_clean(const struct disk_calls *calls, const char *how, unsigned c
 /* Remove all of them. */
 void faulty_clean(void);
 
-struct shmq_file_stats faulty_stats(shmq_t *q);
-
 /* Whether a queue made of a file has these contents (contents.h), or those (NULL: no others);
  * if not that is told. */
 bool faulty_is_in(const char *path, const char *one, const char *or_other);

@@ -125,6 +125,14 @@ uint64_t made_entry(struct made_file *f, uint32_t group, uint64_t finished_id, u
     return made_frame(f, SQ_FRAME_ENTRIES, &content, sizeof(content));
 }
 
+void made_empty(struct made_file *f, uint64_t finished_id)
+{
+    made_begin(f, 0);
+    made_session(f, 0);
+    made_group(f, 0, "", finished_id);
+    made_base(f);
+}
+
 void made_sample(struct made_file *f, uint32_t kind)
 {
     bool topic = (kind & SHMQ_TOPIC) != 0;

@@ -271,6 +271,14 @@ struct shmq_stats helper_stats(shmq_t *q)
     return stats;
 }
 
+struct shmq_file_stats helper_file_stats(shmq_t *q)
+{
+    struct shmq_file_stats stats = {.size = sizeof(stats)};
+
+    assert_int_equal(shmq_file_stats(q, &stats), 0);
+    return stats;
+}
+
 bool helper_consumer_sleeps(void *queue)
 {
     return helper_stats(queue).sleeping_consumers > 0;

@@ -105,6 +105,7 @@ struct shmq_attr helper_attr(uint64_t capacity_bytes);
 
 /* A reading of the counters, or fail the test. */
 struct shmq_stats helper_stats(shmq_t *q);
+struct shmq_file_stats helper_file_stats(shmq_t *q);
 
 /* --- messages --------------------------------------------------------------- */
 

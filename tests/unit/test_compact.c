@@ -37,20 +37,6 @@ static shmq_t *revive(unsigned journal)
     return open_journal(journal, 0);
 }
 
-static void finish(shmq_t *q)
-{
-    assert_int_equal(shmq_close(q), 0);
-    assert_int_equal(shmq_unlink(name), 0);
-}
-
-static struct shmq_file_stats file_stats(shmq_t *q)
-{
-    struct shmq_file_stats stats = {.size = sizeof(stats)};
-
-    assert_int_equal(shmq_file_stats(q, &stats), 0);
-    return stats;
-}
-
 static off_t size_on_disk(void)
 {
     struct stat st;
@@ -86,7 +72,7 @@ static bool is_short(void *arg)
 
 static bool has_one_more(void *arg)
 {
-    return file_stats(arg).generation > 1;
+    return helper_file_stats(arg).generation > 1;
 }
 
 /* Much passes, little is there at a time: the file stays short all along. */
@@ -115,7 +101,7 @@ static void stream(void **state)
         expect_number(q, count);
         expect_number(q, count + 1);
         assert_int_equal(shmq_depth(q), 0);
-        finish(q);
+        helper_finish(q);
         assert_int_equal(unlink(file), 0);
     }
 }
@@ -133,8 +119,8 @@ static void drained(void **state)
     for (unsigned n = 0; n < COUNT; n++)
         expect_number(q, n);
     assert_true(helper_await(is_short, NULL));
-    assert_int_equal(file_stats(q).error, 0);
-    finish(q);
+    assert_int_equal(helper_file_stats(q).error, 0);
+    helper_finish(q);
 }
 
 /* Messages of which some are longer than what is read of a journal at once. */
@@ -210,7 +196,7 @@ static void of_all_lengths(void **state)
     assert_int_equal(shmq_depth(q), KEPT);
     for (unsigned n = last - KEPT + 1; n <= last; n++)
         expect_length(q, n);
-    finish(q);
+    helper_finish(q);
 }
 
 struct family {
@@ -256,7 +242,7 @@ static int orphan(void *arg)
         expect_number(f->q, n);
         atomic_store(&f->put, n);
     }
-    atomic_store(&f->done, is_short(NULL) && file_stats(f->q).generation > 1 ? 1 : 2);
+    atomic_store(&f->done, is_short(NULL) && helper_file_stats(f->q).generation > 1 ? 1 : 2);
     return helper_await(may_end, f) ? 0 : 1;
 }
 
@@ -287,7 +273,7 @@ static void by_a_forked_child(void **state)
     atomic_store(&f->end, 1);
     shmq_t *q = open_journal(SHMQ_JOURNAL_OS, 0);
     assert_int_equal(shmq_depth(q), 0);
-    finish(q);
+    helper_finish(q);
 }
 
 /* With its file removed; also once more, if it was healed before a put came. */
@@ -303,7 +289,7 @@ static bool is_refused(void *arg)
 
 static bool has_no_error(void *arg)
 {
-    return file_stats(arg).error == 0;
+    return helper_file_stats(arg).error == 0;
 }
 
 /* A file that was removed is there again, and whole, within a second or so. */
@@ -323,7 +309,7 @@ static void healed(void **state)
     expect_number(q, 1);
     for (; depth > 0; depth--)
         expect_number(q, 2);
-    finish(q);
+    helper_finish(q);
 }
 
 /* --- damage on the way ------------------------------------------------------------ */
@@ -480,7 +466,7 @@ static void damage_is_not_copied(void **state)
 
 static bool is_synced(void *arg)
 {
-    struct shmq_file_stats stats = file_stats(arg);
+    struct shmq_file_stats stats = helper_file_stats(arg);
 
     return stats.synced_bytes == stats.file_bytes && stats.stale == 0;
 }
@@ -493,11 +479,11 @@ static void synced_by_time(void **state)
     for (unsigned n = 0; n < 5; n++) {
         put_number(q, n);
         assert_true(helper_await(is_synced, q));
-        assert_in_range(file_stats(q).sync_count, n + 1, 1000000);
+        assert_in_range(helper_file_stats(q).sync_count, n + 1, 1000000);
     }
-    assert_int_equal(file_stats(q).lag, 0);
-    assert_int_equal(file_stats(q).generation, 1);
-    finish(q);
+    assert_int_equal(helper_file_stats(q).lag, 0);
+    assert_int_equal(helper_file_stats(q).generation, 1);
+    helper_finish(q);
 }
 
 /* Of more handles the first that finds it due does it. */
@@ -513,10 +499,10 @@ static void synced_once(void **state)
     assert_int_equal(attr.journal, SHMQ_JOURNAL_INTERVAL);
     put_number(qs[0], 1);
     assert_true(helper_await(is_synced, qs[7]));
-    assert_int_equal(file_stats(qs[7]).sync_count, 1);
+    assert_int_equal(helper_file_stats(qs[7]).sync_count, 1);
     for (int i = 1; i < 8; i++)
         assert_int_equal(shmq_close(qs[i]), 0);
-    finish(qs[0]);
+    helper_finish(qs[0]);
 }
 
 static int64_t default_interval(void)
@@ -525,7 +511,7 @@ static int64_t default_interval(void)
     struct shmq_attr attr = SHMQ_ATTR_INIT;
 
     assert_int_equal(shmq_attr_of(q, &attr), 0);
-    finish(q);
+    helper_finish(q);
     assert_int_equal(unlink(file), 0);
     return attr.save_ns;
 }
@@ -551,7 +537,7 @@ static void synced_at_the_end(void **state)
     q = revive(SHMQ_JOURNAL_OS);
     for (unsigned n = 1; n <= 4; n++)
         expect_number(q, n);
-    finish(q);
+    helper_finish(q);
 }
 
 int main(int argc, char **argv)

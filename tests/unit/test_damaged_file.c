@@ -56,19 +56,11 @@ static shmq_t *open_kept(uint32_t journal, uint64_t capacity_bytes, int flags)
     return helper_open(helper_name("a"), SHMQ_CREATE | SHMQ_EXCL | flags, &attr);
 }
 
-static struct shmq_file_stats stats_of(shmq_t *q)
-{
-    struct shmq_file_stats stats = {.size = sizeof(stats)};
-
-    assert_int_equal(shmq_file_stats(q, &stats), 0);
-    return stats;
-}
-
 /* Up to here the file says what is in the queue now. */
 static void note(shmq_t *q)
 {
     assert_in_range(whole.count, 0, ENDS_MAX - 1);
-    whole.ends[whole.count].off = stats_of(q).file_bytes;
+    whole.ends[whole.count].off = helper_file_stats(q).file_bytes;
     whole.ends[whole.count++].text = contents_of(q);
 }
 
@@ -76,7 +68,7 @@ static void finish(shmq_t *q)
 {
     struct stat st;
 
-    size_t size = stats_of(q).file_bytes; /* not the zeros behind that */
+    size_t size = helper_file_stats(q).file_bytes; /* not the zeros behind that */
     assert_int_equal(shmq_close(q), 0);
     assert_int_equal(shmq_unlink(helper_name("a")), 0);
     int fd = open(file, O_RDONLY | O_CLOEXEC);
@@ -132,7 +124,7 @@ static int load(char **text, uint64_t *cut)
         return rc;
     }
     shmq_t *q = helper_open(helper_name("b"), 0, NULL);
-    *cut = stats_of(q).cut_bytes;
+    *cut = helper_file_stats(q).cut_bytes;
     *text = contents_of(q);
     assert_int_equal(shmq_close(q), 0);
     assert_int_equal(shmq_unlink(helper_name("b")), 0);

@@ -285,14 +285,14 @@ struct outcome {
 
 static void act(struct scene *s, const struct trial *t, struct outcome *o)
 {
-    uint64_t generation = faulty_stats(s->q).generation;
+    uint64_t generation = helper_file_stats(s->q).generation;
 
     o->before = contents_of(s->q);
     disk_fail(o->how);
     o->rc = t->act(s);
     o->calls = disk_calls();
     disk_fail("");
-    o->stats = faulty_stats(s->q);
+    o->stats = helper_file_stats(s->q);
     o->healed = o->stats.generation > generation;
     o->after = contents_of(s->q);
 }
@@ -352,9 +352,9 @@ static bool recovers(struct scene *s, const struct trial *t, bool rewrite)
     if (!faulty_is_good(rc, "then a put") || !goes_on(s, t))
         return false;
     /* But that it was not written is known until the file was rewritten. */
-    if (faulty_stats(s->q).error != 0 && !faulty_is_good(shmq_save(s->q, NULL), "then a save"))
+    if (helper_file_stats(s->q).error != 0 && !faulty_is_good(shmq_save(s->q, NULL), "then a save"))
         return false;
-    return faulty_stats(s->q).error == 0 && faulty_stats(s->q).lag == 0;
+    return helper_file_stats(s->q).error == 0 && helper_file_stats(s->q).lag == 0;
 }
 
 /* All that is in memory is in the file, and nothing is beside it; and it comes back. */

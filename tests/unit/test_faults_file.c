@@ -89,7 +89,7 @@ static void works(shmq_t *q)
 {
     helper_send(q, "more");
     assert_true(faulty_is_good(shmq_save(q, NULL), "then a save"));
-    assert_int_equal(faulty_stats(q).error, 0);
+    assert_int_equal(helper_file_stats(q).error, 0);
     char *text = contents_of(q);
     assert_true(faulty_is_in(faulty_file, text, NULL));
     free(text);
@@ -190,7 +190,7 @@ static struct disk_calls save_to(const char *how, const char *path, bool is_new)
     disk_fail("");
     check_error(rc, &calls, how);
     assert_true(faulty_is_clean(&calls, how, path == NULL ? 1 : 2));
-    struct shmq_file_stats stats = faulty_stats(q);
+    struct shmq_file_stats stats = helper_file_stats(q);
     bool failed = path == NULL && rc < 0;
     assert_int_equal(stats.error, failed ? -rc : 0);
     if (failed) {
@@ -242,7 +242,7 @@ static struct disk_calls save_at_end(const char *how)
     struct disk_calls calls = disk_calls();
     disk_fail("");
     q = helper_open(helper_name("a"), 0, NULL);
-    bool failed = faulty_stats(q).error != 0;
+    bool failed = helper_file_stats(q).error != 0;
     assert_true(failed || !faulty_is_vital(&calls, how, false));
     assert_true(faulty_is_in(faulty_file, after, failed ? before : NULL));
     assert_int_equal(shmq_close(q), 0);

@@ -75,15 +75,6 @@ static uint32_t holds(const struct sq_image *image, uint32_t group, uint32_t ent
         assert_int_equal(held_id, of);                                                             \
     } while (0)
 
-/* A plain queue with an empty base. */
-static void begin(struct made_file *f)
-{
-    made_begin(f, 0);
-    made_session(f, 0);
-    made_group(f, 0, "", 0);
-    made_base(f);
-}
-
 /* --- messages -------------------------------------------------------------------- */
 
 static void test_sample(void **state)
@@ -159,7 +150,7 @@ static void test_updates(void **state)
     struct made_file f;
 
     (void)state;
-    begin(&f);
+    made_empty(&f, 0);
     made_record(&f, 1, 0, "1");
     made_record(&f, 2, 0, "2");
     made_record(&f, 1, SQ_RECORD_COPY, "1a");
@@ -193,7 +184,7 @@ static void test_removals(void **state)
     struct made_file f;
 
     (void)state;
-    begin(&f);
+    made_empty(&f, 0);
     made_record(&f, 7, 0, "7");
     made_record(&f, SQ_ID_GONE | 8, 0, "");
     made_record(&f, 10, 0, "10");
@@ -223,7 +214,7 @@ static void test_many(void **state)
 
     (void)state;
     assert_non_null(bytes);
-    begin(&f);
+    made_empty(&f, 0);
     f.header->entry_count = COUNT;
     sq_file_header_seal(f.header);
     for (uint32_t i = 0; i < COUNT; i++) {
@@ -335,7 +326,7 @@ static void test_beyond_the_cursor(void **state)
     struct made_file f;
 
     (void)state;
-    begin(&f);
+    made_empty(&f, 0);
     made_record(&f, 1, 0, "1");
     made_record(&f, 2, 0, "2");
     made_entry(&f, 0, 1, 0, SQ_LEASED, 1);
@@ -415,7 +406,7 @@ static void test_sessions(void **state)
     assert_int_equal(image.groups[0].items[100 % 64].at_ns, 100500);
     sq_image_free(&image);
     made_free(&f);
-    begin(&f);
+    made_empty(&f, 0);
     made_session(&f, INT64_MIN);
     made_record(&f, 1, 0, "x");
     read_image(&image, &f);
@@ -432,7 +423,7 @@ static void refuse(enum sq_frame_kind kind, const void *content, size_t bytes, c
     struct sq_image image;
     struct made_file f;
 
-    begin(&f);
+    made_empty(&f, 0);
     made_record(&f, 1, 0, "1");
     uint64_t off = made_frame(&f, kind, content, bytes);
     assert_refused(&f, why);
@@ -502,7 +493,7 @@ static void test_groups_refused(void **state)
     made_base(&f);
     assert_refused(&f, "group's name");
     made_free(&f);
-    begin(&f);
+    made_empty(&f, 0);
     made_record(&f, 1, 0, "1");
     off = made_entry(&f, 0, 2, 0, SQ_FREE, 0);
     assert_refused(&f, "past all messages");
@@ -532,7 +523,7 @@ static void test_entries_refused(void **state)
     refuse(SQ_FRAME_UNGROUP, &e, sizeof(e.head), "of their group");
 
     struct made_file f;
-    begin(&f);
+    made_empty(&f, 0);
     made_record(&f, 1, 0, "1");
     made_entry(&f, 0, 1, 0, SQ_WAITING, 1);
     made_entry(&f, 0, 1, 9, SQ_PARKED, 1);
@@ -605,7 +596,7 @@ static void test_damage_is_told(void **state)
     struct made_file f;
 
     (void)state;
-    begin(&f);
+    made_empty(&f, 0);
     made_record(&f, 1, 0, "1");
     uint64_t off = made_record(&f, 2, 0, "2");
     uint64_t end = f.size;

@@ -29,12 +29,6 @@ static shmq_t *revive(unsigned journal)
     return open_journal(journal, SHMQ_EXCL);
 }
 
-static void finish(shmq_t *q)
-{
-    assert_int_equal(shmq_close(q), 0);
-    assert_int_equal(shmq_unlink(name), 0);
-}
-
 static void put_number(shmq_t *q, unsigned n)
 {
     assert_int_equal(shmq_put(q, &n, sizeof(n), HELPER_LATE_NS), 0);
@@ -53,14 +47,6 @@ static void expect_empty(shmq_t *q)
     unsigned got;
 
     assert_int_equal(shmq_get(q, &got, sizeof(got), NULL, SHMQ_NOWAIT), -EAGAIN);
-}
-
-static struct shmq_file_stats file_stats(shmq_t *q)
-{
-    struct shmq_file_stats stats = {.size = sizeof(stats)};
-
-    assert_int_equal(shmq_file_stats(q, &stats), 0);
-    return stats;
 }
 
 /* --- put, get, acknowledged --------------------------------------------------- */
@@ -123,7 +109,7 @@ static void kill_all(unsigned journal)
     assert_in_range(last, put, put + 1);
     assert_cmp(first, >, atomic_load(&d->got));
     assert_in_range(first, done, done + 3);
-    finish(q);
+    helper_finish(q);
 }
 
 static void test_kill_os(void **state)
@@ -165,7 +151,7 @@ static void test_states(void **state)
     assert_true(helper_takes(q, "m3"));
     assert_true(helper_takes(q, "m4"));
     assert_true(helper_takes(q, NULL));
-    finish(q);
+    helper_finish(q);
 }
 
 /* Several put, also many at once: each batch whole. */
@@ -182,15 +168,15 @@ static void test_many(void **state)
         bufs[i] = (struct shmq_buf){&numbers[i], sizeof(numbers[i])};
     }
     assert_int_equal(shmq_put_many(q, bufs, 32, SHMQ_NOWAIT), 32);
-    assert_int_equal(file_stats(q).write_count, 1);
+    assert_int_equal(helper_file_stats(q).write_count, 1);
     assert_int_equal(shmq_get_many(q, space, sizeof(space), infos, 16, 0, 0), 16);
-    assert_int_equal(file_stats(q).write_count, 2);
+    assert_int_equal(helper_file_stats(q).write_count, 2);
     assert_int_equal(shmq_close(q), 0);
     q = revive(SHMQ_JOURNAL_OS);
     for (unsigned i = 16; i < 32; i++)
         expect_number(q, i);
     expect_empty(q);
-    finish(q);
+    helper_finish(q);
 }
 
 /* --- two who append, and one who is killed ------------------------------------- */
@@ -253,7 +239,7 @@ static void test_two(void **state)
     }
     for (int i = 0; i < 2; i++)
         assert_cmp(last[i] - atomic_load(&p->put[i]), <=, 1);
-    finish(q);
+    helper_finish(q);
 }
 
 /* --- no room ------------------------------------------------------------------- */
@@ -268,7 +254,7 @@ static int without_room(void *arg)
     shmq_t *q = open_journal(SHMQ_JOURNAL_OS, 0);
     put_number(q, n++);
     put_number(q, n++);
-    struct shmq_file_stats before = file_stats(q);
+    struct shmq_file_stats before = helper_file_stats(q);
     getrlimit(RLIMIT_FSIZE, &limit);
     limit.rlim_cur = before.file_bytes + 100;
     setrlimit(RLIMIT_FSIZE, &limit);
@@ -276,7 +262,7 @@ static int without_room(void *arg)
     int rc;
     while ((rc = shmq_put(q, &put, sizeof(put), SHMQ_NOWAIT)) == 0 && put < 10)
         put++;
-    if (rc != -EFBIG || file_stats(q).error != EFBIG || shmq_depth(q) != put)
+    if (rc != -EFBIG || helper_file_stats(q).error != EFBIG || shmq_depth(q) != put)
         return 1;
     for (unsigned i = 0; i < put - 1; i++)
         if (shmq_get(q, &got, sizeof(got), NULL, SHMQ_NOWAIT) != sizeof(got) || got != i)
@@ -289,7 +275,7 @@ static int without_room(void *arg)
     if (shmq_get(q, &got, sizeof(got), NULL, SHMQ_NOWAIT) != sizeof(got) || got != put - 1)
         return 4;
     /* That gets could not be written is told until the file was rewritten. */
-    struct shmq_file_stats after = file_stats(q);
+    struct shmq_file_stats after = helper_file_stats(q);
     if (after.error != EFBIG && after.generation == before.generation)
         return 5;
     shmq_close(q);
@@ -303,7 +289,7 @@ static void test_no_room(void **state)
     shmq_t *q = revive(SHMQ_JOURNAL_OS);
     expect_number(q, 77);
     expect_empty(q);
-    finish(q);
+    helper_finish(q);
 }
 
 /* --- shared syncs ---------------------------------------------------------------- */
@@ -326,14 +312,14 @@ static void test_shared_sync(void **state)
     shmq_t *q = open_journal(SHMQ_JOURNAL_ALWAYS, 0);
 
     helper_at_once(PRODUCERS, put_always, NULL);
-    struct shmq_file_stats stats = file_stats(q);
+    struct shmq_file_stats stats = helper_file_stats(q);
     assert_int_equal(stats.write_count, PRODUCERS * EACH);
     assert_cmp(stats.sync_count, >=, EACH);
     assert_cmp(stats.sync_count, <, PRODUCERS * EACH);
     assert_int_equal(stats.synced_bytes, stats.file_bytes);
     print_message("%llu messages, %llu syncs\n", (unsigned long long)stats.write_count,
                   (unsigned long long)stats.sync_count);
-    finish(q);
+    helper_finish(q);
 }
 
 /* Who puts alone waits for one sync a put, and no more. */
@@ -344,8 +330,8 @@ static void test_own_sync(void **state)
 
     for (unsigned n = 0; n < EACH; n++)
         put_number(q, n);
-    assert_int_equal(file_stats(q).sync_count, EACH);
-    finish(q);
+    assert_int_equal(helper_file_stats(q).sync_count, EACH);
+    helper_finish(q);
 }
 
 static void test_sync(void **state)
@@ -374,9 +360,9 @@ static void test_rewritten(void **state)
     msg = helper_receive(q);
     for (unsigned n = 1; n < 90; n++)
         expect_number(q, n);
-    uint64_t before = file_stats(q).file_bytes;
+    uint64_t before = helper_file_stats(q).file_bytes;
     assert_int_equal(shmq_save(q, NULL), 0);
-    assert_cmp(file_stats(q).file_bytes, <, before);
+    assert_cmp(helper_file_stats(q).file_bytes, <, before);
     put_number(q, 100);
     assert_int_equal(shmq_ack(q, &msg), 0);
     assert_int_equal(shmq_close(q), 0);
@@ -384,7 +370,7 @@ static void test_rewritten(void **state)
     for (unsigned n = 90; n <= 100; n++)
         expect_number(q, n);
     expect_empty(q);
-    finish(q);
+    helper_finish(q);
 }
 
 /* Puts, as long as that can be. */
@@ -424,7 +410,7 @@ static void test_removed(void **state)
     for (unsigned n = 1; n <= p.last + 1; n++)
         expect_number(q, n);
     expect_empty(q);
-    finish(q);
+    helper_finish(q);
 }
 
 /* Groups made, moved, paused and removed; a message updated, another removed. */
@@ -456,7 +442,7 @@ static void test_groups(void **state)
     assert_true(helper_takes(a, "four"));
     assert_true(helper_takes(a, NULL));
     assert_int_equal(shmq_close(a), 0);
-    finish(q);
+    helper_finish(q);
 }
 
 /* Who is a member of a removed group still, and has a message of it, writes nothing more of
@@ -472,17 +458,17 @@ static void test_removed_group(void **state)
     helper_send(q, "one");
     msgs[0] = helper_receive(g);
     assert_int_equal(shmq_unsubscribe(q, "a"), 0);
-    uint64_t written = file_stats(q).write_count;
+    uint64_t written = helper_file_stats(q).write_count;
     assert_int_equal(shmq_get(g, buffer, sizeof(buffer), NULL, SHMQ_NOWAIT), -ESTALE);
     assert_int_equal(shmq_receive(g, &msgs[1], SHMQ_NOWAIT), -ESTALE);
     assert_int_equal(shmq_ack_many(g, msgs, 1), -ESTALE);
     assert_int_equal(shmq_ack_upto(g, 1), -ESTALE);
-    assert_int_equal(file_stats(q).write_count, written);
+    assert_int_equal(helper_file_stats(q).write_count, written);
     assert_int_equal(shmq_close(g), 0);
     assert_int_equal(shmq_close(q), 0);
     q = revive(SHMQ_JOURNAL_OS);
     assert_int_equal(shmq_groups(q, NULL, 0), 0);
-    finish(q);
+    helper_finish(q);
 }
 
 /* A group that was made is on the disk when that returns. */
@@ -490,13 +476,13 @@ static void test_group_synced(void **state)
 {
     (void)state;
     shmq_t *q = open_journal(SHMQ_JOURNAL_ALWAYS, SHMQ_TOPIC), *g;
-    uint64_t before = file_stats(q).file_bytes;
+    uint64_t before = helper_file_stats(q).file_bytes;
 
     assert_int_equal(shmq_subscribe(q, "a", NULL, &g), 0);
-    assert_cmp(file_stats(q).file_bytes, >, before);
-    assert_int_equal(file_stats(q).synced_bytes, file_stats(q).file_bytes);
+    assert_cmp(helper_file_stats(q).file_bytes, >, before);
+    assert_int_equal(helper_file_stats(q).synced_bytes, helper_file_stats(q).file_bytes);
     assert_int_equal(shmq_close(g), 0);
-    finish(q);
+    helper_finish(q);
 }
 
 /* What was dropped for want of room does not come back, and what is left fits. */
@@ -519,7 +505,7 @@ static void test_drop(void **state)
     while (shmq_get(q, &got, sizeof(got), NULL, SHMQ_NOWAIT) == sizeof(got))
         assert_int_equal(got, 1000 - depth--);
     assert_int_equal(depth, 0);
-    finish(q);
+    helper_finish(q);
 }
 
 int main(int argc, char **argv)

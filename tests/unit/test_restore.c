@@ -36,14 +36,6 @@ static void go_down(shmq_t *q)
     assert_int_equal(shmq_unlink(name), 0);
 }
 
-static struct shmq_file_stats stats_of(shmq_t *q)
-{
-    struct shmq_file_stats st = {.size = sizeof(st)};
-
-    assert_int_equal(shmq_file_stats(q, &st), 0);
-    return st;
-}
-
 /* --- one process ------------------------------------------------------------------- */
 
 static void kept(void **state)
@@ -60,12 +52,12 @@ static void kept(void **state)
     helper_send(q, "one");
     helper_send(q, "two");
     assert_true(helper_takes(q, "one"));
-    assert_int_equal(stats_of(q).lag, 2);
-    assert_int_equal(stats_of(q).stale, 1);
+    assert_int_equal(helper_file_stats(q).lag, 2);
+    assert_int_equal(helper_file_stats(q).stale, 1);
     assert_int_equal(shmq_save(q, NULL), 0);
-    assert_int_equal(stats_of(q).lag, 0);
-    assert_int_equal(stats_of(q).stale, 0);
-    assert_int_equal(stats_of(q).saved_id, 2);
+    assert_int_equal(helper_file_stats(q).lag, 0);
+    assert_int_equal(helper_file_stats(q).stale, 0);
+    assert_int_equal(helper_file_stats(q).saved_id, 2);
     msg = helper_receive(q);
     assert_int_equal(shmq_save(q, NULL), 0);
     helper_send(q, "not saved");
@@ -76,8 +68,8 @@ static void kept(void **state)
     said = (struct shmq_attr)SHMQ_ATTR_INIT;
     assert_int_equal(shmq_attr_of(q, &said), 0);
     assert_int_equal(said.max_messages, 77);
-    assert_int_equal(stats_of(q).saved_id, 2);
-    assert_int_equal(stats_of(q).stale, 0);
+    assert_int_equal(helper_file_stats(q).saved_id, 2);
+    assert_int_equal(helper_file_stats(q).stale, 0);
     msg = helper_receive(q);
     assert_true(helper_is(&msg, "two"));
     assert_int_equal(msg.id, 2);
@@ -142,7 +134,7 @@ static void by_number_and_time(void **state)
     assert_true(helper_await(is_not_stale, q));
     uint64_t generation = stats_of(q).generation;
     helper_pass(SHMQ_MS(100)); /* nothing changes, nothing is saved */
-    assert_int_equal(stats_of(q).generation, generation);
+    assert_int_equal(helper_file_stats(q).generation, generation);
     go_down(q);
 }
 
@@ -155,7 +147,7 @@ static void at_the_end(void **state)
     shmq_t *q = open_kept(&attr), *second = open_kept(NULL);
     helper_send(q, "x");
     assert_int_equal(shmq_close(q), 0);
-    assert_int_equal(stats_of(second).saved_id, 0); /* not the last one */
+    assert_int_equal(helper_file_stats(second).saved_id, 0); /* not the last one */
     assert_int_equal(shmq_close(second), 0);
     assert_int_equal(shmq_unlink(name), 0);
     q = open_kept(&attr);
@@ -205,21 +197,21 @@ static void trouble_later(void **state)
     /* Removed: it is made again. */
     assert_int_equal(unlink(file), 0);
     shmq_t *second = open_kept(&attr); /* uses the queue all the same */
-    assert_int_equal(stats_of(q).error, ENOENT);
-    assert_cmp(stats_of(q).failed_ns, >, 0);
+    assert_int_equal(helper_file_stats(q).error, ENOENT);
+    assert_cmp(helper_file_stats(q).failed_ns, >, 0);
     assert_int_equal(shmq_save(second, NULL), 0);
-    assert_int_equal(stats_of(q).error, 0);
+    assert_int_equal(helper_file_stats(q).error, 0);
     assert_int_equal(shmq_close(second), 0);
     /* The folder is gone. */
     snprintf(aside, sizeof(aside), "%s-aside", folder_path);
     assert_int_equal(rename(folder_path, aside), 0);
     assert_int_equal(shmq_save(q, NULL), -ENOENT);
-    assert_int_equal(stats_of(q).error, ENOENT);
+    assert_int_equal(helper_file_stats(q).error, ENOENT);
     helper_send(q, "y"); /* goes on */
-    assert_int_equal(stats_of(q).lag, 1);
+    assert_int_equal(helper_file_stats(q).lag, 1);
     assert_int_equal(rename(aside, folder_path), 0);
     assert_int_equal(shmq_save(q, NULL), 0);
-    assert_int_equal(stats_of(q).error, 0);
+    assert_int_equal(helper_file_stats(q).error, 0);
     /* Emptied by somebody else: what is in memory is more. */
     assert_int_equal(truncate(file, 0), 0);
     assert_int_equal(shmq_save(q, NULL), 0);

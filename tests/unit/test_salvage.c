@@ -498,10 +498,7 @@ static void entries_in_two_frames(void **state)
     struct got got;
 
     (void)state;
-    made_begin(&f, 0);
-    made_session(&f, 0);
-    made_group(&f, 0, "", 0);
-    made_base(&f);
+    made_empty(&f, 0);
     for (uint64_t id = 1; id <= 4; id++)
         made_record(&f, id, 0, "text");
     uint64_t lost = made_entry(&f, 0, 0, 0, SQ_PARKED, 1); /* the place is still the old one */
@@ -520,10 +517,7 @@ static void ids_given_twice(void **state)
     struct got got;
 
     (void)state;
-    made_begin(&f, 0);
-    made_session(&f, 0);
-    made_group(&f, 0, "", 4);
-    made_base(&f);
+    made_empty(&f, 4);
     made_record(&f, 5, 0, "never put");
     made_record(&f, 6, 0, "never put");
     uint64_t lost = made_queue(&f, 5);
@@ -692,10 +686,7 @@ static void more_than_entries(void **state)
     shmq_t *q;
 
     (void)state;
-    made_begin(&f, 0);
-    made_session(&f, 0);
-    made_group(&f, 0, "", 0);
-    made_base(&f);
+    made_empty(&f, 0);
     for (uint64_t id = 1; id <= 1000; id++)
         made_record(&f, id, 0, "text");
     uint64_t lost = made_entry(&f, 0, 500, 0, SQ_LEASED, 1);
