@@ -1,10 +1,11 @@
 /*
  * power_journal.c - a power cut at any moment of writing a journal, and of rewriting it:
- * power_journal [--states N] [--deeds N] [--seed N] [--config NAME].
+ * power_journal [--states N] [--deeds N] [--seed N] [--config NAME [--place FOLDER]] | --list.
  *
  * Each configuration has a run under record.so, and then each state in which the disk could
  * be left is made (disk/states.h), and a queue is made of the file; `--states` is about how
- * many of them there are of each run.
+ * many of them there are of each run.  No run is quite like another.  That of a failure is
+ * kept: with its --config, --seed, --place and STATE='...' the same state is made again.
  */
 #include "crash/power_journal.h"
 
@@ -76,7 +77,7 @@ static void hear(const char *text, void *arg)
 static int complain(const struct disk_state *s, const struct look *l, const char *what, int rc)
 {
     fprintf(stderr,
-            "power_journal: --config '%s' --seed %" PRIu64 ", after %" PRIu64 " steps, variant %u, "
+            "power_journal --config '%s' --seed %" PRIu64 ", STATE='%" PRIu64 " %u', "
             "%u deeds of which %u were promised: %s: %d (%s)\n",
             l->low.config->name, s->seed, s->prefix, s->variant, l->returned, l->low.deeds, what,
             rc, rc < 0 ? shmq_last_error_detail() : "");
@@ -193,12 +194,19 @@ static void count_kinds(const struct journal_shared *s)
     printf("\n");
 }
 
+/* The queue is named after the place, so that it has the same name if that is kept. */
+static void name_queue(void)
+{
+    snprintf(queue, sizeof(queue), "crash-journal%s", strrchr(place.base, '-'));
+}
+
 /* Run and record: configuration `n`, or the flood. */
 static void record(unsigned n, uint64_t seed, unsigned deeds)
 {
     char which[16], number[24], many[16];
 
     journal_must(disk_place_make(&place, "shmq-power") == 0, "mkdir", errno);
+    name_queue();
     const char *arguments[] = {"--run", place.base, queue, which, number, many, NULL};
     snprintf(which, sizeof(which), "%u", n);
     snprintf(number, sizeof(number), "%" PRIu64, seed);
@@ -207,9 +215,25 @@ static void record(unsigned n, uint64_t seed, unsigned deeds)
     journal_must(status == 0, "the run that is recorded", status);
 }
 
-static void end_place(void)
+static void take_up(const char *base)
 {
-    disk_place_remove(&place);
+    disk_place_at(&place, base);
+    name_queue();
+    mkdir(place.made, 0700);
+}
+
+static void remove_made(void)
+{
+    disk_empty(place.made);
+    rmdir(place.made);
+}
+
+static void end_place(bool keep)
+{
+    if (keep)
+        remove_made();
+    else
+        disk_place_remove(&place);
     place.base[0] = '\0';
 }
 
@@ -247,16 +271,20 @@ static void cut_power(unsigned n, uint64_t seed, uint64_t most, bool verbose)
            l.promised, l.more, l.under_way, l.none, l.again);
     if (verbose)
         count_kinds(l.shared);
-    journal_must(l.promised > 0 && l.more > 0 && l.under_way > 0 && l.again > 0 &&
-                     l.shared->saves > 0,
+    journal_must(disk_is_one() || (l.promised > 0 && l.more > 0 && l.under_way > 0 && l.again > 0 &&
+                                   l.shared->saves > 0),
                  "too few kinds of states", 0);
 }
 
+/* What was recorded of a run that failed is kept. */
 static void clean_up(void)
 {
     char name[80];
 
-    disk_place_remove(&place);
+    if (place.base[0] == '\0')
+        return;
+    remove_made();
+    fprintf(stderr, "power_journal: its run is kept for --place %s\n", place.base);
     snprintf(name, sizeof(name), "%s.again", queue);
     shmq_unlink(name);
     shmq_unlink(queue);
@@ -274,14 +302,33 @@ static int run(char **argv)
     return journal_run(&place, &configs[n], argv[3], seed, (unsigned)strtoul(argv[6], NULL, 10));
 }
 
+static int list(void)
+{
+    for (unsigned n = 0; n <= CONFIGS; n++)
+        puts(n < CONFIGS ? configs[n].name : "flood");
+    return 0;
+}
+
+static int usage(void)
+{
+    fprintf(stderr, "usage: power_journal [--states N] [--deeds N] [--seed N]\n"
+                    "           [--config NAME [--place FOLDER]] | --list\n");
+    return 2;
+}
+
 int main(int argc, char **argv)
 {
     uint64_t seed = 1, states = STATES, deeds = DEEDS;
-    const char *only = NULL;
+    const char *only = NULL, *kept = NULL;
+    bool found = false;
 
+    if (argc == 2 && strcmp(argv[1], "--list") == 0)
+        return list();
     if (argc == 7 && strcmp(argv[1], "--run") == 0)
         return run(argv);
-    for (int i = 1; i + 1 < argc; i += 2) {
+    for (int i = 1; i < argc; i += 2) {
+        if (i + 1 == argc)
+            return usage();
         if (strcmp(argv[i], "--states") == 0)
             states = strtoull(argv[i + 1], NULL, 10);
         else if (strcmp(argv[i], "--deeds") == 0)
@@ -290,20 +337,29 @@ int main(int argc, char **argv)
             seed = strtoull(argv[i + 1], NULL, 10);
         else if (strcmp(argv[i], "--config") == 0)
             only = argv[i + 1];
+        else if (strcmp(argv[i], "--place") == 0)
+            kept = argv[i + 1];
+        else
+            return usage();
     }
+    if (kept != NULL && (only == NULL || strrchr(kept, '-') == NULL))
+        return usage();
     journal_must(deeds > 0 && deeds <= DEEDS_MAX, "--deeds", (long long)deeds);
-    snprintf(queue, sizeof(queue), "crash-journal-%d", (int)getpid());
     atexit(clean_up);
     for (unsigned n = 0; n <= CONFIGS; n++) {
         if (only != NULL && strcmp(only, n < CONFIGS ? configs[n].name : "flood") != 0)
             continue;
-        record(n, seed, (unsigned)deeds);
+        if (kept != NULL)
+            take_up(kept);
+        else
+            record(n, seed, (unsigned)deeds);
         if (n < CONFIGS)
             cut_power(n, seed, states, only != NULL);
         else
             flood_check(&place, queue, seed, states);
         fflush(stdout);
-        end_place();
+        end_place(kept != NULL);
+        found = true;
     }
-    return 0;
+    return found ? 0 : usage();
 }

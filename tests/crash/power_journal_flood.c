@@ -230,11 +230,11 @@ static int check(const struct disk_state *s, void *arg)
     }
     if (wrong == NULL)
         return 0;
-    fprintf(
-        stderr,
-        "power_journal: --config flood --seed %" PRIu64 ", after %" PRIu64 " steps, variant %u, "
-        "after '%s': %s: %d (%s)\n",
-        s->seed, s->prefix, s->variant, s->note, wrong, rc, rc < 0 ? shmq_last_error_detail() : "");
+    fprintf(stderr,
+            "power_journal --config flood --seed %" PRIu64 ", STATE='%" PRIu64 " %u', "
+            "after '%s': %s: %d (%s)\n",
+            s->seed, s->prefix, s->variant, s->note, wrong, rc,
+            rc < 0 ? shmq_last_error_detail() : "");
     return 1;
 }
 
@@ -258,6 +258,6 @@ void flood_check(const struct disk_place *place, const char *queue, uint64_t see
     printf("%-10s %6" PRId64 " states: %" PRIu64 " puts under way were there, of acknowledgements "
            "under way %" PRIu64 " held and %" PRIu64 " did not, %" PRIu64 " without a file\n",
            "flood", states, f.early, f.unsure_gone, f.unsure_there, f.empty);
-    journal_must(f.early > 0 && f.unsure_gone > 0 && f.unsure_there > 0, "too few kinds of states",
-                 0);
+    journal_must(disk_is_one() || (f.early > 0 && f.unsure_gone > 0 && f.unsure_there > 0),
+                 "too few kinds of states", 0);
 }

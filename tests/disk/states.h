@@ -7,10 +7,13 @@
  * bytes.  Of what was done to names since the folder's last sync any part is there.  Two
  * states of each prefix are the extremes, all and nothing; others are chosen at random.
  * Where all is synced there is but one.
+ *
+ * STATE="PREFIX VARIANT" in the environment: only that one is made and checked.
  */
 #ifndef DISK_STATES_H
 #define DISK_STATES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -39,5 +42,8 @@ struct disk_plan {
 
 /* How many states were checked, or what `check` returned (made negative), or -errno. */
 int64_t disk_states(const struct disk_plan *plan);
+
+/* Whether it is only one, as the environment has it. */
+bool disk_is_one(void);
 
 #endif

@@ -3,7 +3,6 @@
  */
 #include "support/faulty.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,13 +42,7 @@ int faulty_run_tests(int argc, char **argv, const struct CMUnitTest *tests, size
 
 unsigned faulty_count(void)
 {
-    DIR *dir = opendir(faulty_folder);
-    unsigned n = 0;
-
-    for (struct dirent *d; (d = readdir(dir)) != NULL;)
-        n += d->d_name[0] != '.';
-    closedir(dir);
-    return n;
+    return helper_entries(faulty_folder);
 }
 
 bool faulty_is_clean(const struct disk_calls *calls, const char *how, unsigned count)

@@ -58,15 +58,21 @@ int64_t helper_cpu_ns(void)
 
 /* --- leaving nothing behind --------------------------------------------- */
 
-static int count_descriptors(void)
+unsigned helper_entries(const char *folder)
 {
-    DIR *dir = opendir("/proc/self/fd");
-    int n = -1; /* the directory's own */
+    DIR *dir = opendir(folder);
+    unsigned n = 0;
 
-    while (readdir(dir) != NULL)
-        n++;
+    assert_non_null(dir);
+    for (struct dirent *entry; (entry = readdir(dir)) != NULL;)
+        n += entry->d_name[0] != '.';
     closedir(dir);
     return n;
+}
+
+static int count_descriptors(void)
+{
+    return (int)helper_entries("/proc/self/fd");
 }
 
 /* Queues of ours that are left; removes them. */

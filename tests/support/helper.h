@@ -137,6 +137,9 @@ struct helper_random {
 struct helper_random helper_seed(void);
 uint64_t helper_random(struct helper_random *random);
 
+/* How many entries a folder has, hidden ones not counted. */
+unsigned helper_entries(const char *folder);
+
 /* Whether the last failure's detail has both words in it. */
 bool helper_detail_names(const char *one, const char *other);
 

@@ -3,7 +3,6 @@
  */
 #include "support/moment.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -434,21 +433,9 @@ static void idle_worker_stops_soon(void **state)
     helper_finish(q);
 }
 
-static int count_threads(void)
-{
-    DIR *dir = opendir("/proc/self/task");
-    int n = 0;
-
-    assert_non_null(dir);
-    while (readdir(dir) != NULL)
-        n++;
-    closedir(dir);
-    return n;
-}
-
 static bool are_fewer_threads(void *count)
 {
-    return count_threads() < *(int *)count;
+    return helper_entries("/proc/self/task") < *(unsigned *)count;
 }
 
 static void stop_waits_for_handlers(void **state)
@@ -462,7 +449,7 @@ static void stop_waits_for_handlers(void **state)
     assert_int_equal(shmq_put(q, "x", 1, SHMQ_NOWAIT), 0);
     assert_true(helper_await(runs, s));
     assert_int_equal(shmq_worker_stop(worker, -2), -EINVAL);
-    int threads = count_threads();
+    unsigned threads = helper_entries("/proc/self/task");
     int64_t before_ns = helper_now_ns();
     assert_int_equal(shmq_worker_stop(worker, SHMQ_MS(50)), -ETIMEDOUT);
     assert_true(helper_now_ns() - before_ns >= SHMQ_MS(50));
