@@ -2,7 +2,7 @@
 #
 # tools.sh - tests of the commands shmq and shmq-stat.
 #
-# Usage: tests/cli/tools.sh [BUILD-DIRECTORY]
+# Usage: tests/cli/tools.sh [BUILD-DIRECTORY [FUNCTION | --list]]
 #
 # Prints a line for each test and ends with `N passed, M failed`.  The queues are
 # named after this process, and the commands run as copies in a directory of its
@@ -591,21 +591,6 @@ expect_as_nobody() {
 
 # --- the end -------------------------------------------------------------------
 
-test_command_line
-test_create
-test_ls
-test_rm
-test_put_get
-test_bytes
-test_lines
-test_many_readers
-test_json
-test_full
-test_wait
-test_killed
-test_output
-test_stat
-test_stat_forms
-test_stat_changes
-test_permission
-verdict
+run_tests test_command_line test_create test_ls test_rm test_put_get test_bytes test_lines \
+    test_many_readers test_json test_full test_wait test_killed test_output test_stat \
+    test_stat_forms test_stat_changes test_permission

@@ -1,5 +1,5 @@
 #!/bin/bash
-# tools_check.sh - tests of shmq-check: bash tests/cli/tools_check.sh BUILD
+# tools_check.sh - tests of shmq-check: bash tests/cli/tools_check.sh BUILD [FUNCTION | --list]
 # What it saves is tested byte by byte in test_salvage.c and test_check.c.
 # shellcheck source=tests/cli/tools_lib.sh
 . "$(dirname "$0")/tools_lib.sh"
@@ -285,14 +285,5 @@ test_damaged_queue() {
     check 'rm' "$shmq" rm "$q"
 }
 
-test_command_line
-test_which
-test_whole
-test_damaged
-test_torn
-test_no_header
-test_agrees
-test_sound
-test_busy
-test_damaged_queue
-verdict
+run_tests test_command_line test_which test_whole test_damaged test_torn test_no_header \
+    test_agrees test_sound test_busy test_damaged_queue

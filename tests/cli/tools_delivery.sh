@@ -3,7 +3,7 @@
 # tools_delivery.sh - tests of what the commands shmq and shmq-stat do about
 # delivery: what a message has, leases, groups, policies, dead letters.
 #
-# Usage: tests/cli/tools_delivery.sh [BUILD-DIRECTORY]
+# Usage: tests/cli/tools_delivery.sh [BUILD-DIRECTORY [FUNCTION | --list]]
 
 . "$(dirname "$0")/tools_lib.sh"
 
@@ -626,22 +626,6 @@ test_stat() {
     "$shmq" rm "$q"
 }
 
-test_create
-test_put
-test_times
-test_unique
-test_order
-test_peek
-test_compress
-test_safe
-test_lease_over
-test_by_id
-test_groups
-test_members
-test_filters
-test_pause
-test_dead
-test_priorities
-test_attempts
-test_stat
-verdict
+run_tests test_create test_put test_times test_unique test_order test_peek test_compress \
+    test_safe test_lease_over test_by_id test_groups test_members test_filters test_pause \
+    test_dead test_priorities test_attempts test_stat

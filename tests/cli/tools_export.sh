@@ -1,5 +1,5 @@
 #!/bin/bash
-# tools_export.sh - tests of shmq export and import: bash tests/cli/tools_export.sh BUILD
+# tools_export.sh - tests of shmq export and import: bash tests/cli/tools_export.sh BUILD [FUNCTION | --list]
 # shellcheck source=tests/cli/tools_lib.sh
 . "$(dirname "$0")/tools_lib.sh"
 
@@ -224,16 +224,14 @@ test_full() {
     "$shmq" rm "$q"
 }
 
-test_command_line
-test_states
-test_order
-test_group
-if can_import; then
-    test_round
-    test_plain
-    test_bad
-    test_full
-else
+test_without_jansson() {
     expect 'import without jansson' 3 '' 'without the library jansson' "$shmq" import x
+}
+
+if can_import; then
+    import_tests='test_round test_plain test_bad test_full'
+else
+    import_tests=test_without_jansson
 fi
-verdict
+# shellcheck disable=SC2086 # names are words
+run_tests test_command_line test_states test_order test_group $import_tests

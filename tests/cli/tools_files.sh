@@ -1,5 +1,5 @@
 #!/bin/bash
-# tools_files.sh - tests of shmq save and load: bash tests/cli/tools_files.sh BUILD
+# tools_files.sh - tests of shmq save and load: bash tests/cli/tools_files.sh BUILD [FUNCTION | --list]
 # shellcheck source=tests/cli/tools_lib.sh
 . "$(dirname "$0")/tools_lib.sh"
 
@@ -121,9 +121,4 @@ assert f["file_bytes"] == f["synced_bytes"]' "$dir/json" "$dir/snap"
     check 'rm' "$shmq" rm "$q"
 }
 
-test_stat
-test_journal
-test_round
-test_wrong
-test_own_file
-verdict
+run_tests test_stat test_journal test_round test_wrong test_own_file

@@ -1,7 +1,9 @@
-# tools_lib.sh - what the tests of the commands have in common: to be sourced, with
-# the directory of the build as the script's argument.  Ends with `verdict`.
+# tools_lib.sh - what the tests of the commands have in common: to be sourced.  The script's
+# arguments are the directory of the build, and perhaps the one function of it that is to be
+# run, or --list.  It ends with `run_tests FUNCTION...`.
 
 build=${1:-build}
+only=${2:-}
 self=tools.$$
 dir=$(mktemp -d)
 chmod 755 "$dir"
@@ -178,8 +180,24 @@ nothing_left() {
     return $left
 }
 
-# The last test, and the sum: succeeds if all did.
-verdict() {
+# run_tests FUNCTION...: all of them or the one that is wanted, a last test, and the sum.
+# Succeeds if all did.
+run_tests() {
+    local each found=0
+
+    if [ "$only" = --list ]; then
+        printf '%s\n' "$@"
+        return
+    fi
+    for each in "$@"; do
+        [ -n "$only" ] && [ "$each" != "$only" ] && continue
+        found=1
+        "$each"
+    done
+    if [ $found = 0 ]; then
+        echo "$0: there is no test '$only'; --list shows them" >&2
+        return 2
+    fi
     check 'no process and no queue is left' nothing_left
     echo "$passed passed, $failed failed"
     [ $failed -eq 0 ]

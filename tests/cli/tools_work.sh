@@ -2,7 +2,7 @@
 #
 # tools_work.sh - tests of shmq work: a command for each message.
 #
-# Usage: tests/cli/tools_work.sh [BUILD-DIRECTORY]
+# Usage: tests/cli/tools_work.sh [BUILD-DIRECTORY [FUNCTION | --list]]
 
 . "$(dirname "$0")/tools_lib.sh"
 
@@ -249,14 +249,5 @@ test_removed() {
     check 'that names it' grep -q "^shmq: work $q: " "$dir/err"
 }
 
-test_command_line
-test_verdicts
-test_environment
-test_bytes
-test_jobs
-test_group
-test_lease
-test_signals
-test_killed
-test_removed
-verdict
+run_tests test_command_line test_verdicts test_environment test_bytes test_jobs test_group \
+    test_lease test_signals test_killed test_removed

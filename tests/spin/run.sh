@@ -3,6 +3,7 @@
 # which Spin must find.  One line each, with the states explored; the last line is
 # "N passed, M failed".  Exit 0 if none failed, 77 if spin is missing.
 #
+# With an argument: only those whose line in the list below contains it (run.sh -DNO_BATON).
 # Two searches at a time (JOBS=n for another number), each under 900 MB.  All
 # files are written to a temporary folder, which is removed.
 set -u
@@ -155,6 +156,10 @@ fails fence -DSOLE -DLEAVE_NO_FENCE : mistake found, no fence before leaving the
 fails fence -DSOLE -DUNLOCK_RELEASE : mistake found, unlock that is only a release before S is read
 END
 
+if [ $# -gt 0 ]; then
+	mv "$work/list" "$work/all"
+	grep -F -e "$1" "$work/all" > "$work/list" || { echo "models: none has '$1'" && exit 1; }
+fi
 tr '\n' '\0' < "$work/list" | xargs -0 -P "${JOBS:-2}" -n 1 sh "$0" --one "$work"
 
 total=$(wc -l < "$work/list")
