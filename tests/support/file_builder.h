@@ -2,7 +2,7 @@
  * file_builder.h - files of queues' contents (file/format.h), made frame by frame in memory.
  *
  * Used by the tests of frames and images, by the fuzzer's harness for its corpus, and
- * by make_files for the tests of the tools.
+ * by make_corpus for the tests of the tools.
  */
 #ifndef FILE_BUILDER_H
 #define FILE_BUILDER_H
