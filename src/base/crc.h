@@ -13,8 +13,8 @@ uint32_t sq_crc32c(uint32_t crc, const void *data, size_t bytes);
 /* The other way round: what the check was before those bytes, after which it is `crc`. */
 uint32_t sq_crc32c_before(uint32_t crc, const void *data, size_t bytes);
 
-/* For the test: the same as sq_crc32c(), by tables whatever the processor has; and the lengths
- * that the instruction's way takes three of at a time. */
+/* For the test: sq_crc32c() by tables, whatever the processor can do; and the lengths of the
+ * streams that its instruction takes three at a time. */
 uint32_t sq_crc32c_by_tables(uint32_t crc, const void *data, size_t bytes);
 enum { SQ_CRC_LONG_BYTES = 4096, SQ_CRC_SHORT_BYTES = 256 };
 

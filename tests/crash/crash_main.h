@@ -41,8 +41,8 @@ struct crash_suite {
     struct crash_result (*attempt)(unsigned op, unsigned point, enum crash_manner manner);
 };
 
-/* Count what is wrong after a death, and tell it if it is one of the first few.  `returned`:
- * the victim's operation had. */
+/* Count what is wrong after a death, and print the first few.  `returned`: the victim's
+ * operation had returned. */
 void crash_complain(unsigned *failures, const char *op, unsigned point, bool returned,
                     const char *format, va_list args) __attribute__((format(printf, 5, 0)));
 

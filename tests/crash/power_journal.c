@@ -4,8 +4,8 @@
  *
  * Each configuration has a run under record.so, and then each state in which the disk could
  * be left is made (disk/states.h), and a queue is made of the file; `--states` is about how
- * many of them there are of each run.  No run is quite like another.  That of a failure is
- * kept: with its --config, --seed, --place and STATE='...' the same state is made again.
+ * many of them there are of each run.  Runs differ, so the one that fails is kept:
+ * its --config, --seed, --place and STATE='...' make the same state again.
  */
 #include "crash/power_journal.h"
 

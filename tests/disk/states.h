@@ -43,7 +43,7 @@ struct disk_plan {
 /* How many states were checked, or what `check` returned (made negative), or -errno. */
 int64_t disk_states(const struct disk_plan *plan);
 
-/* Whether it is only one, as the environment has it. */
+/* Whether STATE is set. */
 bool disk_is_one(void);
 
 #endif

@@ -19,7 +19,7 @@ static bool is_less(struct assert_number a, struct assert_number b)
     return is_negative(a) != is_negative(b) ? is_negative(a) : a.bits < b.bits;
 }
 
-/* Equal is what has the same bits, as cmocka has it. */
+/* Two numbers are equal if their bits are, as in cmocka. */
 static bool holds(struct assert_number a, const char *op, struct assert_number b)
 {
     bool or_equal = op[1] == '=';

@@ -1,6 +1,6 @@
 /*
- * assertions.h - assertions that say what they found: both numbers, and of a negative errno its
- * name and shmq_last_error_detail().  Those that have a name of cmocka's take its place.
+ * assertions.h - assertions that print what they found: both numbers, and for a negative errno
+ * its name and shmq_last_error_detail().  Some replace cmocka's of the same name.
  */
 #ifndef ASSERTIONS_H
 #define ASSERTIONS_H

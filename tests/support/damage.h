@@ -1,8 +1,8 @@
 /*
  * damage.h - for tests that write into a queue's object, word after word: the object mapped a
  * second time, calls that must return in their time, and children that make them, so that a
- * crash or a hang is seen.  CASE="1 OFFSET VALUE ..." repeats one case, as it is told when it
- * fails (0: before a handle is opened).
+ * crash or a hang is seen.  A case that fails is printed as CASE="1 OFFSET VALUE ...", which
+ * in the environment repeats it alone (0: before a handle is opened).
  */
 #ifndef DAMAGE_H
 #define DAMAGE_H
@@ -29,25 +29,27 @@ extern struct damage_target {
     unsigned word_count;
 } damage_target;
 
-/* Of the queue `damage_target.name`, which is as it is to be; puts that right again. */
+/* Map the queue `damage_target.name` and remember what it holds; put that back, unmap it. */
 void damage_map(void);
 void damage_unmap(void);
 
-/* List these words. */
+/* Add these words to the list. */
 void damage_add_words(uint64_t off, uint64_t bytes);
 
-/* In a child: time begins for a call, and its result is checked and returned: no error but
- * these (0 ends them), not much later than `most_ns` after the beginning.  Or the child ends. */
+/* In a child: start the clock for a call; check its result and return it.  An error must be
+ * one of `errors` (0 ends them), and not much more than `most_ns` may have passed; otherwise
+ * the child exits. */
 void damage_begin(void);
 int64_t damage_is_fine(const char *call, int64_t rc, int64_t most_ns, const int *errors);
 
-/* What must not fail has. */
+/* Exit, since a call failed that must not. */
 void damage_give_up(const char *what, int64_t rc);
 
-/* The queue in order, a handle of it, and the damage done: what shmq_open() says. */
+/* Put the queue in order, open it and do the damage, in the order that `d` asks for.  Returns
+ * what shmq_open() returned. */
 int damage_open(const struct damage *d, shmq_t **q);
 
-/* All cases, or fail the test.  One that is late is tried again so many times. */
+/* Run all cases, or fail the test.  A case that is late is tried again up to `tries` times. */
 void damage_run(const struct damage *cases, unsigned count, unsigned tries,
                 void (*one_case)(const struct damage *d));
 

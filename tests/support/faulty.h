@@ -16,7 +16,7 @@ extern const char *const faulty_kinds[FAULTY_KINDS];
 extern char faulty_folder[80];
 extern char faulty_file[96], faulty_other[96]; /* in it */
 
-/* As helper_run(), in the program started anew under record.so. */
+/* As helper_run(), in the program started again under record.so. */
 #define faulty_run(argc, argv, tests)                                                              \
     faulty_run_tests(argc, argv, tests, sizeof(tests) / sizeof((tests)[0]))
 int faulty_run_tests(int argc, char **argv, const struct CMUnitTest *tests, size_t count);

@@ -20,7 +20,7 @@ struct made_file {
     struct sq_file_header *header; /* in `bytes`; seal it after a change */
 };
 
-/* A plain queue of nothing, whose messages up to `finished_id` are finished. */
+/* A plain queue without messages; those up to `finished_id` are finished. */
 void made_empty(struct made_file *f, uint64_t finished_id);
 
 /* A plain queue's header, or with SHMQ_TOPIC a topic's; nothing else. */

@@ -1,6 +1,6 @@
 /*
- * folder.h - a folder of its own for each test: made before it; behind it nothing may be left
- * there but the two files named here, and all is removed.
+ * folder.h - a folder of its own for each test.  A test that leaves anything there but the two
+ * files named here fails; the folder is removed.
  */
 #ifndef FOLDER_H
 #define FOLDER_H

@@ -176,7 +176,8 @@ pid_t helper_fork(int (*body)(void *arg), void *arg)
 
     if (child == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
-        setenv("CMOCKA_TEST_ABORT", "1", 1); /* a failed assertion goes on with no other test */
+        setenv("CMOCKA_TEST_ABORT", "1",
+               1); /* or a failed assertion would go on to the next test */
         int status = body(arg);
         if (status != 0)
             print_error("a child returns %d (%s)\n", status, shmq_last_error_detail());
@@ -295,7 +296,7 @@ bool helper_producer_sleeps(void *queue)
     return helper_stats(queue).sleeping_producers > 0;
 }
 
-/* As /proc tells it; 0: there is none. */
+/* The letter in /proc/PID/stat; 0: there is no such process. */
 static char state_of(pid_t pid)
 {
     char path[64], line[512] = "";

@@ -38,7 +38,8 @@ int helper_teardown(void **state);
     cmocka_unit_test_setup_teardown(function, helper_setup, helper_teardown)
 
 /*
- * What main() returns: runs all tests of an array, or the one that is named, or lists them.
+ * For main(): run all tests of the array, or the one that the argument names, or list them.
+ * Returns the exit status.
  *     test_lease [--list | NAME]
  */
 #define helper_run(argc, argv, tests)                                                              \
@@ -56,7 +57,7 @@ pid_t helper_fork_stopped(int (*body)(void *arg), void *arg);
  * goes on. */
 pid_t helper_holder(shmq_t *q);
 
-/* So many children that begin at the same time; each must exit with 0. */
+/* Fork `count` children that begin at the same time; each must exit with 0. */
 void helper_at_once(unsigned count, int (*body)(void *arg), void *arg);
 
 /* Wait for a child: its exit status, or 1000 + the signal that killed it. */
@@ -137,7 +138,7 @@ struct helper_random {
 struct helper_random helper_seed(void);
 uint64_t helper_random(struct helper_random *random);
 
-/* How many entries a folder has, hidden ones not counted. */
+/* How many entries a folder has; hidden ones do not count. */
 unsigned helper_entries(const char *folder);
 
 /* Whether the last failure's detail has both words in it. */
