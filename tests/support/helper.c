@@ -176,8 +176,7 @@ pid_t helper_fork(int (*body)(void *arg), void *arg)
 
     if (child == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
-        setenv("CMOCKA_TEST_ABORT", "1",
-               1); /* or a failed assertion would go on to the next test */
+        setenv("CMOCKA_TEST_ABORT", "1", 1); /* or it would go on to the next test */
         int status = body(arg);
         if (status != 0)
             print_error("a child returns %d (%s)\n", status, shmq_last_error_detail());
@@ -268,6 +267,11 @@ bool helper_await(bool (*condition)(void *arg), void *arg)
         nanosleep(&pause, NULL);
     }
     return true;
+}
+
+void helper_on_signal(int signal)
+{
+    (void)signal;
 }
 
 struct shmq_stats helper_stats(shmq_t *q)

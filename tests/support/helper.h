@@ -72,6 +72,9 @@ void helper_kill(pid_t child);
 /* Poll until `condition(arg)`, until it is late: false if it never came. */
 bool helper_await(bool (*condition)(void *arg), void *arg);
 
+/* A signal handler that does nothing: the signal interrupts, and that is all. */
+void helper_on_signal(int signal);
+
 /* CLOCK_MONOTONIC. */
 int64_t helper_now_ns(void);
 /* CLOCK_REALTIME. */

@@ -386,11 +386,6 @@ static void headers_are_kept(void **state)
 
 /* --- signals ------------------------------------------------------------------------ */
 
-static void note(int number)
-{
-    (void)number;
-}
-
 struct waiting {
     shmq_t *q;
     _Atomic bool done;
@@ -411,7 +406,7 @@ static void *wait_for_reply(void *arg)
 /* Both the one who listens and the one who sleeps behind him. */
 static void signals_interrupt(void **state)
 {
-    struct sigaction action = {.sa_handler = note, .sa_flags = SA_RESTART}, before;
+    struct sigaction action = {.sa_handler = helper_on_signal, .sa_flags = SA_RESTART}, before;
     shmq_t *q = helper_create(NULL);
     struct waiting w[2] = {{.q = q}, {.q = q}};
 

@@ -95,14 +95,9 @@ static void in_its_time(void **state)
     munmap(s, sizeof(*s));
 }
 
-static void on_signal(int signal)
-{
-    (void)signal;
-}
-
 static void a_signal_ends_it(void **state)
 {
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART}, old;
+    struct sigaction action = {.sa_handler = helper_on_signal, .sa_flags = SA_RESTART}, old;
     struct shared *s = make();
 
     (void)state;

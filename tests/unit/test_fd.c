@@ -724,14 +724,9 @@ static void any_read_only(void **state)
     helper_finish(q);
 }
 
-static void on_signal(int signal)
-{
-    (void)signal;
-}
-
 static int interrupted(void *unused)
 {
-    struct sigaction action = {.sa_handler = on_signal};
+    struct sigaction action = {.sa_handler = helper_on_signal};
 
     (void)unused;
     sigaction(SIGUSR1, &action, NULL);

@@ -149,14 +149,9 @@ static void in_its_time(void **state)
     }
 }
 
-static void on_signal(int signal)
-{
-    (void)signal;
-}
-
 static void a_signal_ends_it(void **state)
 {
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART}, old;
+    struct sigaction action = {.sa_handler = helper_on_signal, .sa_flags = SA_RESTART}, old;
 
     (void)state;
     sigaction(SIGALRM, &action, &old);

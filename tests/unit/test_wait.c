@@ -227,11 +227,6 @@ static void room_for_each(void **state)
 
 /* --- signals ------------------------------------------------------------------- */
 
-static void on_signal(int signal)
-{
-    (void)signal;
-}
-
 static void signals_end_a_wait(void **state)
 {
     static const int flags[] = {0, SA_RESTART};
@@ -241,7 +236,7 @@ static void signals_end_a_wait(void **state)
 
     (void)state;
     for (int i = 0; i < 2; i++) {
-        struct sigaction action = {.sa_handler = on_signal, .sa_flags = flags[i]}, old;
+        struct sigaction action = {.sa_handler = helper_on_signal, .sa_flags = flags[i]}, old;
         sigaction(SIGALRM, &action, &old);
         ualarm(20000, 20000);
         begin();
