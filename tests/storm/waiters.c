@@ -170,7 +170,7 @@ static bool is_gone(const struct side *side)
     int64_t due = side->gets ? 0 : FILL;
 
     while (page->done != page->asked && shmq_depth(q) == due)
-        if (is_down(&living) && page->done != page->asked)
+        if (helper_is_asleep(&living) && page->done != page->asked)
             return true;
     return false;
 }

@@ -37,8 +37,8 @@ void damage_unmap(void);
 void damage_add_words(uint64_t off, uint64_t bytes);
 
 /* In a child: start the clock for a call; check its result and return it.  An error must be
- * one of `errors` (0 ends them), and not much more than `most_ns` may have passed; otherwise
- * the child exits. */
+ * one of `errors` (0 ends them), and the call must not have worked for much more than `most_ns`;
+ * otherwise the child exits. */
 void damage_begin(void);
 int64_t damage_is_fine(const char *call, int64_t rc, int64_t most_ns, const int *errors);
 
@@ -49,8 +49,8 @@ void damage_give_up(const char *what, int64_t rc);
  * what shmq_open() returned. */
 int damage_open(const struct damage *d, shmq_t **q);
 
-/* Run all cases, or fail the test.  A case that is late is tried again up to `tries` times. */
-void damage_run(const struct damage *cases, unsigned count, unsigned tries,
+/* Run all cases, or fail the test. */
+void damage_run(const struct damage *cases, unsigned count,
                 void (*one_case)(const struct damage *d));
 
 #endif

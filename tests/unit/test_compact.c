@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -391,7 +392,7 @@ static void rewrite_damaged(shmq_t *q, off_t at, struct rewriting *r, struct sig
     assert_int_equal(sq_enter(q, SQ_ROLE_CONSUMER, &deadline), 0);
     pid_t child = helper_fork(rewrite, r);
     assert_true(helper_await(is_pinned, q));
-    off_t end = (off_t)file_stats(q).file_bytes;
+    off_t end = (off_t)helper_file_stats(q).file_bytes;
     put_number(q, 2);
     put_number(q, 3);
     if (at >= 0)
@@ -416,8 +417,8 @@ static bool try_damage(void *arg)
         struct sight after = look_at_file();
         assert_int_equal(r->rc, -EBADMSG);
         assert_non_null(strstr(r->detail, "the journal is damaged at offset"));
-        assert_int_equal(file_stats(q).error, EBADMSG);
-        assert_int_equal(file_stats(q).generation, 1);
+        assert_int_equal(helper_file_stats(q).error, EBADMSG);
+        assert_int_equal(helper_file_stats(q).generation, 1);
         assert_int_equal(after.number, before.number);
         assert_int_equal(after.sum, before.sum);
         /* The damage lies before the end that is noted now, and is not copied. */
@@ -426,14 +427,14 @@ static bool try_damage(void *arg)
         assert_int_equal(r->rc, 0);
     }
     if (in_time) {
-        assert_int_equal(file_stats(q).error, 0);
-        assert_int_equal(file_stats(q).generation, 2);
+        assert_int_equal(helper_file_stats(q).error, 0);
+        assert_int_equal(helper_file_stats(q).generation, 2);
         assert_int_equal(shmq_close(q), 0);
         q = revive(SHMQ_JOURNAL_OS);
         for (unsigned n = 1; n <= 3; n++)
             expect_number(q, n);
     }
-    finish(q);
+    helper_finish(q);
     assert_int_equal(unlink(file), 0);
     munmap(r, sizeof(*r));
     return in_time;
@@ -543,15 +544,15 @@ static void synced_at_the_end(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        COMPACT_TEST(stream),
-        COMPACT_TEST(drained),
-        COMPACT_TEST(of_all_lengths),
-        COMPACT_TEST(by_a_forked_child),
-        COMPACT_TEST(healed),
-        COMPACT_TEST(synced_by_time),
-        COMPACT_TEST(synced_once),
-        COMPACT_TEST(synced_at_the_end),
-        COMPACT_TEST(damage_is_not_copied),
+        FOLDER_TEST(stream),
+        FOLDER_TEST(drained),
+        FOLDER_TEST(of_all_lengths),
+        FOLDER_TEST(by_a_forked_child),
+        FOLDER_TEST(healed),
+        FOLDER_TEST(synced_by_time),
+        FOLDER_TEST(synced_once),
+        FOLDER_TEST(synced_at_the_end),
+        FOLDER_TEST(damage_is_not_copied),
     };
 
     return helper_run(argc, argv, tests);

@@ -18,15 +18,7 @@
 
 #include "layout.h"
 
-enum {
-    CASES_PER_CHILD = 500,
-    VALUES = 6,
-    WORDS_MAX = 1200,
-    HITS_MAX = 8,
-    ROUNDS = 400,
-    LATE_MS = 2000, /* of work; a hang takes longer */
-    HANG_S = 80,    /* a case takes milliseconds */
-};
+enum { VALUES = 6, ROUNDS = 400 };
 #define SHORT_NS   SHMQ_MS(20)
 #define SHORTER_NS ((int64_t)300000)
 
@@ -34,30 +26,12 @@ static size_t mode_off; /* of the group */
 
 /* --- the calls ---------------------------------------------------------------- */
 
-static int64_t call_begun_ns, worked_before_ns;
-
-static void begin(void)
-{
-    call_begun_ns = helper_now_ns();
-    worked_before_ns = helper_cpu_ns();
-}
-
-/* Check the result of a call that was begun, and return it. */
+/* Check the result of a call, since damage_begin(), and return it. */
 static int64_t is_fine(const char *call, int64_t rc, int64_t most_ns)
 {
-    static const int documented[] = {EAGAIN, ETIMEDOUT, EMSGSIZE, EBADMSG, ESTALE};
-    int64_t took_ns = helper_now_ns() - call_begun_ns;
-    int64_t worked_ns = helper_cpu_ns() - worked_before_ns;
-    bool known = rc >= 0 && rc < INT32_MAX;
+    static const int documented[] = {EAGAIN, ETIMEDOUT, EMSGSIZE, EBADMSG, ESTALE, 0};
 
-    for (size_t i = 0; i < sizeof(documented) / sizeof(documented[0]); i++)
-        known |= rc == -documented[i];
-    if (!known || took_ns > HELPER_LATE_NS || worked_ns > most_ns + SHMQ_MS(LATE_MS)) {
-        fprintf(stderr, "%s: %lld after %lld us, %lld us of work\n", call, (long long)rc,
-                (long long)took_ns / 1000, (long long)worked_ns / 1000);
-        _exit(2);
-    }
-    return rc;
+    return damage_is_fine(call, rc, most_ns, documented);
 }
 
 static void look(shmq_t *q)
@@ -143,10 +117,9 @@ static bool can_recover(const struct damage *d)
         if (within(off, SQ_CONTROL_OFF + offsetof(struct sq_control_shm, notices), 4))
             return false;
         /* That a group is paused can be no damage as far as anybody can tell. */
-        if (within(off, target.mode_off, 4) &&
-            (d->hits[i].value & ~(uint32_t)SQ_GROUP_HOLDS) != 0 &&
-            (d->hits[i].value &
-             ~(uint32_t)(SQ_GROUP_PAUSED | SQ_GROUP_DONE_AWAITED | SQ_GROUP_HOLDS)) == 0)
+        if (within(off, mode_off, 4) && (d->hits[i].value & ~(uint32_t)SQ_GROUP_HOLDS) != 0 &&
+            (d->hits[i].value & ~(uint32_t)(SQ_GROUP_PAUSED | SQ_GROUP_DONE_AWAITED | SQ_GROUP_HOLDS)) ==
+                0)
             return false;
     }
     return true;
@@ -199,55 +172,6 @@ static void one_case(const struct damage *d)
 }
 
 /* --- many cases ------------------------------------------------------------------ */
-
-struct batch {
-    const struct damage *cases;
-    unsigned count;
-};
-
-static int run_batch(void *arg)
-{
-    const struct batch *b = arg;
-
-    for (unsigned i = 0; i < b->count; i++) {
-        *target.now = b->cases[i];
-        alarm(HANG_S); /* kills us */
-        one_case(target.now);
-    }
-    return 0;
-}
-
-static void run_cases(const struct damage *cases, unsigned count)
-{
-    unsigned failures = 0;
-
-    for (unsigned done = 0; done < count && failures < 20;) {
-        unsigned n = count - done < CASES_PER_CHILD ? count - done : CASES_PER_CHILD;
-        struct batch batch = {cases + done, n};
-        int status = helper_wait(helper_fork(run_batch, &batch));
-        if (status == 0) {
-            done += n;
-            continue;
-        }
-        failures++;
-        print_error("status %d, %s:", status, target.now->live ? "live" : "before attaching");
-        for (unsigned i = 0; i < target.now->count; i++)
-            print_error(" [%u]=%#x", target.now->hits[i].off, target.now->hits[i].value);
-        print_error("\n");
-        while (done < count && memcmp(&cases[done], target.now, sizeof(*cases)) != 0)
-            done++; /* to the one that failed, and go on after it */
-        done++;
-    }
-    assert_int_equal(failures, 0);
-}
-
-static void add_words(uint64_t off, uint64_t bytes)
-{
-    for (uint64_t at = 0; at < bytes; at += 4) {
-        assert_cmp(target.word_count, <, WORDS_MAX);
-        target.offs[target.word_count++] = (uint32_t)(off + at);
-    }
-}
 
 static void list_words(void)
 {
@@ -302,7 +226,7 @@ static void every_word(bool live)
             cases[n].hits[0].off = damage_target.offs[word];
             cases[n++].hits[0].value = values[v];
         }
-    damage_run(cases, n, 0, one_case);
+    damage_run(cases, n, one_case);
     free(cases);
     unmake_target();
 }
@@ -336,7 +260,7 @@ static void several_words(void **state)
             cases[i].hits[hit].value = (uint32_t)(r >> (r % 64));
         }
     }
-    damage_run(cases, ROUNDS, 0, one_case);
+    damage_run(cases, ROUNDS, one_case);
     free(cases);
     unmake_target();
 }

@@ -20,9 +20,6 @@
 
 enum {
     VALUES = 6,
-    WORDS_MAX = 4000,
-    LATE_MS = 2000, /* of work; a hang takes longer */
-    HANG_S = 80,    /* a case takes milliseconds */
     IDS = 9,
 };
 #define SHORTER_NS ((int64_t)100000)
@@ -32,31 +29,14 @@ static shmq_t *keeper, *keepers_group; /* have the leases */
 
 /* --- the calls ---------------------------------------------------------------- */
 
-static int64_t call_begun_ns, worked_before_ns;
-
-static void begin(void)
-{
-    call_begun_ns = helper_now_ns();
-    worked_before_ns = helper_cpu_ns();
-}
-
 /* Check the result of a call, and return it; the next one begins. */
 static int64_t is_fine(const char *call, int64_t rc, int64_t most_ns)
 {
-    static const int documented[] = {EAGAIN, ETIMEDOUT, EMSGSIZE, EBADMSG,   ESTALE,
-                                     ENOENT, EBUSY,     EEXIST,   ECANCELED, ENOSPC};
-    int64_t took_ns = helper_now_ns() - call_begun_ns;
-    int64_t worked_ns = helper_cpu_ns() - worked_before_ns;
-    bool known = rc >= 0 && rc < INT32_MAX;
+    static const int documented[] = {EAGAIN, ETIMEDOUT, EMSGSIZE,  EBADMSG, ESTALE, ENOENT,
+                                     EBUSY,  EEXIST,    ECANCELED, ENOSPC,  0};
 
-    for (size_t i = 0; i < sizeof(documented) / sizeof(documented[0]); i++)
-        known |= rc == -documented[i];
-    if (!known || took_ns > HELPER_LATE_NS || worked_ns > most_ns + SHMQ_MS(LATE_MS)) {
-        fprintf(stderr, "%s: %lld after %lld us, %lld us of work (%s)\n", call, (long long)rc,
-                (long long)took_ns / 1000, (long long)worked_ns / 1000, shmq_last_error_detail());
-        _exit(2);
-    }
-    begin();
+    damage_is_fine(call, rc, most_ns, documented);
+    damage_begin();
     return rc;
 }
 
@@ -324,55 +304,7 @@ static void one_case(const struct damage *d)
     shmq_close(q);
 }
 
-/* --- many cases ------------------------------------------------------------------ */
-
-struct batch {
-    const struct damage *cases;
-    unsigned count;
-};
-
-static int run_batch(void *arg)
-{
-    const struct batch *b = arg;
-
-    for (unsigned i = 0; i < b->count; i++) {
-        *target.now = b->cases[i];
-        alarm(HANG_S); /* kills us */
-        one_case(target.now);
-    }
-    return 0;
-}
-
-static void run_cases(const struct damage *cases, unsigned count)
-{
-    unsigned failures = 0;
-
-    for (unsigned done = 0; done < count && failures < 20;) {
-        unsigned n = count - done < CASES_PER_CHILD ? count - done : CASES_PER_CHILD;
-        struct batch batch = {cases + done, n};
-        int status = helper_wait(helper_fork(run_batch, &batch));
-        if (status == 0) {
-            done += n;
-            continue;
-        }
-        struct damage alone = *target.now;
-        failures++;
-        print_error("status %d, %s: [%u]=%#x\n", status, alone.live ? "live" : "before attaching",
-                    alone.off, alone.value);
-        while (done < count && memcmp(&cases[done], &alone, sizeof(alone)) != 0)
-            done++; /* to the one that failed, and go on after it */
-        done++;
-    }
-    assert_int_equal(failures, 0);
-}
-
-static void add_words(uint64_t off, uint64_t bytes)
-{
-    for (uint64_t at = 0; at < bytes; at += 4) {
-        assert_cmp(target.word_count, <, WORDS_MAX);
-        target.offs[target.word_count++] = (uint32_t)(off + at);
-    }
-}
+/* --- every word ------------------------------------------------------------------ */
 
 /* Those that are something, and one more after each such run. */
 static void add_used_words(uint64_t off, uint64_t bytes)
@@ -476,7 +408,7 @@ static void every_word(void)
                 cases[n++] =
                     (struct damage){(r >> 16 ^ v) & 1, 1, {{damage_target.offs[word], values[v]}}};
         }
-    damage_run(cases, n, TRIES_LATE, one_case);
+    damage_run(cases, n, one_case);
     free(cases);
     damage_unmap();
     if (keepers_group != NULL)

@@ -410,16 +410,6 @@ static void two_watch(void **state)
     helper_finish(q);
 }
 
-static int hold_one(void *q)
-{
-    struct shmq_msg msg = SHMQ_MSG_INIT;
-
-    if (shmq_receive(q, &msg, HELPER_LATE_NS) != 0)
-        return 1;
-    raise(SIGSTOP);
-    return 0;
-}
-
 static void a_consumer_is_killed(void **state)
 {
     shmq_t *q = create();

@@ -340,11 +340,11 @@ static void test_sync(void **state)
     shmq_t *q = open_journal(SHMQ_JOURNAL_OS, 0);
 
     put_number(q, 1);
-    assert_true(file_stats(q).synced_bytes < file_stats(q).file_bytes);
+    assert_true(helper_file_stats(q).synced_bytes < helper_file_stats(q).file_bytes);
     assert_int_equal(shmq_sync(q, 1, HELPER_LATE_NS), 0);
-    assert_int_equal(file_stats(q).synced_bytes, file_stats(q).file_bytes);
+    assert_int_equal(helper_file_stats(q).synced_bytes, helper_file_stats(q).file_bytes);
     assert_int_equal(shmq_sync(q, 2, HELPER_LATE_NS), -EINVAL);
-    finish(q);
+    helper_finish(q);
 }
 
 /* --- rewritten ------------------------------------------------------------------- */
@@ -402,7 +402,7 @@ static void test_removed(void **state)
 
     put_number(q, 1);
     assert_true(helper_await(is_refused, &p));
-    assert_true(file_stats(q).error == ENOENT || file_stats(q).generation > 1);
+    assert_true(helper_file_stats(q).error == ENOENT || helper_file_stats(q).generation > 1);
     assert_int_equal(shmq_save(q, NULL), 0);
     put_number(q, p.last + 1);
     assert_int_equal(shmq_close(q), 0);

@@ -105,12 +105,12 @@ static void attributes(void **state)
 
 static bool has_saved_three(void *q)
 {
-    return stats_of(q).saved_id == 3;
+    return helper_file_stats(q).saved_id == 3;
 }
 
 static bool is_not_stale(void *q)
 {
-    return !stats_of(q).stale;
+    return !helper_file_stats(q).stale;
 }
 
 static void by_number_and_time(void **state)
@@ -132,7 +132,7 @@ static void by_number_and_time(void **state)
     helper_send(q, "x");
     assert_true(helper_takes(q, "x"));
     assert_true(helper_await(is_not_stale, q));
-    uint64_t generation = stats_of(q).generation;
+    uint64_t generation = helper_file_stats(q).generation;
     helper_pass(SHMQ_MS(100)); /* nothing changes, nothing is saved */
     assert_int_equal(helper_file_stats(q).generation, generation);
     go_down(q);

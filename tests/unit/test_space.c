@@ -213,16 +213,6 @@ static void no_longer_pinned_when_given_back(void **state)
     helper_finish(q);
 }
 
-static int hold_one(void *q)
-{
-    struct shmq_msg msg = SHMQ_MSG_INIT;
-
-    if (shmq_receive(q, &msg, HELPER_LATE_NS) != 0)
-        return 1;
-    raise(SIGSTOP);
-    return 0;
-}
-
 /* What the dead had in hand holds nobody up, though nobody else receives. */
 static void pinned_by_the_dead(void **state)
 {

@@ -150,16 +150,6 @@ static void expired_unseen(void **state)
     helper_finish(q);
 }
 
-static int receive_and_wait(void *q)
-{
-    struct shmq_msg msg = SHMQ_MSG_INIT;
-
-    if (shmq_receive(q, &msg, HELPER_LATE_NS) != 0)
-        return 1;
-    raise(SIGSTOP);
-    return 0;
-}
-
 static void not_freed_by_a_lease(void **state)
 {
     shmq_t *q = create(NULL);
