@@ -200,7 +200,7 @@ static int hold_one(void *q)
 {
     struct shmq_msg msg = SHMQ_MSG_INIT;
 
-    if (shmq_receive(q, &msg, SHMQ_SEC(5)) != 0)
+    if (shmq_receive(q, &msg, HELPER_LATE_NS) != 0)
         return 1;
     raise(SIGSTOP);
     return shmq_close(q) == 0 ? 0 : 2;

@@ -352,7 +352,7 @@ static void flip(off_t at)
     int fd = open(file, O_RDWR);
     char byte;
 
-    assert_true(fd >= 0);
+    assert_cmp(fd, >=, 0);
     assert_int_equal(pread(fd, &byte, 1, at), 1);
     byte ^= 1;
     assert_int_equal(pwrite(fd, &byte, 1, at), 1);
@@ -371,7 +371,7 @@ static struct sight look_at_file(void)
     int fd = open(file, O_RDONLY);
     struct stat st;
 
-    assert_true(fd >= 0);
+    assert_cmp(fd, >=, 0);
     assert_int_equal(fstat(fd, &st), 0);
     assert_int_equal(read(fd, bytes, (size_t)st.st_size), st.st_size);
     struct sight sight = {st.st_ino, sq_crc32c(0, bytes, (size_t)st.st_size)};

@@ -90,7 +90,8 @@ static void in_its_time(void **state)
         int64_t begun_ns = helper_now_ns();
         assert_int_equal(sleep_for(s, timeouts_ns[i]), -ETIMEDOUT);
         int64_t took_ns = helper_now_ns() - begun_ns;
-        assert_true(took_ns >= timeouts_ns[i] && took_ns < HELPER_LATE_NS);
+        assert_cmp(took_ns, >=, timeouts_ns[i]);
+        assert_cmp(took_ns, <, HELPER_LATE_NS);
     }
     munmap(s, sizeof(*s));
 }

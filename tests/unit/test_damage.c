@@ -118,8 +118,8 @@ static bool can_recover(const struct damage *d)
             return false;
         /* That a group is paused can be no damage as far as anybody can tell. */
         if (within(off, mode_off, 4) && (d->hits[i].value & ~(uint32_t)SQ_GROUP_HOLDS) != 0 &&
-            (d->hits[i].value & ~(uint32_t)(SQ_GROUP_PAUSED | SQ_GROUP_DONE_AWAITED | SQ_GROUP_HOLDS)) ==
-                0)
+            (d->hits[i].value &
+             ~(uint32_t)(SQ_GROUP_PAUSED | SQ_GROUP_DONE_AWAITED | SQ_GROUP_HOLDS)) == 0)
             return false;
     }
     return true;

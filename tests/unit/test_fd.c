@@ -189,14 +189,14 @@ static void follows_it_at_once(void **state)
         assert_int_equal(shmq_send(q, &msg, SHMQ_NOWAIT), 0);
         moment_is_due_after(begun_ns, SOON_NS);
         assert_true(readable(fd, LATE_MS));
-        assert_true(helper_now_ns() - begun_ns >= SOON_NS);
+        assert_cmp(helper_now_ns() - begun_ns, >=, SOON_NS);
         begun_ns = helper_now_ns();
         struct shmq_msg late = helper_receive(q);
         moment_is_due_after(begun_ns, SOON_NS);
         assert_true(readable(fd, LATE_MS));
         late = helper_receive(q);
         shmq_ack(q, &late); /* or it is over by now */
-        assert_true(shmq_purge(q) >= 0);
+        assert_cmp(shmq_purge(q), >=, 0);
     }
     helper_finish(q);
 }

@@ -340,7 +340,7 @@ static void test_sync(void **state)
     shmq_t *q = open_journal(SHMQ_JOURNAL_OS, 0);
 
     put_number(q, 1);
-    assert_true(helper_file_stats(q).synced_bytes < helper_file_stats(q).file_bytes);
+    assert_cmp(helper_file_stats(q).synced_bytes, <, helper_file_stats(q).file_bytes);
     assert_int_equal(shmq_sync(q, 1, HELPER_LATE_NS), 0);
     assert_int_equal(helper_file_stats(q).synced_bytes, helper_file_stats(q).file_bytes);
     assert_int_equal(shmq_sync(q, 2, HELPER_LATE_NS), -EINVAL);

@@ -261,7 +261,7 @@ static void ended_by_time(void **state)
     struct shmq_msg late = helper_receive(q);
     set_lease(q, MOMENT_HOUR_NS);
     struct shmq_msg msg = helper_receive(other);
-    assert_true(helper_now_ns() - begun_ns >= SHMQ_MS(50));
+    assert_cmp(helper_now_ns() - begun_ns, >=, SHMQ_MS(50));
     assert_int_equal(msg.attempts, 2);
     assert_int_equal(msg.id, late.id);
     struct shmq_msg copy = late;
@@ -367,7 +367,7 @@ static void killed_beside_a_busy_one(void **state)
         helper_pass(SHMQ_MS(1)); /* not so many that the lost one fills the ring */
         msg = helper_receive(q);
         assert_int_equal(shmq_ack(q, &msg), 0);
-        assert_true(helper_now_ns() - begun_ns < HELPER_LATE_NS);
+        assert_cmp(helper_now_ns() - begun_ns, <, HELPER_LATE_NS);
     } while (msg.attempts == 1);
     helper_finish(q);
 }
@@ -383,7 +383,7 @@ static void killed_beside_a_polling_one(void **state)
     helper_kill(helper_holder(q));
     int64_t begun_ns = helper_now_ns();
     while (shmq_get(q, buffer, sizeof(buffer), NULL, SHMQ_NOWAIT) == -EAGAIN)
-        assert_true(helper_now_ns() - begun_ns < HELPER_LATE_NS);
+        assert_cmp(helper_now_ns() - begun_ns, <, HELPER_LATE_NS);
     assert_int_equal(helper_group(q).backlog, 0);
     helper_finish(q);
 }
@@ -603,14 +603,14 @@ static void many_with_linger(void **state)
     pid_t child = helper_fork(send_slowly, q);
     int64_t begun_ns = helper_now_ns();
     assert_int_equal(shmq_receive_many(q, msgs, 3, 3 * HELPER_LATE_NS, HELPER_LATE_NS), 3);
-    assert_true(helper_now_ns() - begun_ns < HELPER_LATE_NS);
+    assert_cmp(helper_now_ns() - begun_ns, <, HELPER_LATE_NS);
     assert_int_equal(helper_wait(child), 0);
     assert_int_equal(shmq_ack_many(q, msgs, 3), 3);
     /* Or the linger time. */
     helper_send(q, "x");
     begun_ns = helper_now_ns();
     assert_int_equal(shmq_receive_many(q, msgs, 3, SHMQ_MS(50), HELPER_LATE_NS), 1);
-    assert_true(helper_now_ns() - begun_ns >= SHMQ_MS(50));
+    assert_cmp(helper_now_ns() - begun_ns, >=, SHMQ_MS(50));
     assert_int_equal(shmq_receive_many(q, msgs, 0, 0, 0), 0);
     assert_int_equal(shmq_receive_many(q, msgs, 1, -2, 0), -EINVAL);
     helper_finish(q);
@@ -692,14 +692,14 @@ static void counted(void **state)
     assert_int_equal(st.dead_by_reason[7], 1);
     assert_int_equal(st.members, 1);
     assert_int_equal(st.paused, 0);
-    assert_true(st.oldest_age_ns > 0);
+    assert_cmp(st.oldest_age_ns, >, 0);
     int64_t passed_ns = helper_now_ns() - begun_ns;
-    assert_true(st.next_due_ns >= SHMQ_SEC(30) - passed_ns);
-    assert_true(st.next_due_ns <= SHMQ_SEC(30) + SHMQ_MS(10));
+    assert_cmp(st.next_due_ns, >=, SHMQ_SEC(30) - passed_ns);
+    assert_cmp(st.next_due_ns, <=, SHMQ_SEC(30) + SHMQ_MS(10));
     assert_int_equal(shmq_ack(q, &d), 0);
     st = helper_group(q);
     passed_ns = helper_now_ns() - begun_ns;
-    assert_true(st.next_due_ns >= SHMQ_SEC(100) - passed_ns && st.next_due_ns <= SHMQ_SEC(100));
+    assert_in_range(st.next_due_ns, SHMQ_SEC(100) - passed_ns, SHMQ_SEC(100));
     assert_int_equal(shmq_groups(q, &st, 1), 1);
     assert_int_equal(st.acked_count, 2);
     helper_finish(q);

@@ -145,7 +145,8 @@ static void in_its_time(void **state)
         int64_t begun_ns = helper_now_ns();
         assert_int_equal(wait_for_nothing(timeouts_ns[i]), -ETIMEDOUT);
         int64_t took_ns = helper_now_ns() - begun_ns;
-        assert_true(took_ns >= least_ns && took_ns < HELPER_LATE_NS);
+        assert_cmp(took_ns, >=, least_ns);
+        assert_cmp(took_ns, <, HELPER_LATE_NS);
     }
 }
 

@@ -175,12 +175,12 @@ static void linger(void **state)
     assert_int_equal(shmq_put(q, "a", 1, SHMQ_NOWAIT), 0);
     int64_t begun_ns = helper_now_ns();
     assert_int_equal(shmq_get_many(q, buffer, 64, infos, 3, SHMQ_MS(30), HELPER_LATE_NS), 1);
-    assert_true(helper_now_ns() - begun_ns >= SHMQ_MS(30));
+    assert_cmp(helper_now_ns() - begun_ns, >=, SHMQ_MS(30));
     for (int i = 0; i < 3; i++)
         assert_int_equal(shmq_put(q, "b", 1, SHMQ_NOWAIT), 0);
     begun_ns = helper_now_ns();
     assert_int_equal(shmq_get_many(q, buffer, 64, infos, 3, 3 * HELPER_LATE_NS, SHMQ_NOWAIT), 3);
-    assert_true(helper_now_ns() - begun_ns < HELPER_LATE_NS);
+    assert_cmp(helper_now_ns() - begun_ns, <, HELPER_LATE_NS);
     helper_finish(q);
 }
 

@@ -212,11 +212,11 @@ static void back_after_a_delay(void **state)
     assert_true(helper_takes(q, "b"));
     assert_true(helper_takes(q, NULL));
     int64_t due_ns = next_due_ns(q);
-    assert_true(due_ns >= begun_ns + MOMENT_HOUR_NS);
+    assert_cmp(due_ns, >=, begun_ns + MOMENT_HOUR_NS);
     moment_pass(due_ns - helper_now_ns() - SOON_NS);
     moment_is_due(due_ns, due_ns);
     assert_true(comes(q, "a")); /* whoever sleeps wakes for it */
-    assert_true(helper_now_ns() >= due_ns);
+    assert_cmp(helper_now_ns(), >=, due_ns);
     helper_finish(q);
 }
 
@@ -359,7 +359,7 @@ static void due_at_a_time_of_day(void **state)
     assert_true(helper_takes(q, ""));
     moment_pass(MOMENT_HOUR_NS - SHMQ_MS(100));
     struct shmq_msg late = helper_receive(q);
-    assert_true(helper_wall_ns() >= now_ns + MOMENT_HOUR_NS);
+    assert_cmp(helper_wall_ns(), >=, now_ns + MOMENT_HOUR_NS);
     assert_int_equal(shmq_ack(q, &late), 0);
     msg.delay_ns = 1;
     assert_int_equal(shmq_send(q, &msg, SHMQ_NOWAIT), -EINVAL);
@@ -410,7 +410,8 @@ static void expired_into_nothing(void **state)
         moment_pass(MOMENT_AFTER_NS);
         send_short_lived(q, "c", MOMENT_HOUR_NS);
         msg = helper_receive(q);
-        assert_true(msg.ttl_ns > MOMENT_HOUR_NS / 2 && msg.ttl_ns <= MOMENT_HOUR_NS);
+        assert_cmp(msg.ttl_ns, >, MOMENT_HOUR_NS / 2);
+        assert_cmp(msg.ttl_ns, <=, MOMENT_HOUR_NS);
         assert_int_equal(shmq_ack(q, &msg), 0);
         msg = helper_receive(q);
         assert_int_equal(shmq_ack(q, &msg), 0);
@@ -476,7 +477,7 @@ static void expired_for_room(void **state)
             moment_pass(MOMENT_AFTER_NS);
             assert_int_equal(put_one(q), 0);
         }
-        assert_true(helper_group(q).expired_count > 40);
+        assert_cmp(helper_group(q).expired_count, >, 40);
         helper_finish(q);
     }
 }

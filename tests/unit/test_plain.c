@@ -201,7 +201,7 @@ static void full_fail(void **state)
     assert_int_equal(shmq_put(q, "x", 1, 3 * HELPER_LATE_NS), -EAGAIN);
     assert_int_equal(shmq_put_many(q, &one, 1, SHMQ_FOREVER), -EAGAIN);
     assert_int_equal(shmq_reserve(q, 1, &data, SHMQ_FOREVER), -EAGAIN);
-    assert_true(helper_now_ns() - before_ns < HELPER_LATE_NS);
+    assert_cmp(helper_now_ns() - before_ns, <, HELPER_LATE_NS);
     helper_finish(q);
 }
 

@@ -76,7 +76,7 @@ static void exponential(void **state)
     int64_t begun_ns = helper_now_ns();
     for (int i = 0; i < 100; i++)
         assert_int_equal(rest(&policy, UINT32_MAX), 0);
-    assert_true(helper_now_ns() - begun_ns < HELPER_LATE_NS);
+    assert_cmp(helper_now_ns() - begun_ns, <, HELPER_LATE_NS);
 }
 
 static void fibonacci(void **state)
@@ -227,7 +227,7 @@ static void damaged(void **state)
         }
         int64_t cap = policy.retry_greatest_ns > 0 ? policy.retry_greatest_ns : 0;
         int64_t ns = sq_policy_delay_ns(&policy, attempts[helper_random(&seed) % 7], &random);
-        assert_true(ns >= 0 && ns <= cap);
+        assert_in_range(ns, 0, cap);
     }
 }
 
@@ -243,8 +243,8 @@ static void defaults(void **state)
     assert_int_equal(policy.lease_ns, SHMQ_SEC(30));
     assert_int_equal(policy.max_attempts, 0);
     assert_int_equal(policy.retry_greatest_ns, HOUR_NS);
-    assert_true(policy.retry_factor == 2);
-    assert_true(policy.retry_jitter == 0);
+    assert_int_equal(policy.retry_factor, 2);
+    assert_int_equal(policy.retry_jitter, 0);
     given.retry_first_ns = 2 * HOUR_NS; /* the default cap makes room for it */
     assert_int_equal(sq_policy_check(&given, &policy), 0);
     assert_int_equal(policy.retry_greatest_ns, 2 * HOUR_NS);

@@ -177,7 +177,8 @@ static void waits(void **state)
         assert_int_equal(shmq_get(q, buffer, 8, NULL, SHMQ_MS(20)), -ETIMEDOUT);
         struct shmq_stats s = helper_stats(q);
         assert_int_equal(s.empty_wait_count, i);
-        assert_true(s.empty_wait_ns >= i * SHMQ_MS(18) && s.empty_wait_ns < i * HELPER_LATE_NS);
+        assert_cmp(s.empty_wait_ns, >=, i * SHMQ_MS(18));
+        assert_cmp(s.empty_wait_ns, <, i * HELPER_LATE_NS);
         assert_int_equal(s.full_wait_count, 0);
     }
     put_n(q, 1, 1);
@@ -185,7 +186,8 @@ static void waits(void **state)
     assert_int_equal(shmq_put(q, "x", 1, SHMQ_MS(20)), -ETIMEDOUT);
     struct shmq_stats s = helper_stats(q);
     assert_int_equal(s.full_wait_count, 1);
-    assert_true(s.full_wait_ns >= SHMQ_MS(18) && s.full_wait_ns < HELPER_LATE_NS);
+    assert_cmp(s.full_wait_ns, >=, SHMQ_MS(18));
+    assert_cmp(s.full_wait_ns, <, HELPER_LATE_NS);
     assert_int_equal(s.empty_wait_count, 3);
     assert_int_equal(s.sleeping_producers + s.sleeping_consumers, 0);
     helper_finish(q);

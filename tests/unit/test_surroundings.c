@@ -283,7 +283,7 @@ static void removed(int (*remove_it)(const char *), const char *what, bool wakes
     assert_int_equal(helper_has_woken(q, HELPER_CONSUMERS), wakes);
     pthread_join(thread, &rc);
     assert_int_equal((intptr_t)rc, -ESTALE);
-    assert_true(helper_now_ns() - begun_ns < HELPER_LATE_NS);
+    assert_cmp(helper_now_ns() - begun_ns, <, HELPER_LATE_NS);
     assert_int_equal(shmq_put(other, "x", 1, SHMQ_FOREVER), -ESTALE);
     assert_int_equal(shmq_get(other, buffer, 8, NULL, SHMQ_NOWAIT), -ESTALE);
     /* One of the same name is another queue. */

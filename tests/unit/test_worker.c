@@ -428,7 +428,7 @@ static void idle_worker_stops_soon(void **state)
     assert_int_equal(helper_stats(q).sleeping_consumers, 1);
     int64_t before_ns = helper_now_ns();
     assert_int_equal(shmq_worker_stop(worker, SHMQ_NOWAIT), 0);
-    assert_true(helper_now_ns() - before_ns < HELPER_LATE_NS);
+    assert_cmp(helper_now_ns() - before_ns, <, HELPER_LATE_NS);
     free(s);
     helper_finish(q);
 }
@@ -452,8 +452,8 @@ static void stop_waits_for_handlers(void **state)
     unsigned threads = helper_entries("/proc/self/task");
     int64_t before_ns = helper_now_ns();
     assert_int_equal(shmq_worker_stop(worker, SHMQ_MS(50)), -ETIMEDOUT);
-    assert_true(helper_now_ns() - before_ns >= SHMQ_MS(50));
-    assert_true(helper_now_ns() - before_ns < HELPER_LATE_NS);
+    assert_cmp(helper_now_ns() - before_ns, >=, SHMQ_MS(50));
+    assert_cmp(helper_now_ns() - before_ns, <, HELPER_LATE_NS);
     assert_true(helper_await(are_fewer_threads, &threads)); /* the other was receiving still */
     assert_int_equal(shmq_put(q, "y", 1, SHMQ_NOWAIT), 0);
     nap(SHMQ_MS(50));
@@ -526,10 +526,10 @@ static void removed_queue_is_no_spin(void **state)
     assert_int_equal(shmq_unlink(helper_name("a")), 0);
     int64_t before_ns = helper_cpu_ns();
     nap(SHMQ_MS(500));
-    assert_true(helper_cpu_ns() - before_ns < SHMQ_MS(100));
+    assert_cmp(helper_cpu_ns() - before_ns, <, SHMQ_MS(100));
     before_ns = helper_now_ns();
     assert_int_equal(shmq_worker_stop(worker, SHMQ_FOREVER), 0);
-    assert_true(helper_now_ns() - before_ns < HELPER_LATE_NS);
+    assert_cmp(helper_now_ns() - before_ns, <, HELPER_LATE_NS);
     assert_int_equal(shmq_close(q), 0);
     free(s);
 }
