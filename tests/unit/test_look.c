@@ -129,7 +129,7 @@ static void *run_traffic(void *arg)
 /* Every message shown is whole, and they come in order. */
 static void browse_in_traffic(void **state)
 {
-    enum { SHOWN = 100000 };
+    enum { SHOWN = 5000 };
     struct shmq_attr attr = helper_attr(4096);
     struct traffic traffic = {helper_create(&attr), false};
     unsigned char bytes[400];
