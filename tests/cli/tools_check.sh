@@ -201,11 +201,6 @@ test_agrees() {
     check 'the verdict is that of load' test $wrong = 0
 }
 
-# leases QUEUE: is a message leased?
-leases() {
-    "$stat" --json "$1" | grep -q '"leased":1'
-}
-
 # --- queues -------------------------------------------------------------------------------
 
 test_sound() {
@@ -219,9 +214,9 @@ test_sound() {
     expect 'as JSON' 0 '*' '' "$check" "$q" --json
     check 'which it is' json "$dir/out" 'v[0]["verdict"] == "sound" and v[0]["messages"] == 1 and
         v[0]["file"]["verdict"] == "whole" and v[0]["notes"] == [] and v[0]["damage"] == []'
-    "$shmq" work "$q" --timeout 60s -- sleep 60 &
+    "$shmq" work "$q" --timeout 60s -- sh -c "touch '$dir/there'; exec sleep 60" &
     pid=$!
-    await leases "$q"
+    await test -e "$dir/there"
     kill -KILL $pid
     wait $pid 2>/dev/null
     expect 'a dead consumer is no damage' 0 '*' '' "$check" "$q"

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -534,32 +535,27 @@ static void removed_queue_is_no_spin(void **state)
     free(s);
 }
 
-static int work_for_ever(void *arg)
-{
-    struct scene s = {.gate_shut = true};
-    shmq_t *q = helper_open(arg, 0, NULL);
+static char works_on[128];
 
-    start(q, &s, 1, 0, NULL);
+static int work_for_ever(void *scene)
+{
+    start(helper_open(works_on, 0, NULL), scene, 1, 0, NULL);
     return pause();
-}
-
-static bool is_leased(void *q)
-{
-    return figures(q).leased == 1;
 }
 
 static void killed_worker_loses_nothing(void **state)
 {
+    struct scene *s = make_scene(), *its = helper_shared(sizeof(*its));
     shmq_t *q = create(NULL);
-    struct scene *s = make_scene();
-    char name[128];
 
     (void)state;
-    strcpy(name, helper_name("a"));
-    pid_t child = helper_fork(work_for_ever, name);
+    strcpy(works_on, helper_name("a"));
+    its->gate_shut = true;
+    pid_t child = helper_fork(work_for_ever, its);
     assert_int_equal(shmq_put(q, "x", 1, SHMQ_NOWAIT), 0);
-    assert_true(helper_await(is_leased, q));
+    assert_true(helper_await(runs, its)); /* what is not received yet counts as no try */
     helper_kill(child);
+    munmap(its, sizeof(*its));
     shmq_worker_t *worker = start(q, s, 2, 0, NULL);
     assert_true(helper_await(all_finished, q));
     assert_int_equal(s->attempts, 2);
