@@ -303,6 +303,26 @@ static int hold_claims(struct shmq *q, struct sq_deadline *deadline)
     return rc < 0 ? sq_fail_plainly(rc) : 0;
 }
 
+/* Hold the claims, once for all the visits of a thread, and what it claims meanwhile. */
+static int begin_visit(struct shmq *q, struct sq_deadline *deadline)
+{
+    int rc = sq_load(&q->visitor) == sq_thread() ? 0 : hold_claims(q, deadline);
+
+    if (rc == 0) {
+        sq_store(&q->visitor, sq_thread());
+        q->visits++;
+    }
+    return rc;
+}
+
+static void leave_visit(struct shmq *q)
+{
+    if (--q->visits == 0) {
+        sq_store(&q->visitor, 0);
+        pthread_mutex_unlock(&q->claim_lock);
+    }
+}
+
 /* The claims are held: have a slot. */
 static int be_attached(struct shmq *q)
 {
@@ -335,7 +355,7 @@ int sq_make_ready(struct shmq *q, enum sq_role role, struct sq_deadline *deadlin
     if (role == SQ_ROLE_CONSUMER && q->groupless)
         return sq_fail(-EINVAL, "a topic is read by a group: shmq_subscribe() gives a handle");
     int cancel = sq_cancel_hold();
-    int rc = hold_claims(q, deadline);
+    int rc = begin_visit(q, deadline);
     if (rc == 0) {
         rc = be_attached(q);
         if (rc == 0 && (sq_load(&q->state) & (uint32_t)SQ_READY << role) == 0) {
@@ -343,33 +363,13 @@ int sq_make_ready(struct shmq *q, enum sq_role role, struct sq_deadline *deadlin
             if (rc == 0)
                 atomic_fetch_or(&q->state, (uint32_t)SQ_READY << role);
         }
-        pthread_mutex_unlock(&q->claim_lock);
+        leave_visit(q);
     }
     sq_cancel_release(cancel);
     return rc;
 }
 
 /* --- visits ----------------------------------------------------------------- */
-
-/* Hold the claims, once for all the visits of a thread. */
-static int begin_visit(struct shmq *q, struct sq_deadline *deadline)
-{
-    int rc = sq_load(&q->visitor) == sq_thread() ? 0 : hold_claims(q, deadline);
-
-    if (rc == 0) {
-        sq_store(&q->visitor, sq_thread());
-        q->visits++;
-    }
-    return rc;
-}
-
-static void leave_visit(struct shmq *q)
-{
-    if (--q->visits == 0) {
-        sq_store(&q->visitor, 0);
-        pthread_mutex_unlock(&q->claim_lock);
-    }
-}
 
 static bool is_ready(const struct shmq *q, enum sq_role role)
 {

@@ -225,6 +225,21 @@ static void child_of_a_sole_holder(void **state)
     helper_finish(q);
 }
 
+static int seek_in_child(void *arg)
+{
+    return -shmq_seek(arg, SHMQ_EARLIEST, 0);
+}
+
+/* To seek wants both sides, the consumer's for good: the child is told at once whose it is. */
+static void child_of_a_sole_consumer_seeks(void **state)
+{
+    shmq_t *q = create(SHMQ_SOLE_CONSUMER);
+
+    (void)state;
+    assert_int_equal(helper_wait(helper_fork(seek_in_child, q)), EBUSY);
+    helper_finish(q);
+}
+
 static int put_from_child(void *arg)
 {
     struct shmq_process list[2];
@@ -524,13 +539,21 @@ static void all_slots_taken(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        HELPER_TEST(one_sole_user_a_side),     HELPER_TEST(sides_are_taken_by_use),
-        HELPER_TEST(visits_leave_sides_free),  HELPER_TEST(takeover_after_a_kill),
-        HELPER_TEST(takeover_repairs),         HELPER_TEST(child_of_a_sole_holder),
-        HELPER_TEST(child_uses_its_copy),      HELPER_TEST(dead_parent_of_a_living_child),
-        HELPER_TEST(forks_among_threads),      HELPER_TEST(exec_closes),
-        HELPER_TEST(exec_frees_slot_and_role), HELPER_TEST(who_is_attached),
-        HELPER_TEST(slots_are_used_again),     HELPER_TEST(all_slots_taken),
+        HELPER_TEST(one_sole_user_a_side),
+        HELPER_TEST(sides_are_taken_by_use),
+        HELPER_TEST(visits_leave_sides_free),
+        HELPER_TEST(takeover_after_a_kill),
+        HELPER_TEST(takeover_repairs),
+        HELPER_TEST(child_of_a_sole_holder),
+        HELPER_TEST(child_uses_its_copy),
+        HELPER_TEST(dead_parent_of_a_living_child),
+        HELPER_TEST(forks_among_threads),
+        HELPER_TEST(exec_closes),
+        HELPER_TEST(exec_frees_slot_and_role),
+        HELPER_TEST(who_is_attached),
+        HELPER_TEST(slots_are_used_again),
+        HELPER_TEST(all_slots_taken),
+        HELPER_TEST(child_of_a_sole_consumer_seeks),
     };
 
     return cmocka_run_group_tests_name("roles", tests, NULL, NULL);
