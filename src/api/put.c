@@ -209,6 +209,8 @@ static int note_reservation(struct shmq *q)
     pthread_once(&once, make_key);
     if (reservations_error != 0)
         return sq_fail(-reservations_error, "no thread-specific data to be had");
+    if (q->reservation.listed) /* by the parent, before this process was forked */
+        sq_forget_reservation(q);
     q->reservation.next = pthread_getspecific(reservations);
     int rc = pthread_setspecific(reservations, q);
     if (rc != 0)

@@ -275,6 +275,54 @@ static void child_uses_its_copy(void **state)
     helper_finish(q);
 }
 
+static pthread_key_t last_word;
+
+/* Called as a thread ends; by its second turn all others of that kind have been called. */
+static void end_child(void *turn)
+{
+    if (++*(int *)turn > 1)
+        _exit(0);
+    pthread_setspecific(last_word, turn);
+}
+
+/* Has something reserved when it forks; the child reserves, too, and both threads end. */
+static void *reserve_and_fork(void *q)
+{
+    static pid_t child;
+    static int turn;
+    void *data;
+
+    if (shmq_reserve(q, 8, &data, SHMQ_NOWAIT) != 0)
+        return NULL;
+    child = fork();
+    if (child != 0) {
+        shmq_commit(q, 8);
+        return &child;
+    }
+    alarm(20);
+    if (shmq_reserve(q, 8, &data, SHMQ_SEC(10)) != 0 || shmq_commit(q, 8) != 0 ||
+        shmq_close(q) != 0 || pthread_setspecific(last_word, &turn) != 0)
+        _exit(1);
+    return NULL;
+}
+
+static void child_reserves_as_its_parent_did(void **state)
+{
+    shmq_t *q = create(0);
+    pthread_t thread;
+    void *child;
+
+    (void)state;
+    assert_int_equal(pthread_key_create(&last_word, end_child), 0);
+    assert_int_equal(pthread_create(&thread, NULL, reserve_and_fork, q), 0);
+    assert_int_equal(pthread_join(thread, &child), 0);
+    assert_non_null(child);
+    assert_int_equal(helper_wait(*(pid_t *)child), 0);
+    pthread_key_delete(last_word);
+    assert_int_equal(shmq_depth(q), 2);
+    helper_finish(q);
+}
+
 static int grandparent(void *arg)
 {
     int *to_parent = arg;
@@ -554,6 +602,7 @@ int main(void)
         HELPER_TEST(slots_are_used_again),
         HELPER_TEST(all_slots_taken),
         HELPER_TEST(child_of_a_sole_consumer_seeks),
+        HELPER_TEST(child_reserves_as_its_parent_did),
     };
 
     return cmocka_run_group_tests_name("roles", tests, NULL, NULL);
