@@ -180,14 +180,14 @@ static bool send_letter(struct shmq *q, const struct letter *l)
     msg.ttl_ns = l->ttl_ns;
     msg.headers = l->headers;
     msg.header_count = l->count;
-    pthread_mutex_lock(&q->claim_lock);
+    sq_mutex_lock(&q->claim_lock, SQ_RANK_LETTER);
     for (int tries = 0; rc == -ESTALE && tries < 2; tries++) { /* removed meanwhile: another */
         shmq_t *to = open_dead_letter(q, l->queue);
         if (to == NULL)
             break;
         rc = l->look_first && is_there(to, l) ? 0 : shmq_send(to, &msg, SHMQ_NOWAIT);
     }
-    pthread_mutex_unlock(&q->claim_lock);
+    sq_mutex_unlock(&q->claim_lock);
     free(plain);
     return rc == 0;
 }

@@ -259,6 +259,7 @@ int shmq_reserve(shmq_t *q, size_t length, void **data, int64_t timeout_ns)
     q->reservation.tail_pos = sq_load(&ring->producer->tail_pos);
     q->reservation.length = length;
     sq_store(&q->reservation.thread, sq_thread());
+    sq_lock_kept(sq_side_lock(q, SQ_ROLE_PRODUCER));
     *data = sq_record_payload(sq_record_at(ring, q->reservation.tail_pos));
     return 0;
 }

@@ -103,13 +103,17 @@ int sq_hold(struct shmq *q, struct sq_lock_shm *lock, struct sq_deadline *deadli
 {
     struct sq_patience patience = {0};
 
+    sq_lock_wanted(lock, sq_segment_lock_rank(&q->segment, lock));
     while (sq_lock_try(lock, q->attachment.owner) != 0) {
-        if (sq_patience_is_long(&patience) && sq_hold_from_dead(q, lock))
+        if (sq_patience_is_long(&patience) && sq_hold_from_dead(q, lock)) {
+            sq_lock_taken(lock, sq_segment_lock_rank(&q->segment, lock));
             return 1;
+        }
         int rc = sq_patience_wait(&patience, deadline);
         if (rc < 0)
             return rc;
     }
+    sq_lock_taken(lock, sq_segment_lock_rank(&q->segment, lock));
     return 0;
 }
 
@@ -153,8 +157,12 @@ int sq_enter_guard(struct shmq *q, enum sq_role role, struct sq_deadline *deadli
     struct sq_patience patience = {0};
     int rc = check_own_reservation(q, role);
 
+    if (rc == 0)
+        sq_lock_wanted(sq_side_lock(q, role), sq_side_rank(q, role));
     while (rc == 0 && atomic_exchange_explicit(&guard->taken, true, memory_order_acquire))
         rc = sq_patience_wait(&patience, deadline);
+    if (rc == 0)
+        sq_lock_taken(sq_side_lock(q, role), sq_side_rank(q, role));
     return rc == -ETIMEDOUT || rc == -EINTR ? sq_fail_plainly(rc) : rc;
 }
 
@@ -298,8 +306,11 @@ static int hold_claims(struct shmq *q, struct sq_deadline *deadline)
     struct sq_patience patience = {0};
     int rc = 0;
 
+    sq_lock_wanted(&q->claim_lock, sq_claims_rank(q));
     while (rc == 0 && pthread_mutex_trylock(&q->claim_lock) != 0)
         rc = sq_patience_wait(&patience, deadline);
+    if (rc == 0)
+        sq_lock_taken(&q->claim_lock, sq_claims_rank(q));
     return rc < 0 ? sq_fail_plainly(rc) : 0;
 }
 
@@ -319,7 +330,7 @@ static void leave_visit(struct shmq *q)
 {
     if (--q->visits == 0) {
         sq_store(&q->visitor, 0);
-        pthread_mutex_unlock(&q->claim_lock);
+        sq_mutex_unlock(&q->claim_lock);
     }
 }
 
@@ -342,7 +353,7 @@ int sq_make_ready_attached(struct shmq *q, struct sq_deadline *deadline)
     int rc = hold_claims(q, deadline);
     if (rc == 0) {
         rc = be_attached(q);
-        pthread_mutex_unlock(&q->claim_lock);
+        sq_mutex_unlock(&q->claim_lock);
     }
     sq_cancel_release(cancel);
     return rc;

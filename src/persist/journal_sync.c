@@ -161,6 +161,7 @@ static int wait_for(struct shmq *q, const struct sq_promise *promise, struct sq_
         if (sq_load(&f->journal.broken) != 0)
             return failed();
         if (try_lead(q, long_ago)) {
+            sq_lock_taken(&f->sync, SQ_RANK_SYNC);
             int rc = lead(q, promise);
             if (rc < 0)
                 return rc;

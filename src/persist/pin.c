@@ -76,6 +76,7 @@ bool sq_pin_lift_lost(struct shmq *q)
         (owner != 0 && sq_attach_owner_lives(&q->segment, &q->attachment, owner)) ||
         sq_lock_take_over(&f->saver, owner, q->attachment.owner) != 0)
         return false;
+    sq_lock_tried(&f->saver, SQ_RANK_SAVER);
     sq_store_release(&f->pin_pos, SQ_NO_PIN);
     sq_lock_free(&f->saver);
     atomic_fetch_add(&q->segment.control->recoveries, 1);

@@ -252,10 +252,15 @@ int sq_segment_create(struct sq_segment *s, const struct sq_path *path,
         rc = map(s, h.total_bytes, h.ring_off, h.capacity_bytes);
     if (rc == 0) {
         point(s, &h);
+        sq_lock_own(s->base, s->mapped_bytes);
         rc = initialise(s, &h, attr);
+        sq_lock_freed(s->base);
     }
-    if (rc == 0 && origin != NULL)
+    if (rc == 0 && origin != NULL) {
+        sq_lock_own(s->base, s->mapped_bytes);
         rc = origin->fill(s, origin->arg);
+        sq_lock_freed(s->base);
+    }
     /* fchmod, since open() would apply the umask. */
     if (rc == 0 && fchmod(s->fd, (mode_t)attr->mode) != 0)
         rc = sq_fail(-errno, "cannot set the mode");

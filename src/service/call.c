@@ -98,9 +98,9 @@ static int listen_for_replies(struct sq_reply_queue *c, struct sq_deadline *dead
     struct shmq_msg msg = SHMQ_MSG_INIT;
 
     c->listened = true;
-    pthread_mutex_unlock(&c->lock);
+    sq_mutex_unlock(&c->lock);
     int rc = shmq_receive(c->replies, &msg, time_left(deadline));
-    pthread_mutex_lock(&c->lock);
+    sq_mutex_lock(&c->lock, SQ_RANK_CALLER);
     c->listened = false;
     if (rc == 0)
         hand_over(c, &msg);
@@ -120,9 +120,9 @@ static int sleep_until_told(struct sq_reply_queue *c, struct sq_call *call,
     uint32_t ticket = sq_cond_prepare(&call->told);
 
     call->sleeps = true;
-    pthread_mutex_unlock(&c->lock);
+    sq_mutex_unlock(&c->lock);
     int rc = sq_cond_sleep(&call->told, ticket, long_ns ? now_ns + SQ_SLEEP_MAX_NS : at_ns);
-    pthread_mutex_lock(&c->lock);
+    sq_mutex_lock(&c->lock, SQ_RANK_CALLER);
     call->sleeps = false;
     return rc == -ETIMEDOUT && long_ns ? 0 : rc;
 }
@@ -206,17 +206,17 @@ static ssize_t call_and_wait(struct shmq *q, struct shmq_msg *request, struct sq
 
     if (c == NULL)
         return -ENOMEM;
-    pthread_mutex_lock(&c->lock);
+    sq_mutex_lock(&c->lock, SQ_RANK_CALLER);
     ssize_t rc = begin_call(q, c, call);
     if (rc == 0) {
-        pthread_mutex_unlock(&c->lock);
+        sq_mutex_unlock(&c->lock);
         rc = send_request(q, c, call, request, left_ns);
-        pthread_mutex_lock(&c->lock);
+        sq_mutex_lock(&c->lock, SQ_RANK_CALLER);
         if (rc == 0)
             rc = await_reply(c, call, deadline);
         end_call(c, call);
     }
-    pthread_mutex_unlock(&c->lock);
+    sq_mutex_unlock(&c->lock);
     return rc;
 }
 

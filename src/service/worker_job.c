@@ -10,6 +10,8 @@
 #include <errno.h>
 #include <time.h>
 
+#include "sync/mutex.h"
+
 int64_t sq_worker_job_now_ns(void)
 {
     struct timespec t;
@@ -22,21 +24,21 @@ int64_t sq_worker_job_now_ns(void)
 
 static void set_renewing(struct sq_worker_job *h, bool renewing, int64_t now_ns)
 {
-    pthread_mutex_lock(&h->lock);
+    sq_mutex_lock(&h->lock, SQ_RANK_JOB);
     h->renewing = renewing;
     h->renewed_ns = now_ns;
-    pthread_mutex_unlock(&h->lock);
+    sq_mutex_unlock(&h->lock);
 }
 
 void sq_worker_job_renew(struct sq_worker_job *h, int64_t age_ns)
 {
-    pthread_mutex_lock(&h->lock);
+    sq_mutex_lock(&h->lock, SQ_RANK_JOB);
     int64_t now_ns = sq_worker_job_now_ns();
     /* Otherwise it is renewed, or lost and there is nothing to be done. */
     if (h->renewing && now_ns - h->renewed_ns >= age_ns &&
         shmq_touch(h->duty->g, &h->msg, 0) != -ETIMEDOUT)
         h->renewed_ns = now_ns;
-    pthread_mutex_unlock(&h->lock);
+    sq_mutex_unlock(&h->lock);
 }
 
 /* --- the verdict ----------------------------------------------------------------- */
