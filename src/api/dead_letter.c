@@ -217,6 +217,7 @@ static int copy_message(const struct sq_ring *ring, const struct sq_lease *lease
     struct sq_view *view = &l->view;
     int rc = sq_record_view(ring, entry->pos, lease->id, view);
 
+    sq_assert_held(&ring->group->lock);
     if (rc < 0)
         return rc;
     size_t key = view->key_bytes, headers = view->header_bytes;

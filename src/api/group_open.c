@@ -180,6 +180,7 @@ static int join(struct shmq *g, const char *name, const struct shmq_group_attr *
     bool make = i == ring->group_count;
     int rc = 0;
 
+    sq_assert_held(&g->segment.control->groups_lock);
     if (make) {
         for (i = 0; i < ring->group_count && (bits >> i & 1) != 0; i++)
             ;
@@ -247,6 +248,7 @@ static int remove_group(struct shmq *q, const char *name, struct sq_promise *pro
     struct sq_ring ring = q->segment.ring;
     uint32_t i = find_group(&ring, name);
 
+    sq_assert_held(&q->segment.control->groups_lock);
     if (i == ring.group_count)
         return sq_fail(-ENOENT, "no group %s", name);
     int rc = sq_enter_group(q, i, deadline);

@@ -20,11 +20,11 @@ struct sq_seek {
  */
 int sq_seek_find(const struct sq_ring *ring, int start, uint64_t at, struct sq_seek *place);
 
-/* Have a group that nobody sees stand there.  Removed messages before it are still to be
+/* C: have the group stand there.  Removed messages before it are still to be
  * counted (sq_ring_rebuild_consumer()). */
 void sq_seek_set(struct sq_group_shm *group, const struct sq_seek *place);
 
-/* Make it a group that has nothing, at that place.  Nobody sees it. */
+/* C: make it a group that has nothing, at that place.  Nobody sees it. */
 void sq_seek_begin(const struct sq_ring *ring, const char *name, const struct shmq_policy *policy,
                    const struct sq_seek *place);
 

@@ -68,6 +68,7 @@ void sq_handle_init(struct shmq *q)
  * reads as the group whose side it is. */
 static void repair(struct shmq *q, const struct sq_ring *ring, enum sq_role role)
 {
+    sq_assert_held(role == SQ_ROLE_PRODUCER ? &ring->producer->lock : &ring->group->lock);
     /* Where the truth itself is damaged the calls find out for themselves. */
     if (role == SQ_ROLE_PRODUCER) {
         sq_ring_rebuild_producer(ring);
@@ -176,6 +177,7 @@ int sq_return_lost(struct shmq *q, const struct sq_ring *ring, int64_t now_ns)
     struct sq_pending_shm *p = &ring->group->pending;
     uint64_t departures = sq_load_acquire(&q->segment.control->departures);
 
+    sq_assert_held(&ring->group->lock);
     if (sq_likely(p->departures_seen == departures))
         return 0;
     p->departures_seen = departures; /* before: who leaves meanwhile is counted anew */

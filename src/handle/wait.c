@@ -399,6 +399,7 @@ int sq_wait(struct shmq *q, enum sq_role role, struct sq_need need, struct sq_de
     int64_t end_ns = sq_deadline_at(deadline, now_ns);
     int rc = 0;
 
+    sq_assert_none_held(SQ_RANK_CALLER); /* redrive_lock may be */
     /* Also ends a caller that keeps finding nothing where there seems something. */
     if (now_ns >= end_ns)
         return sq_fail_plainly(-ETIMEDOUT);

@@ -67,6 +67,7 @@ int sq_queue_file_note(struct shmq *q, int rc)
 
 void sq_queue_file_note_saved(struct sq_file_shm *f, const struct sq_saved *saved, int64_t when_ns)
 {
+    sq_assert_held(&f->saver);
     sq_store(&f->generation, saved->generation);
     sq_store(&f->base_bytes, saved->base_bytes);
     sq_store(&f->end_off, saved->base_bytes);

@@ -83,6 +83,7 @@ void sq_fork_release(void)
 
 void sq_fork_watch(struct sq_forkable *handle)
 {
+    sq_assert_held(&list_lock);
     handle->next = list.next;
     handle->prev = &list;
     handle->next->prev = handle->prev->next = handle;
@@ -90,6 +91,7 @@ void sq_fork_watch(struct sq_forkable *handle)
 
 void sq_fork_unwatch(struct sq_forkable *handle)
 {
+    sq_assert_held(&list_lock);
     handle->next->prev = handle->prev;
     handle->prev->next = handle->next;
 }

@@ -22,6 +22,7 @@ static int begin_call(struct shmq *q, struct sq_reply_queue *c, struct sq_call *
 {
     int rc = 0;
 
+    sq_assert_held(&c->lock);
     if (c->calls == NULL) {
         rc = sq_reply_queue_ready(q, c);
     } else if (c->broken) {
@@ -40,6 +41,7 @@ static void end_call(struct sq_reply_queue *c, const struct sq_call *call)
 {
     struct sq_call **link = &c->calls;
 
+    sq_assert_held(&c->lock);
     while (*link != call)
         link = &(*link)->next;
     *link = call->next;
@@ -65,6 +67,7 @@ static void hand_over(struct sq_reply_queue *c, struct shmq_msg *msg)
 {
     struct sq_call *call = c->calls;
 
+    sq_assert_held(&c->lock);
     while (call != NULL && (call->done || call->correlation != msg->correlation))
         call = call->next;
     if (call != NULL) {
@@ -79,6 +82,7 @@ static void hand_over(struct sq_reply_queue *c, struct shmq_msg *msg)
 /* The queue is no good any more, for nobody's call. */
 static void give_up(struct sq_reply_queue *c, int error)
 {
+    sq_assert_held(&c->lock);
     c->broken = true;
     for (struct sq_call *call = c->calls; call != NULL; call = call->next)
         if (!call->done)
@@ -132,6 +136,7 @@ static ssize_t await_reply(struct sq_reply_queue *c, struct sq_call *call,
 {
     int rc = 0;
 
+    sq_assert_held(&c->lock);
     while (!call->done && rc == 0)
         rc = c->listened ? sleep_until_told(c, call, deadline) : listen_for_replies(c, deadline);
     if (!call->done)

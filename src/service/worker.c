@@ -72,6 +72,7 @@ static void wait_until(struct shmq_worker *w, pthread_cond_t *cond, int64_t unti
     struct timespec t = {.tv_sec = (time_t)(until_ns / 1000000000),
                          .tv_nsec = (long)(until_ns % 1000000000)};
 
+    sq_assert_held(&w->lock);
     if (until_ns == INT64_MAX)
         pthread_cond_wait(cond, &w->lock);
     else
@@ -83,6 +84,7 @@ static void wait_until(struct shmq_worker *w, pthread_cond_t *cond, int64_t unti
 /* Have the seat; false: the worker stops.  With worker.lock, as the next two. */
 static bool take_seat(struct shmq_worker *w)
 {
+    sq_assert_held(&w->lock);
     while (w->taken && !w->duty.stopping)
         pthread_cond_wait(&w->seat, &w->lock);
     if (w->duty.stopping)
@@ -93,6 +95,7 @@ static bool take_seat(struct shmq_worker *w)
 
 static void leave_seat(struct shmq_worker *w)
 {
+    sq_assert_held(&w->lock);
     w->taken = false;
     pthread_cond_signal(&w->seat);
 }
