@@ -377,6 +377,7 @@ static void pass_update(const struct sq_ring *ring, uint64_t entered, uint64_t f
 {
     uint64_t tail = sq_load(&ring->producer->tail_pos);
 
+    sq_assert_groups_held(ring, entered);
     for (uint64_t bits = entered; bits != 0; bits &= bits - 1) {
         struct sq_group_shm *g = &ring->groups[__builtin_ctzll(bits)];
         if (sq_load(&g->cursor_pos) != from)

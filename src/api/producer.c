@@ -180,6 +180,7 @@ int sq_producer_make_room(struct shmq *q, struct sq_need need, struct sq_deadlin
     const struct sq_ring *ring = &q->segment.ring;
 
     sq_assert_held(&ring->producer->lock);
+    SQ_BUG_ON(need.bytes > ring->capacity_bytes);
     for (;;) {
         int rc = sq_ring_look_room(ring, need.bytes, need.count);
         if (rc == -EBADMSG)

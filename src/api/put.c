@@ -163,6 +163,7 @@ int shmq_put_many(shmq_t *q, const struct shmq_buf *messages, unsigned count, in
     while (rc == 0 && put < count) {
         struct sq_need need;
         unsigned part = plan_part(ring, messages + put, count - put, &need);
+        SQ_BUG_ON(part == 0);
         rc = sq_producer_enter(q, ring, need, &deadline);
         if (rc < 0)
             break;
@@ -274,6 +275,7 @@ static int check_reservation(const struct shmq *q)
 /* Leave the side that shmq_reserve() entered. */
 static void end_reservation(struct shmq *q, unsigned put)
 {
+    SQ_BUG_ON(!q->reservation.listed || sq_load(&q->reservation.thread) != sq_thread());
     sq_forget_reservation(q);
     sq_store(&q->reservation.thread, 0);
     sq_leave(q, SQ_ROLE_PRODUCER);

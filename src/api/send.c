@@ -216,6 +216,7 @@ static int send_prepared(struct shmq *q, const struct sq_outgoing *outs, struct 
             rc = send_one(q, &outs[sent], &msgs[sent].id, &promise, deadline);
         } else {
             part = plan_part(ring, outs + sent, count - sent, &need);
+            SQ_BUG_ON(part == 0);
             rc = sq_producer_enter(q, ring, need, deadline);
             if (rc == 0) {
                 rc = append_many(q, outs + sent, msgs + sent, part, &promise);

@@ -302,6 +302,7 @@ int sq_pending_set(const struct sq_ring *ring, uint32_t e, uint64_t word)
     enum sq_entry_state old = sq_word_state(sq_load(&entry->word)), new = sq_word_state(word);
 
     sq_assert_held(&ring->group->lock);
+    SQ_BUG_ON(e >= ring->entry_count);
     if (sq_unlikely(old == SQ_FREE && new == SQ_FREE)) {
         sq_pending_rebuild(ring, SQ_KEEP_BEYOND); /* what led here is damaged */
         return -EBADMSG;
@@ -351,6 +352,7 @@ int sq_pending_touch(const struct sq_ring *ring, uint32_t e, int64_t until_ns)
     bool good = list_remove(ring, LIST_TIME, e);
 
     sq_assert_held(&ring->group->lock);
+    SQ_BUG_ON(e >= ring->entry_count);
     sq_dirty_mark(ring, e);
     ring->entries[e].at_ns = until_ns;
     if (!good || !list_insert(ring, LIST_TIME, e))
@@ -363,6 +365,7 @@ int sq_pending_move(const struct sq_ring *ring, uint32_t e, uint64_t pos)
     bool good = list_remove(ring, LIST_POS, e);
 
     sq_assert_held(&ring->group->lock);
+    SQ_BUG_ON(e >= ring->entry_count);
     ring->entries[e].pos = pos;
     ring->group->pending.loosened++;
     good = good && list_insert(ring, LIST_POS, e);

@@ -40,6 +40,7 @@ int sq_seek_find(const struct sq_ring *ring, int start, uint64_t at, struct sq_s
     struct sq_view view;
 
     sq_assert_held(&ring->producer->lock);
+    SQ_BUG_ON(start < SHMQ_LATEST || start > SHMQ_AT_PART);
     *place = (struct sq_seek){walk.end, sq_load(&ring->producer->next_id)};
     walk.pos =
         (ring->kind & SHMQ_TOPIC) != 0 ? history_begin(ring) : sq_load(&ring->group->cursor_pos);

@@ -253,6 +253,7 @@ static int take_over(struct shmq *q, enum sq_role role, struct sq_deadline *dead
 /* Claimed alone: the mark says so to sleepers, and should we die to our successor. */
 static void begin_sole(struct shmq *q, enum sq_role role)
 {
+    SQ_BUG_ON(sq_alone(q, role));
     sq_store(sole_mark(q, role), 1);
     if (!sq_membarrier_register())
         atomic_fetch_or(&q->segment.control->notices, SQ_NOTICE_FENCE);
@@ -330,6 +331,7 @@ static int begin_visit(struct shmq *q, struct sq_deadline *deadline)
 
 static void leave_visit(struct shmq *q)
 {
+    SQ_BUG_ON(q->visits == 0 || sq_load(&q->visitor) != sq_thread());
     if (--q->visits == 0) {
         sq_store(&q->visitor, 0);
         sq_mutex_unlock(&q->claim_lock);

@@ -292,6 +292,7 @@ static int sleep_once(struct shmq *q, enum sq_role role, struct sq_need need,
     uint32_t ticket = sq_cond_prepare(cond);
     int rc;
 
+    SQ_BUG_ON(slot == NULL);
     if (waker_unfenced(q, role) && !sq_membarrier())
         atomic_fetch_or(&q->segment.control->notices, SQ_NOTICE_FENCE);
     rc = role == SQ_ROLE_PRODUCER ? note_need(q, need, deadline) : sq_seems_ready(q, sq_clock_ns());

@@ -274,6 +274,7 @@ static int write_frame(const struct shmq *q, const struct sq_frame *frame,
     size_t used = sizeof(*frame);
 
     sq_assert_held(&q->segment.file->lock);
+    SQ_BUG_ON(count > SQ_PIECES_MAX || q->own_file->journal_fd_plus_one <= 0);
     if (sq_frame_total(frame->bytes) > sizeof(small)) {
         for (unsigned i = 0; i <= count; i++) {
             const struct sq_piece *piece = i < count ? &pieces[i] : &padding;

@@ -38,6 +38,7 @@ void sq_queue_file_set_file(struct shmq *q, int fd)
 
 static int make_own_file(struct shmq *q)
 {
+    SQ_BUG_ON(q->own_file != NULL);
     q->own_file = calloc(1, sizeof(*q->own_file));
     return q->own_file != NULL ? 0 : sq_fail(-ENOMEM, "no memory for the queue's file");
 }

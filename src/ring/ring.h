@@ -167,6 +167,7 @@ SQ_HOT void *sq_ring_write_header(const struct sq_ring *ring, uint64_t pos, uint
     struct sq_record_shm *record = sq_record_at(ring, pos);
 
     sq_assert_held(&ring->producer->lock);
+    SQ_BUG_ON(sq_record_bytes(length) > ring->capacity_bytes);
     record->length = length;
     /* Atomic, as the id is: who looks for room may read what is just overwritten, and
      * finds out (group_low()). */

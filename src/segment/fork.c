@@ -84,6 +84,7 @@ void sq_fork_release(void)
 void sq_fork_watch(struct sq_forkable *handle)
 {
     sq_assert_held(&list_lock);
+    SQ_BUG_ON(handle->next != NULL); /* it is watched already */
     handle->next = list.next;
     handle->prev = &list;
     handle->next->prev = handle->prev->next = handle;
@@ -92,6 +93,7 @@ void sq_fork_watch(struct sq_forkable *handle)
 void sq_fork_unwatch(struct sq_forkable *handle)
 {
     sq_assert_held(&list_lock);
+    SQ_BUG_ON(handle->next->prev != handle || handle->prev->next != handle);
     handle->next->prev = handle->prev;
     handle->prev->next = handle->next;
 }

@@ -237,6 +237,8 @@ static int link_name(int fd, const struct sq_path *path)
     return sq_fail(-errno, "cannot link %s", path->text);
 }
 
+static int check_header(const struct sq_header_shm *h, uint64_t object_bytes, bool read_only);
+
 int sq_segment_create(struct sq_segment *s, const struct sq_path *path,
                       const struct shmq_attr *attr, const struct sq_origin *origin)
 {
@@ -244,6 +246,7 @@ int sq_segment_create(struct sq_segment *s, const struct sq_path *path,
 
     *s = (struct sq_segment){.fd = -1};
     lay_out(&h, attr);
+    SQ_BUG_ON(check_header(&h, h.total_bytes, false) < 0);
     s->fd = open(SQ_SHM_DIR, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (s->fd < 0)
         return sq_fail(-errno, "cannot make a file in " SQ_SHM_DIR);

@@ -57,6 +57,7 @@ static void end_call(struct sq_reply_queue *c, const struct sq_call *call)
 
 static void finish(struct sq_call *call, int error)
 {
+    SQ_BUG_ON(call->done);
     call->done = true;
     call->error = error;
     tell(call);
@@ -101,6 +102,7 @@ static int listen_for_replies(struct sq_reply_queue *c, struct sq_deadline *dead
 {
     struct shmq_msg msg = SHMQ_MSG_INIT;
 
+    SQ_BUG_ON(c->listened);
     c->listened = true;
     sq_mutex_unlock(&c->lock);
     int rc = shmq_receive(c->replies, &msg, time_left(deadline));

@@ -96,6 +96,7 @@ static bool take_seat(struct shmq_worker *w)
 static void leave_seat(struct shmq_worker *w)
 {
     sq_assert_held(&w->lock);
+    SQ_BUG_ON(!w->taken);
     w->taken = false;
     pthread_cond_signal(&w->seat);
 }
@@ -149,6 +150,7 @@ static void *run_thread(void *arg)
         sq_mutex_unlock(&w->lock);
         sq_worker_job_deal(&m->hand);
         sq_mutex_lock(&w->lock, SQ_RANK_LEAF);
+        SQ_BUG_ON(w->running == 0);
         w->running--;
         pthread_cond_signal(&w->change);
     }
@@ -259,6 +261,7 @@ static void free_worker(struct shmq_worker *w, unsigned threads)
 {
     for (unsigned i = 0; i < threads; i++)
         pthread_join(w->members[i].thread, NULL);
+    SQ_BUG_ON(w->alive != 0 || w->running != 0);
     if (w->renews) {
         sq_mutex_lock(&w->lock, SQ_RANK_LEAF);
         w->over = true;

@@ -101,6 +101,7 @@ static int overrun(struct sq_worker_job *h, struct shmq_msg *seen, struct shmq_o
 static int judge(struct sq_worker_job *h, struct shmq_msg *seen, int64_t begun_ns,
                  struct shmq_outcome *outcome)
 {
+    sq_assert_none_held(SQ_RANK_REDRIVE);
     const struct sq_duty *d = h->duty;
     int verdict = d->handler(d->g, seen, outcome, d->attr.arg);
 
