@@ -76,6 +76,7 @@ static int leave_acked(struct shmq *q, int acked)
     struct sq_promise promise = {0};
     int error = sq_journal_note_changes(q, 0, &promise);
 
+    sq_assert_held(&q->segment.ring.group->lock);
     sq_consumer_make_room(q);
     sq_leave(q, SQ_ROLE_CONSUMER);
     sq_consumer_wake(q, (unsigned)acked);

@@ -24,6 +24,7 @@ bool sq_consumer_is_plain(const struct shmq *q)
     const struct sq_pending_shm *p = &g->pending;
     int64_t now_ns = sq_clock_tick_ns();
 
+    sq_assert_held(&q->segment.ring.group->lock);
     return (sq_load(&g->mode) & ~(uint32_t)(SQ_GROUP_HOLDS | SQ_GROUP_NAMED)) == 0 &&
            (p->ready_count | sq_load(&p->waiting)) == 0 && !sq_consumer_is_stale(q) &&
            p->departures_seen == sq_load_acquire(&q->segment.control->departures) &&
@@ -45,6 +46,7 @@ int sq_consumer_pick(struct shmq *q, bool to_lease, struct sq_pick *pick)
     int64_t now_ns = time_for(&ring->group->pending);
     int rc = sq_consumer_check_group(q);
 
+    sq_assert_held(&ring->group->lock);
     if (rc < 0)
         return rc;
     rc = sq_return_lost(q, ring, now_ns);
@@ -69,6 +71,7 @@ void sq_consumer_end_overdue(struct shmq *q, const struct sq_ring *ring)
 {
     int64_t now_ns = sq_clock_ns();
 
+    sq_assert_held(&ring->group->lock);
     sq_attach_sweep(&q->segment, &q->attachment, now_ns, SQ_SWEEP_EVERY_NS);
     if (sq_return_lost(q, ring, now_ns) < 0 || sq_group_end_overdue(ring, now_ns) < 0)
         sq_group_rebuild(ring);
@@ -87,6 +90,7 @@ void sq_consumer_compact(struct shmq *q)
 {
     int64_t now_ns = sq_clock_tick_ns();
 
+    sq_assert_held(&q->segment.ring.group->lock);
     if (sq_ring_compact_wanted(&q->segment.ring, now_ns))
         sq_ring_compact(&q->segment.ring, 1, now_ns);
 }

@@ -47,7 +47,7 @@ bool sq_consumer_is_plain(const struct shmq *q);
  */
 void sq_consumer_end_overdue(struct shmq *q, const struct sq_ring *ring);
 
-/* C: 0, or -ESTALE. */
+/* Anybody: 0, or -ESTALE.  It stays so while the caller holds C. */
 int sq_consumer_check_group(const struct shmq *q);
 
 /* Enter the group's side, which must still be the handle's, within a second. */

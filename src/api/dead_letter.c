@@ -181,14 +181,14 @@ static bool send_dead_letter(struct shmq *q, const struct dead_letter *l)
     msg.ttl_ns = l->ttl_ns;
     msg.headers = l->headers;
     msg.header_count = l->count;
-    pthread_mutex_lock(&q->claim_lock);
+    sq_mutex_lock(&q->claim_lock, SQ_RANK_LETTER);
     for (int tries = 0; rc == -ESTALE && tries < 2; tries++) { /* removed meanwhile: another */
         shmq_t *to = open_dead_letter_queue(q, l->queue);
         if (to == NULL)
             break;
         rc = l->look_first && is_there(to, l) ? 0 : shmq_send(to, &msg, SHMQ_NOWAIT);
     }
-    pthread_mutex_unlock(&q->claim_lock);
+    sq_mutex_unlock(&q->claim_lock);
     free(plain);
     return rc == 0;
 }
@@ -219,6 +219,7 @@ static int copy_message(const struct sq_ring *ring, const struct sq_lease *lease
     struct sq_view *view = &l->view;
     int rc = sq_record_view(ring, entry->pos, lease->id, view);
 
+    sq_assert_held(&ring->group->lock);
     if (rc < 0)
         return rc;
     size_t key = view->key_bytes, headers = view->header_bytes;

@@ -49,6 +49,7 @@ SQ_HOT ssize_t take_one(struct shmq *q, const struct sq_ring *ring, void *buffer
     struct sq_walk walk;
     uint32_t length;
 
+    sq_assert_held(&ring->group->lock);
     if (sq_unlikely(sq_load(&ring->group->mode) != 0)) {
         sq_consumer_make_room(q);
         if (!sq_consumer_is_plain(q))
@@ -191,6 +192,7 @@ struct sq_harvest {
 static unsigned take_run(const struct sq_ring *home, struct sq_walk *walk, struct sq_harvest *h,
                          int *rc)
 {
+    sq_assert_held(&home->group->lock);
     /* In registers: the copies may, for all the compiler knows, write to *h. */
     const struct sq_ring ring_copy = *home, *ring = &ring_copy;
     struct sq_walk at = *walk;

@@ -180,6 +180,7 @@ static int open_group(struct shmq *g, const char *name, const struct shmq_group_
     bool make = i == ring->group_count;
     int rc = 0;
 
+    sq_assert_held(&g->segment.control->groups_lock);
     if (make) {
         for (i = 0; i < ring->group_count && (bits >> i & 1) != 0; i++)
             ;
@@ -241,19 +242,20 @@ int shmq_subscribe(shmq_t *q, const char *name, const struct shmq_group_attr *gi
 }
 
 /* Groups are held: take it away from everybody. */
-static int remove_group(struct shmq *q, const char *name, struct sq_deadline *deadline)
+static int remove_group(struct shmq *q, const char *name, struct sq_promise *promise,
+                        struct sq_deadline *deadline)
 {
     struct sq_ring ring = q->segment.ring;
     uint32_t i = find_group(&ring, name);
 
+    sq_assert_held(&q->segment.control->groups_lock);
     if (i == ring.group_count)
         return sq_fail(-ENOENT, "no group %s", name);
     int rc = sq_enter_group(q, i, deadline);
     if (rc < 0)
         return rc;
     sq_ring_read_as(&ring, i);
-    struct sq_promise promise = {0};
-    rc = sq_journal_writes(q) ? sq_journal_remove_group(q, &ring, &promise) : 0;
+    rc = sq_journal_writes(q) ? sq_journal_remove_group(q, &ring, promise) : 0;
     if (rc < 0) {
         sq_leave_group(q, i);
         return rc;
@@ -267,12 +269,13 @@ static int remove_group(struct shmq *q, const char *name, struct sq_deadline *de
     sq_poll_pipe_update(q, i);
     sq_cond_wake(&ring.group->notifiers, UINT32_MAX);
     sq_wake(q, SQ_ROLE_PRODUCER, UINT32_MAX);
-    return sq_journal_sync_promise(q, &promise);
+    return 0;
 }
 
 int shmq_unsubscribe(shmq_t *q, const char *name)
 {
     struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(1));
+    struct sq_promise promise = {0};
 
     if ((q->segment.ring.kind & SHMQ_TOPIC) == 0)
         return sq_fail(-EINVAL, "the queue is no topic");
@@ -284,9 +287,9 @@ int shmq_unsubscribe(shmq_t *q, const char *name)
         rc = sq_hold_groups(q, &deadline);
     if (rc < 0)
         return rc;
-    rc = remove_group(q, name, &deadline);
+    rc = remove_group(q, name, &promise, &deadline);
     sq_release_groups(q);
-    return rc;
+    return rc < 0 ? rc : sq_journal_sync_promise(q, &promise);
 }
 
 /* --- steering ------------------------------------------------------------------------- */

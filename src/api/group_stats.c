@@ -32,6 +32,7 @@ void sq_group_set_got(const struct sq_ring *ring, uint64_t got)
 {
     struct sq_group_shm *g = ring->group;
 
+    sq_assert_held(&ring->group->lock);
     g->delivery.start_id = sq_load(&g->finished_id) + 1 - count_others(ring) - got;
 }
 

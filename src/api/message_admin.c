@@ -27,6 +27,7 @@ static int find_fresh(const struct sq_ring *ring, uint64_t id, struct sq_view *v
     struct sq_walk walk = {sq_load(&ring->group->cursor_pos),
                            sq_load_acquire(&ring->producer->tail_pos), 0};
 
+    sq_assert_held(&ring->group->lock);
     if (!sq_ring_spans(ring, walk.pos, walk.end))
         return -EBADMSG;
     while (walk.pos != walk.end && walk.id <= id) {
@@ -78,6 +79,7 @@ static ssize_t copy_out(const struct sq_ring *ring, uint32_t e, const struct sq_
     size_t payload = (size_t)sq_align_up(view->plain_bytes, 8);
     int rc = 0;
 
+    sq_assert_held(&ring->group->lock);
     *msg = (struct shmq_msg){
         .size = sizeof(*msg),
         .data = to,
@@ -375,6 +377,7 @@ static void pass_update(const struct sq_ring *ring, uint64_t entered, uint64_t f
 {
     uint64_t tail = sq_load(&ring->producer->tail_pos);
 
+    sq_assert_groups_held(ring, entered);
     for (uint64_t bits = entered; bits != 0; bits &= bits - 1) {
         struct sq_group_shm *g = &ring->groups[__builtin_ctzll(bits)];
         if (sq_load(&g->cursor_pos) != from)
@@ -393,6 +396,7 @@ static int try_update(struct shmq *q, struct sought *s, const void *data, size_t
     uint64_t entered, tail = sq_load(&ring->producer->tail_pos);
     int rc = sq_enter_groups(q, &entered, deadline);
 
+    sq_assert_held(&ring->producer->lock);
     if (rc < 0)
         return rc;
     rc = seek_everywhere(q, entered, s);

@@ -109,10 +109,10 @@ int shmq_fd(shmq_t *q)
         return sq_fail(-ESTALE, "the group was removed");
     int cancel = sq_cancel_hold();
     int fd = sq_poll_pipe_open(q, sq_ring_group_index(&q->segment.ring), true);
-    pthread_mutex_lock(&q->claim_lock);
+    sq_mutex_lock(&q->claim_lock, SQ_RANK_CLAIMS);
     if (fd >= 0 && sq_hook_state(q, SQ_HOOK_MESSAGE_FD) == NULL)
         rc = start(q);
-    pthread_mutex_unlock(&q->claim_lock);
+    sq_mutex_unlock(&q->claim_lock);
     if (fd >= 0 && rc == 0)
         sq_poll_pipe_update_polled(q, sq_ring_group_index(&q->segment.ring));
     sq_cancel_release(cancel);

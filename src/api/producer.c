@@ -29,6 +29,7 @@ uint64_t sq_producer_rebuild_id(const struct sq_ring *ring)
 {
     uint64_t id = SQ_ID_MAX;
 
+    sq_assert_held(&ring->producer->lock);
     if (sq_ring_rebuild_producer(ring) == 0)
         id = sq_load(&ring->producer->next_id);
     /* Where that cannot be: an id that is one, and not 0. */
@@ -178,6 +179,8 @@ int sq_producer_make_room(struct shmq *q, struct sq_need need, struct sq_deadlin
 {
     const struct sq_ring *ring = &q->segment.ring;
 
+    sq_assert_held(&ring->producer->lock);
+    SQ_BUG_ON(need.bytes > ring->capacity_bytes);
     for (;;) {
         int rc = sq_ring_look_room(ring, need.bytes, need.count);
         if (rc == -EBADMSG)

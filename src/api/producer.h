@@ -26,6 +26,7 @@ SQ_HOT int64_t sq_producer_stamp(const struct sq_ring *ring, uint64_t *id, uint3
     struct sq_producer_shm *p = ring->producer;
     int64_t tick_ns = sq_clock_tick_ns();
 
+    sq_assert_held(&ring->producer->lock);
     *id = sq_load(&p->next_id);
     if (sq_likely(tick_ns == p->tick_ns &&
                   (*id & (none | (SAMPLE_EVERY - 1))) - 1 < SAMPLE_EVERY - 1)) {

@@ -163,6 +163,7 @@ int shmq_put_many(shmq_t *q, const struct shmq_buf *messages, unsigned count, in
     while (rc == 0 && put < count) {
         struct sq_need need;
         unsigned chunk = plan_chunk(ring, messages + put, count - put, &need);
+        SQ_BUG_ON(chunk == 0);
         rc = sq_producer_enter(q, ring, need, &deadline);
         if (rc < 0)
             break;
@@ -209,6 +210,8 @@ static int note_reservation(struct shmq *q)
     pthread_once(&once, make_key);
     if (reservations_error != 0)
         return sq_fail(-reservations_error, "no thread-specific data to be had");
+    if (q->reservation.listed) /* by the parent, before this process was forked */
+        sq_forget_reservation(q);
     q->reservation.next = pthread_getspecific(reservations);
     int rc = pthread_setspecific(reservations, q);
     if (rc != 0)
@@ -257,6 +260,7 @@ int shmq_reserve(shmq_t *q, size_t length, void **data, int64_t timeout_ns)
     q->reservation.tail_pos = sq_load(&ring->producer->tail_pos);
     q->reservation.length = length;
     sq_store(&q->reservation.thread, sq_thread());
+    sq_lock_kept(sq_side_lock(q, SQ_ROLE_PRODUCER));
     *data = sq_record_payload(sq_record_at(ring, q->reservation.tail_pos));
     return 0;
 }
@@ -271,6 +275,7 @@ static int check_reservation(const struct shmq *q)
 /* Leave the side that shmq_reserve() entered. */
 static void end_reservation(struct shmq *q, unsigned put)
 {
+    SQ_BUG_ON(!q->reservation.listed || sq_load(&q->reservation.thread) != sq_thread());
     sq_forget_reservation(q);
     sq_store(&q->reservation.thread, 0);
     sq_leave(q, SQ_ROLE_PRODUCER);

@@ -45,6 +45,7 @@ SQ_HOT void describe(struct shmq_msg *msg, const struct sq_view *view, uint32_t 
 /* C: whether the group has nothing to do before the fast path. */
 SQ_HOT bool may_take_fast_path(const struct shmq *q)
 {
+    sq_assert_held(&q->segment.ring.group->lock);
     return sq_likely(!sq_consumer_is_stale(q) &&
                      q->segment.ring.group->pending.departures_seen ==
                          sq_load_acquire(&q->segment.control->departures));

@@ -119,6 +119,7 @@ static int redrive_next(struct shmq *q, struct search *s, int *why)
     int rc = next_dead_letter(q, s);
     uint64_t own_id = s->msg.id;
 
+    sq_assert_held(&q->segment.control->redrive_lock);
     if (rc < 0)
         return rc == -EAGAIN ? NO_MORE : rc;
     rc = send_back(s);

@@ -102,6 +102,7 @@ static int append_unique(struct shmq *q, const struct sq_outgoing *out, uint64_t
     uint32_t bytes = (uint32_t)msg->key_length;
     int rc = sq_enter(q, SQ_ROLE_CONSUMER, deadline);
 
+    sq_assert_held(&ring->producer->lock);
     if (rc < 0)
         return rc;
     uint64_t there = sq_key_index_find(ring, msg->key, bytes);
@@ -215,6 +216,7 @@ static int send_prepared(struct shmq *q, const struct sq_outgoing *outs, struct 
             rc = send_one(q, &outs[sent], &msgs[sent].id, &promise, deadline);
         } else {
             chunk = plan_chunk(ring, outs + sent, count - sent, &need);
+            SQ_BUG_ON(chunk == 0);
             rc = sq_producer_enter(q, ring, need, deadline);
             if (rc == 0) {
                 rc = append_many(q, outs + sent, msgs + sent, chunk, &promise);

@@ -13,6 +13,7 @@
 
 static inline void sq_dirty_mark(const struct sq_ring *ring, uint32_t e)
 {
+    sq_assert_held(&ring->group->lock);
     if (sq_likely(ring->dirty == NULL))
         return;
     struct sq_pending_shm *p = &ring->group->pending;
@@ -35,6 +36,7 @@ static inline void sq_dirty_mark_all(const struct sq_ring *ring)
 {
     struct sq_pending_shm *p = &ring->group->pending;
 
+    sq_assert_held(&ring->group->lock);
     if (ring->dirty == NULL)
         return;
     if (p->used_end > p->journaled_end)
@@ -46,6 +48,7 @@ static inline void sq_dirty_clear(const struct sq_ring *ring)
 {
     struct sq_pending_shm *p = &ring->group->pending;
 
+    sq_assert_held(&ring->group->lock);
     if (p->dirty_all != 0)
         memset(ring->dirty_bits, 0, sq_align_up(ring->entry_count, 64) / 8);
     for (uint32_t i = 0; p->dirty_all == 0 && i < p->dirty_count && i < ring->entry_count; i++)

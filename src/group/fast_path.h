@@ -77,6 +77,7 @@ SQ_HOT int sq_fast_path_lease(const struct sq_ring *ring, int64_t now_ns, int64_
     uint32_t e = sq_fast_path_free_entry(ring);
     struct sq_walk walk;
 
+    sq_assert_held(&ring->group->lock);
     if (sq_unlikely(!sq_fast_path_is_open(g) || e == SQ_NONE ||
                     (g->pending.ready_count | sq_load(&p->waiting)) != 0 ||
                     sq_load(&p->next_due_ns) <= now_ns))
@@ -138,6 +139,7 @@ SQ_HOT int sq_fast_path_ack(const struct sq_ring *ring, const struct sq_lease *l
     struct sq_entry_shm *all = ring->entries;
     uint32_t e = lease->entry;
 
+    sq_assert_held(&ring->group->lock);
     if (sq_unlikely(e >= ring->entry_count || sq_load(&all[e].word) != lease->word ||
                     all[e].id != lease->id || !sq_fast_path_is_open(g) ||
                     !sq_fast_path_is_linked(ring, e)))
@@ -184,6 +186,7 @@ SQ_HOT int sq_fast_path_next(const struct sq_ring *ring, const struct sq_lease *
     uint32_t e = lease->entry;
     struct sq_walk walk;
 
+    sq_assert_held(&ring->group->lock);
     if (sq_unlikely(e >= ring->entry_count || sq_load(&ring->entries[e].word) != lease->word ||
                     ring->entries[e].id != lease->id || !sq_fast_path_is_open(g) ||
                     (p->ready_count | p->timed_count | sq_load(&p->waiting)) != 0 ||

@@ -47,6 +47,7 @@ int sq_group_out_of_attempts(const struct sq_ring *ring, uint32_t e, int64_t now
 {
     uint32_t most = sq_policy_of(ring->group)->max_attempts;
 
+    sq_assert_held(&ring->group->lock);
     if (most == 0 || sq_word_attempts(sq_load(&ring->entries[e].word)) < most)
         return 0;
     int rc = doom(ring, e, SHMQ_REASON_ATTEMPTS, now_ns);
@@ -58,6 +59,7 @@ int sq_group_end_lease(const struct sq_ring *ring, uint32_t e, int64_t now_ns)
     uint64_t word = sq_load(&ring->entries[e].word);
     uint32_t attempts = sq_word_attempts(word), owner = sq_word_owner(word);
 
+    sq_assert_held(&ring->group->lock);
     if (sq_unlikely(!sq_state_is_lease(sq_word_state(word))))
         return -EBADMSG; /* what led here is damaged */
     count_up(&ring->group->delivery.lost_lease_count);
@@ -77,6 +79,7 @@ int sq_group_end_overdue(const struct sq_ring *ring, int64_t now_ns)
     uint32_t e;
     int rc = 0;
 
+    sq_assert_held(&ring->group->lock);
     while (rc == 0 && (e = p->lease_first) < ring->entry_count && ring->entries[e].at_ns <= now_ns)
         rc = sq_group_end_lease(ring, e, now_ns);
     while (rc == 0 && (e = sq_pending_timed(ring)) != SQ_NONE && ring->entries[e].at_ns <= now_ns) {
@@ -211,6 +214,7 @@ int sq_group_pass_removed(const struct sq_ring *ring)
     struct sq_view view;
     int rc;
 
+    sq_assert_held(&ring->group->lock);
     while ((rc = sq_ring_begin_take(ring, &walk)) == 0) {
         while (walk.pos != walk.end) {
             struct sq_walk before = walk;
@@ -334,6 +338,7 @@ static int find_next(const struct sq_ring *ring, int64_t now_ns, bool to_lease,
 {
     int rc = sq_group_end_overdue(ring, now_ns);
 
+    sq_assert_held(&ring->group->lock);
     if (rc < 0)
         return rc;
     if ((sq_load(&ring->group->mode) & SQ_GROUP_PAUSED) != 0)

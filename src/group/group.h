@@ -2,7 +2,7 @@
  * group.h - how a group hands out messages: which is next, leases and their ends.
  *
  * Pure as the ring is: no system call, no lock, no sleep; it is told the time.  Every
- * function wants C, the group's side.
+ * function wants C, the group's side, unless it says that anybody may call it.
  */
 #ifndef SQ_GROUP_H
 #define SQ_GROUP_H
@@ -51,9 +51,10 @@ int sq_group_end_overdue(const struct sq_ring *ring, int64_t now_ns);
 
 /* --- all of it --------------------------------------------------------------- */
 
-/* Whether the record passes the group's filter. */
+/* Anybody: whether the record passes the group's filter, which stays as it was made. */
 bool sq_group_wants(const struct sq_group_shm *group, const struct sq_view *view);
 
+/* Anybody. */
 static inline const struct shmq_policy *sq_policy_of(const struct sq_group_shm *g)
 {
     return &g->delivery.policies[sq_load_acquire(&g->delivery.policy_at) & 1];
@@ -88,6 +89,7 @@ static inline void sq_group_pass_gone(const struct sq_ring *ring)
 {
     _Atomic uint64_t *gone = &ring->group->gone_count;
 
+    sq_assert_held(&ring->group->lock);
     sq_store(gone, sq_load(gone) - 1);
 }
 

@@ -21,6 +21,7 @@ int64_t sq_group_purge(const struct sq_ring *ring)
     struct sq_walk walk;
     int64_t purged = 0;
 
+    sq_assert_held(&ring->group->lock);
     g->known_tail_pos = sq_load_acquire(&ring->producer->tail_pos);
     int rc = sq_ring_begin_take(ring, &walk);
     while (rc >= 0 && walk.pos != walk.end) {
@@ -67,6 +68,7 @@ int64_t sq_group_revive(const struct sq_ring *ring, uint64_t id)
     int64_t revived = 0;
     int rc = 0;
 
+    sq_assert_held(&ring->group->lock);
     for (uint32_t e = 0; rc == 0 && e < p->used_end && e < ring->entry_count; e++) {
         struct sq_entry_shm *entry = &ring->entries[e];
         if (sq_word_state(sq_load(&entry->word)) != SQ_PARKED || (id != 0 && entry->id != id))
@@ -129,6 +131,8 @@ int sq_group_drop(const struct sq_ring *ring, uint64_t pos, uint64_t depth)
     struct sq_group_shm *g = ring->group;
     int64_t rc = 0;
 
+    sq_assert_held(&ring->producer->lock);
+    sq_assert_held(&ring->group->lock);
     while (rc >= 0 && ((int64_t)(pos - low_of(ring)) > 0 || depth_of(ring) > depth)) {
         uint64_t cursor = sq_load(&g->cursor_pos);
         uint32_t e = g->pending.pos_first;
@@ -183,6 +187,7 @@ static void derive_entries(const struct sq_ring *ring)
 
 int sq_group_derive(const struct sq_ring *ring)
 {
+    sq_assert_held(&ring->group->lock);
     derive_entries(ring);
     return ring->key_count != 0 ? sq_key_index_rebuild(ring) : 0;
 }
@@ -191,6 +196,7 @@ int sq_group_rebuild(const struct sq_ring *ring)
 {
     int rc = sq_ring_rebuild_consumer(ring);
 
+    sq_assert_held(&ring->group->lock);
     if (rc == 0)
         return sq_group_derive(ring);
     derive_entries(ring); /* even where the records after the cursor are damaged */
@@ -202,6 +208,7 @@ void sq_group_set_policy(const struct sq_ring *ring, const struct shmq_policy *p
     struct sq_delivery_shm *d = &ring->group->delivery;
     uint32_t at = (sq_load(&d->policy_at) + 1) & 1;
 
+    sq_assert_held(&ring->group->lock);
     /* Beside the one in force, and then instead of it, in one step. */
     d->policies[at] = *policy;
     sq_store_release(&d->policy_at, at);
@@ -211,6 +218,7 @@ void sq_group_begin(const struct sq_ring *ring, const char *name, const struct s
 {
     struct sq_group_shm *g = ring->group;
 
+    sq_assert_held(&ring->group->lock);
     sq_store(&g->got_bytes, 0);
     sq_store(&g->dropped_count, 0);
     sq_store(&g->purged_count, 0);

@@ -26,7 +26,7 @@ int sq_group_derive(const struct sq_ring *ring);
 
 void sq_group_set_policy(const struct sq_ring *ring, const struct shmq_policy *policy);
 
-/* Make it a group that has nothing yet, at the cursor it has.  Nobody sees it. */
+/* Make it a group that has nothing yet, at the cursor it has.  Nobody sees it yet. */
 void sq_group_begin(const struct sq_ring *ring, const char *name, const struct shmq_policy *policy);
 
 /* Anybody: messages not finished; those that wait. */

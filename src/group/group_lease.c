@@ -16,6 +16,7 @@ void sq_group_count_dead(const struct sq_ring *ring, uint32_t reason)
 {
     struct sq_delivery_shm *d = &ring->group->delivery;
 
+    sq_assert_held(&ring->group->lock);
     count_up(&d->dead_count);
     count_up(&d->dead_by_reason[reason < 7 ? reason : 7]);
 }
@@ -24,6 +25,7 @@ void sq_group_release_key_of(const struct sq_ring *ring, uint32_t e)
 {
     struct sq_view view;
 
+    sq_assert_held(&ring->group->lock);
     if ((sq_load(&ring->group->mode) & SQ_GROUP_KEYED) != 0 &&
         sq_record_view(ring, ring->entries[e].pos, ring->entries[e].id, &view) != -EBADMSG)
         sq_key_index_remove(ring, &view);
@@ -31,12 +33,14 @@ void sq_group_release_key_of(const struct sq_ring *ring, uint32_t e)
 
 void sq_group_release_key(const struct sq_ring *ring, const struct sq_view *view)
 {
+    sq_assert_held(&ring->group->lock);
     if ((sq_load(&ring->group->mode) & SQ_GROUP_KEYED) != 0)
         sq_key_index_remove(ring, view);
 }
 
 int sq_group_finish_entry(const struct sq_ring *ring, uint32_t e)
 {
+    sq_assert_held(&ring->group->lock);
     sq_group_release_key_of(ring, e);
     return sq_pending_set(ring, e, sq_word(SQ_FREE, 0, 0));
 }
@@ -71,6 +75,7 @@ int sq_group_lease(const struct sq_ring *ring, const struct sq_pick *pick, uint3
     uint32_t attempts = pick->attempts < SQ_ATTEMPTS_MAX ? pick->attempts + 1 : SQ_ATTEMPTS_MAX;
     uint32_t e = entry_for(ring, pick);
 
+    sq_assert_held(&ring->group->lock);
     if (e == SQ_NONE) {
         sq_store(&ring->group->pending.stalled_pos, sq_load(&ring->group->cursor_pos));
         return -EAGAIN;
@@ -91,6 +96,7 @@ int sq_group_finish(const struct sq_ring *ring, const struct sq_pick *pick)
 {
     struct sq_group_shm *g = ring->group;
 
+    sq_assert_held(&ring->group->lock);
     if (pick->entry == SQ_NONE) {
         sq_group_release_key(ring, &pick->view);
         sq_ring_end_take(ring, &pick->after, pick->view.payload_bytes);
@@ -107,6 +113,7 @@ int sq_group_finish(const struct sq_ring *ring, const struct sq_pick *pick)
 
 int sq_group_check_lease(const struct sq_ring *ring, const struct sq_lease *lease)
 {
+    sq_assert_held(&ring->group->lock);
     if (lease->entry >= ring->entry_count)
         return -EBADMSG;
     const struct sq_entry_shm *entry = &ring->entries[lease->entry];
@@ -261,6 +268,7 @@ int sq_group_next_lease(const struct sq_ring *ring, uint32_t *next, uint32_t own
 {
     uint32_t steps = 0;
 
+    sq_assert_held(&ring->group->lock);
     while (*next < ring->entry_count && steps++ < ring->entry_count) {
         uint32_t e = *next;
         const struct sq_entry_shm *entry = &ring->entries[e];
@@ -281,6 +289,7 @@ int sq_group_return_lost(const struct sq_ring *ring,
     uint32_t steps = 0, next;
     int lost = 0;
 
+    sq_assert_held(&ring->group->lock);
     for (uint32_t e = ring->group->pending.lease_first;
          e < ring->entry_count && steps++ < ring->entry_count; e = next) {
         next = ring->entries[e].time_next;

@@ -48,6 +48,7 @@ uint64_t sq_key_index_find(const struct sq_ring *ring, const void *key, uint32_t
 {
     uint64_t i = find(ring, key, bytes, hash_of(key, bytes));
 
+    sq_assert_held(&ring->group->lock);
     return i < ring->key_count ? ring->keys[i].id : 0;
 }
 
@@ -56,6 +57,7 @@ int sq_key_index_add(const struct sq_ring *ring, const void *key, uint32_t bytes
 {
     uint64_t hash = hash_of(key, bytes), i = find(ring, key, bytes, hash);
 
+    sq_assert_held(&ring->group->lock);
     if (i == ring->key_count)
         return -EBADMSG;
     ring->keys[i] = (struct sq_key_shm){hash, id, pos};
@@ -81,6 +83,7 @@ void sq_key_index_remove(const struct sq_ring *ring, const struct sq_view *view)
 {
     uint64_t mask = (uint64_t)ring->key_count - 1, gap = find_id(ring, view), i = gap;
 
+    sq_assert_held(&ring->group->lock);
     if (gap == ring->key_count)
         return;
     for (uint32_t n = 0; n < ring->key_count; n++) {
@@ -101,6 +104,7 @@ void sq_key_index_move(const struct sq_ring *ring, const struct sq_view *view, u
 {
     uint64_t i = find_id(ring, view);
 
+    sq_assert_held(&ring->group->lock);
     if (i != ring->key_count)
         ring->keys[i].pos = pos;
 }
@@ -118,6 +122,7 @@ int sq_key_index_rebuild(const struct sq_ring *ring)
     struct sq_view view;
     int rc = 0;
 
+    sq_assert_held(&ring->group->lock);
     memset(ring->keys, 0, ring->key_count * sizeof(ring->keys[0]));
     if (!sq_ring_spans(ring, walk.pos, walk.end))
         return -EBADMSG;

@@ -21,7 +21,7 @@ int sq_key_index_add(const struct sq_ring *ring, const void *key, uint32_t bytes
 void sq_key_index_remove(const struct sq_ring *ring, const struct sq_view *view);
 void sq_key_index_move(const struct sq_ring *ring, const struct sq_view *view, uint64_t pos);
 
-/* P excluded too: build it anew.  0 or -EBADMSG. */
+/* Build it anew.  0 or -EBADMSG. */
 int sq_key_index_rebuild(const struct sq_ring *ring);
 
 /* Cells for so many messages, a power of two. */

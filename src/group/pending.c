@@ -73,6 +73,7 @@ uint32_t sq_pending_ready(const struct sq_ring *ring)
     struct sq_heap heap = ready_heap(ring);
     const struct sq_heap_item_shm *top;
 
+    sq_assert_held(&ring->group->lock);
     while ((top = sq_heap_top(&heap)) != NULL) {
         uint32_t e = top->entry;
         if (e < ring->entry_count && sq_word_state(sq_load(&ring->entries[e].word)) == SQ_WAITING &&
@@ -87,6 +88,7 @@ void sq_pending_unready(const struct sq_ring *ring)
 {
     struct sq_heap heap = ready_heap(ring);
 
+    sq_assert_held(&ring->group->lock);
     sq_heap_pop(&heap);
     /* The next one will be wanted soon, and of many it is far from any cache. */
     if (*heap.count != 0 && heap.items[0].entry < ring->entry_count)
@@ -98,6 +100,7 @@ uint32_t sq_pending_timed(const struct sq_ring *ring)
     struct sq_heap heap = timed_heap(ring);
     const struct sq_heap_item_shm *top;
 
+    sq_assert_held(&ring->group->lock);
     while ((top = sq_heap_top(&heap)) != NULL) {
         uint32_t e = top->entry;
         if (e < ring->entry_count) {
@@ -114,6 +117,7 @@ void sq_pending_untimed(const struct sq_ring *ring)
 {
     struct sq_heap heap = timed_heap(ring);
 
+    sq_assert_held(&ring->group->lock);
     sq_heap_pop(&heap);
 }
 
@@ -212,6 +216,7 @@ void sq_pending_note_held(const struct sq_ring *ring)
     uint32_t first = g->pending.pos_first;
     uint64_t held = first < ring->entry_count ? ring->entries[first].pos : UINT64_MAX;
 
+    sq_assert_held(&ring->group->lock);
     if (sq_load(&g->held_pos) != held)
         sq_store_release(&g->held_pos, held);
 }
@@ -265,6 +270,7 @@ void sq_pending_derive(const struct sq_ring *ring, uint32_t e)
     enum sq_entry_state state = sq_word_state(sq_load(&ring->entries[e].word));
     _Atomic uint32_t *count = count_of(&ring->group->pending, state);
 
+    sq_assert_held(&ring->group->lock);
     sq_store(count, sq_load(count) + 1);
     push(ring, e, state);
 }
@@ -299,6 +305,8 @@ int sq_pending_set(const struct sq_ring *ring, uint32_t e, uint64_t word)
     struct sq_entry_shm *entry = &ring->entries[e];
     enum sq_entry_state old = sq_word_state(sq_load(&entry->word)), new = sq_word_state(word);
 
+    sq_assert_held(&ring->group->lock);
+    SQ_BUG_ON(e >= ring->entry_count);
     if (sq_unlikely(old == SQ_FREE && new == SQ_FREE)) {
         sq_pending_rebuild(ring, SQ_KEEP_BEYOND); /* what led here is damaged */
         return -EBADMSG;
@@ -329,6 +337,7 @@ uint32_t sq_pending_take(const struct sq_ring *ring)
     struct sq_pending_shm *p = &ring->group->pending;
     uint32_t e = p->free_first;
 
+    sq_assert_held(&ring->group->lock);
     /* Free it must be, or the list, or how many were ever used, is damaged. */
     if ((e != SQ_NONE && (e >= ring->entry_count || !is_free(ring, e))) ||
         (e == SQ_NONE && p->used_end < ring->entry_count && !is_free(ring, p->used_end))) {
@@ -346,6 +355,8 @@ int sq_pending_touch(const struct sq_ring *ring, uint32_t e, int64_t until_ns)
 {
     bool good = list_remove(ring, LIST_TIME, e);
 
+    sq_assert_held(&ring->group->lock);
+    SQ_BUG_ON(e >= ring->entry_count);
     sq_dirty_mark(ring, e);
     ring->entries[e].at_ns = until_ns;
     if (!good || !list_insert(ring, LIST_TIME, e))
@@ -357,6 +368,8 @@ int sq_pending_move(const struct sq_ring *ring, uint32_t e, uint64_t pos)
 {
     bool good = list_remove(ring, LIST_POS, e);
 
+    sq_assert_held(&ring->group->lock);
+    SQ_BUG_ON(e >= ring->entry_count);
     ring->entries[e].pos = pos;
     ring->group->pending.released_count++;
     good = good && list_insert(ring, LIST_POS, e);
@@ -370,6 +383,7 @@ uint32_t sq_pending_find(const struct sq_ring *ring, uint64_t id)
 {
     uint32_t used_end = ring->group->pending.used_end;
 
+    sq_assert_held(&ring->group->lock);
     for (uint32_t e = 0; e < used_end && e < ring->entry_count; e++)
         if (ring->entries[e].id == id && sq_word_state(sq_load(&ring->entries[e].word)) != SQ_FREE)
             return e;

@@ -59,6 +59,7 @@ static inline bool sq_pending_is_full(const struct sq_ring *ring)
 {
     const struct sq_pending_shm *p = &ring->group->pending;
 
+    sq_assert_held(&ring->group->lock);
     return p->free_first == SQ_NONE && p->used_end >= ring->entry_count;
 }
 

@@ -15,6 +15,7 @@ static void clear_order(const struct sq_ring *ring)
 {
     struct sq_pending_shm *p = &ring->group->pending;
 
+    sq_assert_held(&ring->group->lock);
     sq_dirty_mark_all(ring);
     sq_store(&p->waiting, 0);
     sq_store(&p->delayed, 0);
@@ -143,6 +144,7 @@ void sq_pending_rebuild(const struct sq_ring *ring, enum sq_beyond beyond)
     struct sq_heap by_time = {ring->timed, &p->timed_count, ring->entry_count};
     uint64_t tail = sq_load_acquire(&ring->producer->tail_pos);
 
+    sq_assert_held(&ring->group->lock);
     clear_order(ring);
     for (uint32_t e = 0; e < ring->entry_count; e++) {
         const struct sq_entry_shm *entry = &ring->entries[e];
@@ -164,6 +166,7 @@ void sq_pending_rebuild(const struct sq_ring *ring, enum sq_beyond beyond)
 
 void sq_pending_reset(const struct sq_ring *ring)
 {
+    sq_assert_held(&ring->group->lock);
     for (uint32_t e = 0; e < ring->entry_count; e++)
         sq_store(&ring->entries[e].word, 0);
     sq_pending_clear(ring);

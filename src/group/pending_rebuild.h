@@ -15,7 +15,7 @@ void sq_pending_clear(const struct sq_ring *ring);
 /* Forget all entries, whatever they are. */
 void sq_pending_reset(const struct sq_ring *ring);
 
-/* NULL, or what is wrong. */
+/* Nobody changes the group meanwhile: NULL, or what is wrong. */
 const char *sq_pending_valid(const struct sq_ring *ring);
 
 #endif

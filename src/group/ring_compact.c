@@ -176,6 +176,7 @@ uint64_t sq_ring_compact(const struct sq_ring *ring, uint64_t groups, int64_t no
     unsigned n = open_columns(ring, groups, columns, &limit);
     uint64_t before = low_of(columns, n, limit), top = limit;
 
+    sq_assert_groups_held(ring, groups);
     /* Who pins comes to each group's side after that, or has seen that nothing is held: so
      * either we see the pin, or what it is to read is still to be slid. */
     if (sq_ring_is_pinned(ring))
@@ -184,8 +185,10 @@ uint64_t sq_ring_compact(const struct sq_ring *ring, uint64_t groups, int64_t no
     last->compacted_count = count_held(columns, n);
     last->compacted_released = count_released(ring, groups);
     last->compacted_ns = now_ns;
-    if ((ring->kind & SHMQ_TOPIC) != 0)
+    if ((ring->kind & SHMQ_TOPIC) != 0) {
+        sq_assert_held(&ring->producer->lock);
         ring->producer->history_pos = limit;
+    }
     while (highest(columns, n, top, &pos))
         top = slide(ring, columns, n, pos, top);
     for (unsigned i = 0; i < n; i++)

@@ -11,8 +11,9 @@
 #include "group/pending.h"
 
 /*
- * P, or C of a queue's only group: whether sliding might free a sixteenth of the ring,
- * going by what happened since it was last done: something, and that much, or a while ago.
+ * Whether sliding might free a sixteenth of the ring, going by what happened since it was last
+ * done: something, and that much, or a while ago.  Anybody: without P, or C of a queue's only
+ * group, it is a guess.
  */
 bool sq_ring_compact_wanted(const struct sq_ring *ring, int64_t now_ns);
 

@@ -39,6 +39,8 @@ int sq_seek_find(const struct sq_ring *ring, int start, uint64_t at, struct sq_s
     struct sq_walk walk = {0, sq_load(&ring->producer->tail_pos), 0};
     struct sq_view view;
 
+    sq_assert_held(&ring->producer->lock);
+    SQ_BUG_ON(start < SHMQ_LATEST || start > SHMQ_AT_PART);
     *target = (struct sq_seek){walk.end, sq_load(&ring->producer->next_id)};
     walk.pos =
         (ring->kind & SHMQ_TOPIC) != 0 ? history_begin(ring) : sq_load(&ring->group->cursor_pos);
@@ -59,6 +61,7 @@ int sq_seek_find(const struct sq_ring *ring, int start, uint64_t at, struct sq_s
 
 void sq_seek_set(struct sq_group_shm *g, const struct sq_seek *target)
 {
+    sq_assert_held(&g->lock);
     g->known_tail_pos = target->pos;
     sq_store(&g->gone_count, 0);
     sq_store(&g->finished_id, target->id - 1);
@@ -77,6 +80,8 @@ int sq_seek_move(const struct sq_ring *ring, int start, uint64_t at)
 {
     struct sq_seek target;
 
+    sq_assert_held(&ring->producer->lock);
+    sq_assert_held(&ring->group->lock);
     if (sq_load(&ring->group->pending.leased) != 0)
         return -EBUSY;
     int rc = sq_seek_find(ring, start, at, &target);

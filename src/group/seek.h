@@ -20,7 +20,7 @@ struct sq_seek {
  */
 int sq_seek_find(const struct sq_ring *ring, int start, uint64_t at, struct sq_seek *target);
 
-/* Have a group that nobody sees stand there.  Removed messages before it are still to be
+/* C: have the group stand there.  Removed messages before it are still to be
  * counted (sq_ring_rebuild_consumer()). */
 void sq_seek_set(struct sq_group_shm *group, const struct sq_seek *target);
 

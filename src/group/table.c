@@ -34,6 +34,7 @@ void sq_ring_read_as(struct sq_ring *ring, uint32_t index)
     unsigned char *heaps = table + ring->entry_count * sizeof(struct sq_entry_shm) + SQ_LINE -
                            sizeof(struct sq_heap_item_shm);
 
+    SQ_BUG_ON(index >= ring->group_count);
     ring->group = &ring->groups[index];
     ring->entries = (struct sq_entry_shm *)(void *)table;
     ring->ready = (struct sq_heap_item_shm *)(void *)heaps;

@@ -68,6 +68,7 @@ void sq_handle_init(struct shmq *q)
  * reads as the group whose side it is. */
 static void repair(struct shmq *q, const struct sq_ring *ring, enum sq_role role)
 {
+    sq_assert_held(role == SQ_ROLE_PRODUCER ? &ring->producer->lock : &ring->group->lock);
     /* Where the truth itself is damaged the calls find out for themselves. */
     if (role == SQ_ROLE_PRODUCER) {
         sq_ring_rebuild_producer(ring);
@@ -103,13 +104,17 @@ int sq_hold(struct shmq *q, struct sq_lock_shm *lock, struct sq_deadline *deadli
 {
     struct sq_patience patience = {0};
 
+    sq_lock_wanted(lock, sq_segment_lock_rank(&q->segment, lock));
     while (sq_lock_try(lock, q->attachment.owner) != 0) {
-        if (sq_patience_is_long(&patience) && sq_hold_from_dead(q, lock))
+        if (sq_patience_is_long(&patience) && sq_hold_from_dead(q, lock)) {
+            sq_lock_taken(lock, sq_segment_lock_rank(&q->segment, lock));
             return 1;
+        }
         int rc = sq_patience_wait(&patience, deadline);
         if (rc < 0)
             return rc;
     }
+    sq_lock_taken(lock, sq_segment_lock_rank(&q->segment, lock));
     return 0;
 }
 
@@ -153,8 +158,12 @@ int sq_enter_guard(struct shmq *q, enum sq_role role, struct sq_deadline *deadli
     struct sq_patience patience = {0};
     int rc = check_own_reservation(q, role);
 
+    if (rc == 0)
+        sq_lock_wanted(sq_side_lock(q, role), sq_side_rank(q, role));
     while (rc == 0 && atomic_exchange_explicit(&guard->taken, true, memory_order_acquire))
         rc = sq_patience_wait(&patience, deadline);
+    if (rc == 0)
+        sq_lock_taken(sq_side_lock(q, role), sq_side_rank(q, role));
     return rc == -ETIMEDOUT || rc == -EINTR ? sq_fail_plainly(rc) : rc;
 }
 
@@ -168,6 +177,7 @@ int sq_return_lost(struct shmq *q, const struct sq_ring *ring, int64_t now_ns)
     struct sq_pending_shm *p = &ring->group->pending;
     uint64_t departures = sq_load_acquire(&q->segment.control->departures);
 
+    sq_assert_held(&ring->group->lock);
     if (sq_likely(p->departures_seen == departures))
         return 0;
     p->departures_seen = departures; /* before: who leaves meanwhile is counted anew */
@@ -243,6 +253,7 @@ static int take_over(struct shmq *q, enum sq_role role, struct sq_deadline *dead
 /* Claimed alone: the mark says so to sleepers, and should we die to our successor. */
 static void begin_sole(struct shmq *q, enum sq_role role)
 {
+    SQ_BUG_ON(sq_alone(q, role));
     sq_store(sole_mark(q, role), 1);
     if (!sq_membarrier_register())
         atomic_fetch_or(&q->segment.control->notices, SQ_NOTICE_FENCE);
@@ -298,9 +309,33 @@ static int hold_claims(struct shmq *q, struct sq_deadline *deadline)
     struct sq_patience patience = {0};
     int rc = 0;
 
+    sq_lock_wanted(&q->claim_lock, sq_claims_rank(q));
     while (rc == 0 && pthread_mutex_trylock(&q->claim_lock) != 0)
         rc = sq_patience_wait(&patience, deadline);
+    if (rc == 0)
+        sq_lock_taken(&q->claim_lock, sq_claims_rank(q));
     return rc < 0 ? sq_fail_plainly(rc) : 0;
+}
+
+/* Hold the claims, once for all the visits of a thread, and what it claims meanwhile. */
+static int begin_visit(struct shmq *q, struct sq_deadline *deadline)
+{
+    int rc = sq_load(&q->visitor) == sq_thread() ? 0 : hold_claims(q, deadline);
+
+    if (rc == 0) {
+        sq_store(&q->visitor, sq_thread());
+        q->visits++;
+    }
+    return rc;
+}
+
+static void leave_visit(struct shmq *q)
+{
+    SQ_BUG_ON(q->visits == 0 || sq_load(&q->visitor) != sq_thread());
+    if (--q->visits == 0) {
+        sq_store(&q->visitor, 0);
+        sq_mutex_unlock(&q->claim_lock);
+    }
 }
 
 /* The claims are held: have a slot. */
@@ -322,7 +357,7 @@ int sq_make_ready_attached(struct shmq *q, struct sq_deadline *deadline)
     int rc = hold_claims(q, deadline);
     if (rc == 0) {
         rc = be_attached(q);
-        pthread_mutex_unlock(&q->claim_lock);
+        sq_mutex_unlock(&q->claim_lock);
     }
     sq_cancel_release(cancel);
     return rc;
@@ -335,7 +370,7 @@ int sq_make_ready(struct shmq *q, enum sq_role role, struct sq_deadline *deadlin
     if (role == SQ_ROLE_CONSUMER && q->groupless)
         return sq_fail(-EINVAL, "a topic is read by a group: shmq_subscribe() gives a handle");
     int cancel = sq_cancel_hold();
-    int rc = hold_claims(q, deadline);
+    int rc = begin_visit(q, deadline);
     if (rc == 0) {
         rc = be_attached(q);
         if (rc == 0 && (sq_load(&q->state) & (uint32_t)SQ_READY << role) == 0) {
@@ -343,33 +378,13 @@ int sq_make_ready(struct shmq *q, enum sq_role role, struct sq_deadline *deadlin
             if (rc == 0)
                 atomic_fetch_or(&q->state, (uint32_t)SQ_READY << role);
         }
-        pthread_mutex_unlock(&q->claim_lock);
+        leave_visit(q);
     }
     sq_cancel_release(cancel);
     return rc;
 }
 
 /* --- visits ----------------------------------------------------------------- */
-
-/* Hold the claims, once for all the visits of a thread. */
-static int begin_visit(struct shmq *q, struct sq_deadline *deadline)
-{
-    int rc = sq_load(&q->visitor) == sq_thread() ? 0 : hold_claims(q, deadline);
-
-    if (rc == 0) {
-        sq_store(&q->visitor, sq_thread());
-        q->visits++;
-    }
-    return rc;
-}
-
-static void leave_visit(struct shmq *q)
-{
-    if (--q->visits == 0) {
-        sq_store(&q->visitor, 0);
-        pthread_mutex_unlock(&q->claim_lock);
-    }
-}
 
 static bool is_ready(const struct shmq *q, enum sq_role role)
 {

@@ -13,6 +13,8 @@
 #include "message/unpack.h"
 #include "segment/attach.h"
 #include "segment/fork.h"
+#include "segment/segment_lock.h"
+#include "sync/mutex.h"
 
 /*
  * Keeps the threads of a process apart where a handle takes no shared lock.
@@ -147,6 +149,30 @@ static inline struct sq_lock_shm *sq_side_lock(const struct shmq *q, enum sq_rol
 #define sq_single_threaded() false
 #endif
 
+#ifdef SQ_CHECK
+/* Ranks (sync/lock_rank.h): a side's, and claim_lock's, which a holder of P takes for the
+ * consumer's side alone. */
+static inline unsigned sq_side_rank(const struct shmq *q, enum sq_role role)
+{
+    return sq_segment_lock_rank(&q->segment, sq_side_lock(q, role));
+}
+
+static inline unsigned sq_claims_rank(const struct shmq *q)
+{
+    return sq_lock_is_held(&q->segment.ring.producer->lock) ? SQ_RANK_CLAIMS_WITHIN
+                                                            : SQ_RANK_CLAIMS;
+}
+
+/* The side was entered: note it.  0. */
+static inline int sq_entered(const struct shmq *q, enum sq_role role)
+{
+    sq_lock_taken(sq_side_lock(q, role), sq_side_rank(q, role));
+    return 0;
+}
+#else
+#define sq_entered(q, role) 0
+#endif
+
 SQ_HOT bool sq_alone(const struct shmq *q, enum sq_role role)
 {
     return (sq_load(&q->state) & (uint32_t)SQ_ALONE << role) != 0;
@@ -160,10 +186,10 @@ SQ_HOT int sq_enter(struct shmq *q, enum sq_role role, struct sq_deadline *deadl
         return sq_enter_first(q, role, deadline);
     if ((state & (uint32_t)SQ_ALONE << role) != 0)
         return sq_likely(sq_single_threaded() && !sq_load(&q->guard[role].taken))
-                   ? 0
+                   ? sq_entered(q, role)
                    : sq_enter_guard(q, role, deadline);
     return sq_likely(sq_lock_try(sq_side_lock(q, role), q->attachment.owner) == 0)
-               ? 0
+               ? sq_entered(q, role)
                : sq_enter_slow(q, role, deadline);
 }
 
@@ -175,6 +201,7 @@ SQ_HOT void sq_leave(struct shmq *q, enum sq_role role)
         sq_fence_after_unlock();
         return;
     }
+    sq_lock_freed(sq_side_lock(q, role));
     /* A swap, hence a barrier; not needed where it was entered without. */
     if (sq_unlikely(sq_load(&q->guard[role].taken)))
         atomic_exchange(&q->guard[role].taken, false);
@@ -191,10 +218,10 @@ SQ_HOT void sq_leave(struct shmq *q, enum sq_role role)
  */
 int sq_hold(struct shmq *q, struct sq_lock_shm *lock, struct sq_deadline *deadline);
 
-/* Whether its owner was dead, and it is ours now. */
+/* Whether its owner was dead, and it is ours now; the caller notes that (sync/lock_rank.h). */
 bool sq_hold_from_dead(struct shmq *q, struct sq_lock_shm *lock);
 
-/* P: have group number `index`'s side as well, and leave it again. */
+/* Have group number `index`'s side, within P or without, and leave it again. */
 int sq_enter_group(struct shmq *q, uint32_t index, struct sq_deadline *deadline);
 void sq_leave_group(struct shmq *q, uint32_t index);
 

@@ -26,6 +26,7 @@ bool sq_hook_hang(struct shmq *q, enum sq_hook_name name, void *state, sq_hook_c
     struct sq_hook *hook = &q->hooks[name];
     void *none = NULL;
 
+    SQ_BUG_ON(hook->close != NULL && hook->close != close);
     hook->close = close; /* the same whoever hangs something there */
     let_go(q, hook);
     return atomic_compare_exchange_strong(&hook->state, &none, state);

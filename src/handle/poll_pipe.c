@@ -105,6 +105,7 @@ static int64_t look(struct shmq *q, const struct sq_ring *ring, int fd)
     struct sq_group_shm *g = ring->group;
     int64_t now_ns = sq_clock_ns();
 
+    sq_assert_held(&ring->group->lock);
     sq_cond_announce_poller(&g->items); /* before we look: who comes later, comes here */
     if (group_is_removed(ring)) {       /* a receive says so */
         set_pipe(&g->pending, fd, true);

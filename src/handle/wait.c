@@ -291,6 +291,7 @@ static int sleep_once(struct shmq *q, enum sq_role role, struct sq_need need,
     uint32_t ticket = sq_cond_prepare(cond);
     int rc;
 
+    SQ_BUG_ON(slot == NULL);
     if (waker_unfenced(q, role) && !sq_membarrier())
         atomic_fetch_or(&q->segment.control->notices, SQ_NOTICE_FENCE);
     rc = role == SQ_ROLE_PRODUCER ? note_need(q, need, deadline) : sq_seems_ready(q, sq_clock_ns());
@@ -398,6 +399,7 @@ int sq_wait(struct shmq *q, enum sq_role role, struct sq_need need, struct sq_de
     int64_t end_ns = sq_deadline_at(deadline, now_ns);
     int rc = 0;
 
+    sq_assert_none_held(SQ_RANK_CALLER); /* redrive_lock may be */
     /* Also ends a caller that keeps finding nothing where there seems something. */
     if (now_ns >= end_ns)
         return sq_fail_plainly(-ETIMEDOUT);

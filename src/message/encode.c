@@ -168,6 +168,7 @@ void sq_encode_write(const struct sq_outgoing *out, unsigned char *to)
         if (msg->key_length > 0)
             memcpy(to, msg->key, msg->key_length);
         to = write_headers(msg, to + msg->key_length);
+        SQ_BUG_ON(to > payload);
         memset(to, 0, (size_t)(payload - to));
     }
     if (out->payload_bytes > 0)

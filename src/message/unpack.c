@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "message/compress.h"
+#include "sync/mutex.h"
 
 void sq_unpack_init(struct sq_unpacks *list)
 {
@@ -37,10 +38,10 @@ void sq_unpack_keep(struct sq_unpacks *list, struct sq_unpacked *unpacked,
                     const struct sq_lease *lease)
 {
     unpacked->lease = *lease;
-    pthread_mutex_lock(&list->lock);
+    sq_mutex_lock(&list->lock, SQ_RANK_LEAF);
     unpacked->next = sq_load(&list->first);
     sq_store_release(&list->first, unpacked);
-    pthread_mutex_unlock(&list->lock);
+    sq_mutex_unlock(&list->lock);
 }
 
 void sq_unpack_drop(struct sq_unpacks *list, const struct sq_lease *lease)
@@ -49,7 +50,7 @@ void sq_unpack_drop(struct sq_unpacks *list, const struct sq_lease *lease)
 
     if (sq_load(&list->first) == NULL)
         return;
-    pthread_mutex_lock(&list->lock);
+    sq_mutex_lock(&list->lock, SQ_RANK_LEAF);
     for (u = sq_load(&list->first); u != NULL; before = u, u = u->next)
         if (u->lease.word == lease->word && u->lease.id == lease->id &&
             u->lease.entry == lease->entry)
@@ -58,7 +59,7 @@ void sq_unpack_drop(struct sq_unpacks *list, const struct sq_lease *lease)
         sq_store(&list->first, u->next);
     else if (u != NULL)
         before->next = u->next;
-    pthread_mutex_unlock(&list->lock);
+    sq_mutex_unlock(&list->lock);
     free(u);
 }
 

@@ -74,6 +74,7 @@ static int copy_group(const struct sq_ring *ring, struct sq_captured *g)
 {
     uint32_t end = used_end(ring);
 
+    sq_assert_held(&ring->group->lock);
     if (end > g->room)
         return 1;
     sq_capture_about(ring, &g->about);
@@ -234,6 +235,7 @@ int sq_capture_take(struct shmq *q, struct sq_capture *c, int (*each)(void *, ui
     const struct sq_ring *ring = &q->segment.ring;
     uint64_t low = 0;
 
+    sq_assert_held(&q->segment.file->saver);
     memset(c, 0, sizeof(*c));
     c->changes = sq_capture_changes(ring); /* before: what changes meanwhile is saved again */
     c->session.realtime_ns = sq_clock_offset_ns();

@@ -43,7 +43,8 @@ int sq_capture_take(struct shmq *q, struct sq_capture *c, int (*each)(void *arg,
 /* The same of a queue that nobody else sees. */
 int sq_capture_still(const struct sq_ring *ring, struct sq_capture *c);
 
-/* C: what the group is, and has done; its entries apart. */
+/* What the group is, and has done, without its entries.  Without C the figures may be changing
+ * meanwhile: of a group that a sole consumer of another process reads. */
 void sq_capture_about(const struct sq_ring *ring, struct sq_frame_group *about);
 
 void sq_capture_free(struct sq_capture *c);

@@ -22,6 +22,7 @@ static int append_one(struct shmq *q, enum sq_frame_kind kind, const void *data,
 {
     struct sq_piece piece = {data, bytes};
 
+    sq_assert_held(&q->segment.file->lock);
     return sq_journal_file_frame(q, kind, &piece, 1, sq_load(&q->segment.file->journal_pos),
                                  promise);
 }
@@ -38,6 +39,8 @@ static int append_queue(struct shmq *q, uint64_t pos, struct sq_promise *promise
     struct sq_piece piece = {&queue, sizeof(queue)};
     int rc = sq_journal_file_frame(q, SQ_FRAME_QUEUE, &piece, 1, pos, promise);
 
+    sq_assert_held(&q->segment.file->lock);
+    sq_assert_held(&q->segment.ring.producer->lock);
     if (rc == 0)
         sq_store(&q->segment.file->journal.queue_frame_due, 0);
     return rc;
@@ -63,6 +66,7 @@ int sq_journal_records(struct shmq *q, uint64_t from, uint64_t to, struct sq_pro
     int cancel = sq_cancel_hold();
     int rc = sq_journal_file_enter(q);
 
+    sq_assert_held(&q->segment.ring.producer->lock);
     if (rc == 0) {
         rc = append_records(q, from, to, promise);
         sq_journal_file_leave(q);
@@ -78,6 +82,7 @@ int sq_journal_update(struct shmq *q, uint64_t from, uint64_t to, uint64_t id,
     int cancel = sq_cancel_hold();
     int rc = sq_journal_file_enter(q);
 
+    sq_assert_held(&q->segment.ring.producer->lock);
     if (rc == 0) {
         rc = append_records(q, from, to, promise);
         if (rc == 0)
@@ -107,6 +112,7 @@ int sq_journal_remove(struct shmq *q, uint64_t id, struct sq_promise *promise)
 {
     struct sq_frame_mark mark = {.what = SQ_MARK_GONE, .id = id};
 
+    sq_assert_groups_held(&q->segment.ring, sq_ring_groups(&q->segment.ring));
     return append_alone(q, SQ_FRAME_MARK, &mark, sizeof(mark), promise);
 }
 
@@ -126,6 +132,7 @@ int sq_journal_part(struct shmq *q, struct sq_promise *promise)
     int cancel = sq_cancel_hold();
     int rc = sq_journal_file_enter(q);
 
+    sq_assert_held(&q->segment.ring.producer->lock);
     if (rc == 0) {
         rc = append_queue(q, sq_load(&q->segment.ring.producer->tail_pos), promise);
         sq_journal_file_leave(q);
@@ -138,6 +145,7 @@ int sq_journal_part(struct shmq *q, struct sq_promise *promise)
 
 void sq_journal_noted(const struct sq_ring *ring)
 {
+    sq_assert_held(&ring->group->lock);
     if (ring->dirty == NULL)
         return;
     ring->group->pending.noted_id = sq_load(&ring->group->finished_id);
@@ -158,6 +166,7 @@ int sq_journal_about(struct shmq *q, const struct sq_ring *ring, bool keeps_entr
 {
     struct sq_frame_group about;
 
+    sq_assert_held(&ring->group->lock);
     describe_group(ring, keeps_entries, &about);
     int rc = append_alone(q, SQ_FRAME_GROUP, &about, sizeof(about), promise);
     if (rc == 0 && !keeps_entries)
@@ -169,6 +178,7 @@ int sq_journal_remove_group(struct shmq *q, const struct sq_ring *ring, struct s
 {
     struct sq_frame_entries none = {.group = sq_ring_group_index(ring)};
 
+    sq_assert_held(&ring->group->lock);
     return append_alone(q, SQ_FRAME_UNGROUP, &none, sizeof(none), promise);
 }
 
@@ -195,6 +205,8 @@ static int append_entries(struct shmq *q, const struct sq_ring *ring, struct sq_
     uint64_t pos = sq_load(&q->segment.file->journal_pos);
     int rc = 0;
 
+    sq_assert_held(&q->segment.file->lock);
+    sq_assert_held(&ring->group->lock);
     if (count > ring->entry_count)
         count = ring->entry_count;
     do {
@@ -233,6 +245,7 @@ int sq_journal_group(struct shmq *q, const struct sq_ring *ring, struct sq_promi
     struct sq_group_shm *g = ring->group;
     struct sq_pending_shm *p = &g->pending;
 
+    sq_assert_held(&ring->group->lock);
     if (p->dirty_count == 0 && p->dirty_all == 0 && p->noted_id == sq_load(&g->finished_id))
         return 0;
     int cancel = sq_cancel_hold();

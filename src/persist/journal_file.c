@@ -71,6 +71,7 @@ void sq_journal_file_close(struct shmq *q)
 /* J: the path, from the segment. */
 static int path_of(const struct sq_file_shm *f, struct sq_file_path *path)
 {
+    sq_assert_held(&f->lock);
     memcpy(path->text, f->path, sizeof(path->text));
     if (path->text[0] == '\0' || memchr(path->text, '\0', sizeof(path->text)) == NULL)
         return sq_fail(-EBADMSG, "the path of the queue's file is damaged");
@@ -81,6 +82,7 @@ static void set_end(struct sq_file_shm *f, uint64_t off, uint64_t number)
 {
     uint32_t other = (sq_load(&f->journal.end_at) + 1) & 1;
 
+    sq_assert_held(&f->lock);
     f->journal.ends[other] = (struct sq_journal_end){off, number};
     sq_store_release(&f->journal.end_at, other);
     sq_store_release(&f->end_off, off); /* for those who look without J */
@@ -98,6 +100,7 @@ static int adopt(struct sq_file_shm *f, int fd, const struct sq_file_header *h)
     struct sq_reader reader;
     int rc = sq_file_read(fd, &all);
 
+    sq_assert_held(&f->lock);
     if (rc < 0)
         return rc;
     rc = sq_reader_begin(&reader, all.bytes, all.size);
@@ -122,6 +125,7 @@ static int open_file(struct shmq *q, bool after_death)
     struct sq_file_header h;
     struct sq_file_path path;
 
+    sq_assert_held(&f->lock);
     struct sq_own_file *own = q->own_file;
     if (own->journal_fd_plus_one != 0 && !after_death && own->generation == sq_load(&f->generation))
         return 0;
@@ -213,6 +217,7 @@ static void zero_ahead(const struct shmq *q, uint64_t end)
     static const unsigned char zeros[AT_ONCE];
     struct sq_file_shm *f = q->segment.file;
 
+    sq_assert_held(&f->lock);
     if (f->journal_mode != SHMQ_JOURNAL_ALWAYS || end <= f->journal.zeroed_off)
         return;
     uint64_t off = f->journal.zeroed_off > end ? f->journal.zeroed_off : end;
@@ -237,6 +242,7 @@ static int check_file(struct shmq *q)
     int64_t now_ns = sq_clock_tick_ns();
     struct stat st;
 
+    sq_assert_held(&f->lock);
     if (sq_load(&f->journal.broken) != 0)
         return sq_fail(-EIO, "the journal could not be put on the disk, and must be rewritten");
     if (now_ns - q->own_file->looked_ns < LOOK_NS)
@@ -254,6 +260,7 @@ static uint64_t known_off(const struct sq_file_shm *f)
 {
     uint64_t off = sq_synced_off(sq_load(&f->synced), sq_load(&f->generation));
 
+    sq_assert_held(&f->lock);
     return off > f->journal.initial_synced_off ? off : f->journal.initial_synced_off;
 }
 
@@ -267,6 +274,8 @@ static int write_frame(const struct shmq *q, const struct sq_frame *frame,
     unsigned char small[SMALL_BYTES];
     size_t used = sizeof(*frame);
 
+    sq_assert_held(&q->segment.file->lock);
+    SQ_BUG_ON(count > SQ_PIECES_MAX || q->own_file->journal_fd_plus_one <= 0);
     if (sq_frame_total(frame->bytes) > sizeof(small)) {
         for (unsigned i = 0; i <= count; i++) {
             const struct sq_piece *piece = i < count ? &pieces[i] : &padding;
@@ -292,6 +301,7 @@ int sq_journal_file_frame(struct shmq *q, enum sq_frame_kind kind, const struct 
     struct sq_frame frame;
     int rc = check_file(q);
 
+    sq_assert_held(&f->lock);
     if (rc == 0) {
         sq_frame_make(&frame, q->own_file->salt, kind, end.number + 1, known_off(f), pieces, count);
         rc = write_frame(q, &frame, pieces, count, end.off);
@@ -315,6 +325,7 @@ void sq_journal_file_begin(struct sq_segment *segment, const struct sq_saved *sa
 {
     struct sq_file_shm *f = segment->file;
 
+    sq_assert_held(&f->lock);
     set_end(f, saved->base_bytes, saved->number);
     f->journal.zeroed_off = saved->base_bytes;
     f->journal.initial_synced_off = saved->synced_bytes;

@@ -54,6 +54,7 @@ int sq_journal_file_lock(struct shmq *q, struct sq_lock_shm *lock, struct sq_dea
 /* J: where the next frame goes, and the number of the last. */
 static inline struct sq_journal_end sq_journal_file_end(const struct sq_file_shm *f)
 {
+    sq_assert_held(&f->lock);
     return f->journal.ends[sq_load_acquire(&f->journal.end_at) & 1];
 }
 

@@ -74,6 +74,7 @@ struct old {
 /* J: note where the old file ends. */
 static void note_end(const struct sq_file_shm *f, struct old *old)
 {
+    sq_assert_held(&f->lock);
     old->off = sq_journal_file_end(f).off;
     old->pos = sq_load(&f->journal_pos);
 }
@@ -234,6 +235,7 @@ static int replace(struct shmq *q, struct old *old, struct sq_frames *frames,
     struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(LOCK_S));
     struct sq_file_shm *f = q->segment.file;
 
+    sq_assert_held(&f->sync);
     saved->synced_bytes = frames->out->off;
     int rc = sq_journal_file_lock(q, &f->lock, &deadline);
     if (rc < 0)
@@ -309,6 +311,7 @@ int sq_journal_rewrite(struct shmq *q, struct sq_saved *saved)
     struct old old = {.fd = -1};
     int rc = sq_file_begin(&out, &q->segment.file_path);
 
+    sq_assert_held(&q->segment.file->saver);
     if (rc < 0)
         return rc;
     uint32_t unwritten =

@@ -93,6 +93,7 @@ int sq_journal_sync_now(struct shmq *q)
     struct sq_journal_shm *j = &f->journal;
     int rc = sq_journal_file_enter(q);
 
+    sq_assert_held(&q->segment.file->sync);
     if (rc < 0)
         return rc;
     uint64_t off = sq_journal_file_end(f).off, generation = q->own_file->generation;
@@ -136,6 +137,7 @@ static int lead(struct shmq *q, const struct sq_promise *promise)
     struct sq_file_shm *f = q->segment.file;
     int rc = 0;
 
+    sq_assert_held(&f->sync);
     if (!is_kept(f, promise) && q->segment.attr.journal == SHMQ_JOURNAL_ALWAYS)
         gather(&f->journal);
     if (!is_kept(f, promise))
@@ -161,6 +163,7 @@ static int wait_for(struct shmq *q, const struct sq_promise *promise, struct sq_
         if (sq_load(&f->journal.broken) != 0)
             return failed();
         if (try_lead(q, long_ago)) {
+            sq_lock_taken(&f->sync, SQ_RANK_SYNC);
             int rc = lead(q, promise);
             if (rc < 0)
                 return rc;
@@ -182,6 +185,7 @@ static int wait_for(struct shmq *q, const struct sq_promise *promise, struct sq_
 int sq_journal_sync_wait(struct shmq *q, const struct sq_promise *promise,
                          struct sq_deadline *deadline)
 {
+    sq_assert_none_held(SQ_RANK_SAVER);
     int cancel = sq_cancel_hold();
     int rc = wait_for(q, promise, deadline);
 
@@ -221,6 +225,7 @@ int sq_journal_sync_promise(struct shmq *q, const struct sq_promise *promise)
     struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(LOCK_S));
     const struct sq_file_shm *f = q->segment.file;
 
+    sq_assert_none_held(SQ_RANK_SAVER);
     if (promise->off == 0)
         return 0;
     if (promise->off > sq_load(&f->journal.look_off) && q->own_file->grown != NULL)

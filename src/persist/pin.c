@@ -40,6 +40,7 @@ void sq_pin_lift(struct shmq *q)
 
     if (sq_load(&f->pin_pos) == SQ_NO_PIN)
         return;
+    sq_assert_held(&f->saver);
     sq_store_release(&f->pin_pos, SQ_NO_PIN);
     wake_producers(q);
 }
@@ -54,6 +55,7 @@ void sq_pin_all(struct shmq *q)
 {
     enum { NOWHERE = 1 }; /* no position of a record */
 
+    sq_assert_held(&q->segment.file->saver);
     sq_store(&q->segment.file->pin_pos, NOWHERE);
     atomic_thread_fence(memory_order_seq_cst);
     if (!sq_membarrier())
@@ -62,6 +64,7 @@ void sq_pin_all(struct shmq *q)
 
 void sq_pin_move(struct shmq *q, uint64_t pos)
 {
+    sq_assert_held(&q->segment.file->saver);
     /* Release: what lies before has been read. */
     sq_store_release(&q->segment.file->pin_pos, pos);
     wake_producers(q);
@@ -72,10 +75,12 @@ bool sq_pin_lift_lost(struct shmq *q)
     struct sq_file_shm *f = q->segment.file;
     uint32_t owner = sq_load(&f->saver.owner);
 
+    sq_assert_held(&q->segment.ring.producer->lock);
     if (!sq_ring_is_pinned(&q->segment.ring) ||
         (owner != 0 && sq_attach_owner_lives(&q->segment, &q->attachment, owner)) ||
         sq_lock_take_over(&f->saver, owner, q->attachment.owner) != 0)
         return false;
+    sq_lock_tried(&f->saver, SQ_RANK_SAVER);
     sq_store_release(&f->pin_pos, SQ_NO_PIN);
     sq_lock_free(&f->saver);
     atomic_fetch_add(&q->segment.control->recovery_count, 1);

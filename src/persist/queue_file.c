@@ -38,6 +38,7 @@ void sq_queue_file_set_file(struct shmq *q, int fd)
 
 static int make_own_file(struct shmq *q)
 {
+    SQ_BUG_ON(q->own_file != NULL);
     q->own_file = calloc(1, sizeof(*q->own_file));
     return q->own_file != NULL ? 0 : sq_fail(-ENOMEM, "no memory for the queue's file");
 }
@@ -67,6 +68,7 @@ int sq_queue_file_note(struct shmq *q, int rc)
 
 void sq_queue_file_note_saved(struct sq_file_shm *f, const struct sq_saved *saved, int64_t when_ns)
 {
+    sq_assert_held(&f->saver);
     sq_store(&f->generation, saved->generation);
     sq_store(&f->base_bytes, saved->base_bytes);
     sq_store(&f->end_off, saved->base_bytes);

@@ -68,6 +68,7 @@ static int save_own(struct shmq *q)
     struct sq_saved saved;
     int rc = 0;
 
+    sq_assert_held(&f->saver);
     /* The path is what the object's owner wrote. */
     if (q->segment.owner != geteuid() && q->segment.owner != 0)
         rc = sq_fail(-EACCES, "the queue belongs to user %u, who may save it",

@@ -134,7 +134,7 @@ static void *save_now_and_then(void *arg)
     struct sq_save_thread *s = arg;
     struct shmq *q = s->q;
 
-    pthread_mutex_lock(&s->lock);
+    sq_mutex_lock(&s->lock, SQ_RANK_LEAF);
     while (!s->stopping && !sq_segment_marked_unlinked(&q->segment)) {
         struct timespec until = sq_timespec(next_look(q, sq_clock_ns()));
         if (!s->rung)
@@ -142,12 +142,12 @@ static void *save_now_and_then(void *arg)
         s->rung = false;
         if (s->stopping)
             break;
-        pthread_mutex_unlock(&s->lock);
+        sq_mutex_unlock(&s->lock);
         look(q);
         sq_segment_is_unlinked(&q->segment);
-        pthread_mutex_lock(&s->lock);
+        sq_mutex_lock(&s->lock, SQ_RANK_LEAF);
     }
-    pthread_mutex_unlock(&s->lock);
+    sq_mutex_unlock(&s->lock);
     return NULL;
 }
 
@@ -167,10 +167,10 @@ static void grown(struct shmq *q)
         sq_queue_save(q, &deadline, is_due);
         return;
     }
-    pthread_mutex_lock(&s->lock);
+    sq_mutex_lock(&s->lock, SQ_RANK_LEAF);
     s->rung = true;
     pthread_cond_signal(&s->wake);
-    pthread_mutex_unlock(&s->lock);
+    sq_mutex_unlock(&s->lock);
 }
 
 /* A thread that gets none of the application's signals. */
@@ -197,10 +197,10 @@ static void close_saver(struct shmq *q, void *state, bool inherited)
     struct sq_save_thread *s = state;
 
     if (!inherited) {
-        pthread_mutex_lock(&s->lock);
+        sq_mutex_lock(&s->lock, SQ_RANK_LEAF);
         s->stopping = true;
         pthread_cond_signal(&s->wake);
-        pthread_mutex_unlock(&s->lock);
+        sq_mutex_unlock(&s->lock);
         pthread_join(s->thread, NULL);
         pthread_cond_destroy(&s->wake);
         pthread_mutex_destroy(&s->lock);

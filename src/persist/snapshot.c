@@ -171,6 +171,7 @@ int sq_snapshot_base(struct shmq *q, const struct sq_capture *c, uint64_t genera
     struct sq_frames frames = {.out = out};
     struct sq_file_header header;
 
+    sq_assert_held(&q->segment.file->saver);
     *saved =
         (struct sq_saved){.generation = generation, .tail_pos = c->tail_pos, .changes = c->changes};
     sq_snapshot_header(&q->segment, sq_segment_name(&q->forkable.path), &header);

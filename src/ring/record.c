@@ -153,11 +153,15 @@ void sq_record_remove(const struct sq_ring *ring, uint64_t pos)
 {
     struct sq_record_shm *record = sq_record_at(ring, pos);
 
+    sq_assert_groups_held(ring, sq_ring_groups(ring));
     sq_store_release(&record->id, SQ_ID_GONE | sq_load(&record->id));
 }
 
 void sq_record_move(const struct sq_ring *ring, uint64_t pos, uint64_t to)
 {
+    sq_assert_held(&ring->producer->lock);
+    /* (Beside a sole producer a group may be made without its side, at the tail.) */
+    sq_assert_groups_held(ring, sq_load(&ring->producer->sole) == 0 ? sq_ring_groups(ring) : 0);
     /* Release: the update has been written. */
     sq_store_release(&sq_record_at(ring, pos)->id, SQ_ID_MOVED | (to - pos));
 }

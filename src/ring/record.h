@@ -65,7 +65,7 @@ SQ_HOT uint64_t sq_record_own_id(const struct sq_record_shm *record)
     return id & SQ_ID_REST;
 }
 
-/* P, and all groups' sides: the message at `pos` is removed, or is now at `to`. */
+/* All groups' sides: the message at `pos` is removed; or with P too, it is now at `to`. */
 void sq_record_remove(const struct sq_ring *ring, uint64_t pos);
 void sq_record_move(const struct sq_ring *ring, uint64_t pos, uint64_t to);
 

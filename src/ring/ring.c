@@ -139,6 +139,7 @@ int sq_ring_look_low(const struct sq_ring *ring)
     uint64_t tail = sq_load(&p->tail_pos), low, depth;
     int rc = least_low(ring, tail, &low, &depth);
 
+    sq_assert_held(&ring->producer->lock);
     if (rc < 0 || sq_load(&p->next_id) >= SQ_ID_MAX)
         return -EBADMSG;
     low = pinned(ring, tail, low);
@@ -234,6 +235,7 @@ void sq_ring_sample(const struct sq_ring *ring, int64_t waited_ns)
 {
     unsigned bucket = waited_ns < 2 ? 0 : 63 - (unsigned)__builtin_clzll((uint64_t)waited_ns);
 
+    sq_assert_held(&ring->group->lock);
     if (bucket >= SHMQ_HISTOGRAM_BUCKETS)
         bucket = SHMQ_HISTOGRAM_BUCKETS - 1;
     _Atomic uint64_t *n = &ring->group->waited[bucket];
@@ -249,6 +251,8 @@ int64_t sq_ring_reset(const struct sq_ring *ring)
     uint64_t next_id = sq_load(&p->next_id), finished = sq_load(&g->finished_id);
     uint64_t tail = sq_load(&p->tail_pos) & ~(uint64_t)(SQ_RECORD_ALIGN - 1);
 
+    sq_assert_held(&ring->producer->lock);
+    sq_assert_held(&ring->group->lock);
     /* Ids must not repeat; of two counters, of which one may be damaged, the
      * larger is safe unless it is absurd. */
     if (next_id <= finished && finished < SQ_ID_MAX)
@@ -333,6 +337,7 @@ int sq_ring_rebuild_producer(const struct sq_ring *ring)
     struct extent all;
     int rc = -EBADMSG;
 
+    sq_assert_held(&ring->producer->lock);
     if ((ring->kind & SHMQ_TOPIC) != 0 && sq_ring_groups(ring) == 0 &&
         !sq_ring_spans(ring, p->history_pos, tail))
         p->history_pos = tail; /* damaged, and nothing else tells where records begin */
@@ -373,6 +378,7 @@ int sq_ring_rebuild_consumer(const struct sq_ring *ring)
     uint64_t tail = sq_load_acquire(&ring->producer->tail_pos);
     struct extent all;
 
+    sq_assert_held(&ring->group->lock);
     if ((ring->kind & SHMQ_TOPIC) != 0 && (int64_t)(tail - cursor) > (int64_t)ring->capacity_bytes)
         cursor = go_to_tail(ring, tail, next_id);
     int rc = walk_all(ring, cursor, tail, &all);

@@ -54,6 +54,17 @@ static inline uint64_t sq_ring_groups(const struct sq_ring *ring)
     return sq_load_acquire(ring->group_bits) & (UINT64_MAX >> (64 - ring->group_count));
 }
 
+/* SQ_CHECK: the thread has the sides of these groups, as bits. */
+#ifdef SQ_CHECK
+static inline void sq_assert_groups_held(const struct sq_ring *ring, uint64_t groups)
+{
+    for (; groups != 0; groups &= groups - 1)
+        sq_assert_held(&ring->groups[__builtin_ctzll(groups)].lock);
+}
+#else
+#define sq_assert_groups_held(ring, groups) ((void)0)
+#endif
+
 /* The number of the group it reads as. */
 static inline uint32_t sq_ring_group_index(const struct sq_ring *ring)
 {
@@ -133,6 +144,7 @@ SQ_HOT bool sq_ring_has_room(const struct sq_ring *ring, uint64_t bytes, uint64_
     const struct sq_producer_shm *p = ring->producer;
     uint64_t low = p->low_pos, tail = sq_load(&p->tail_pos);
 
+    sq_assert_held(&ring->producer->lock);
     return sq_ring_spans(ring, low, tail) && bytes <= ring->capacity_bytes - (tail - low) &&
            (ring->max_messages == 0 ||
             sq_load(&p->next_id) + count - p->low_id <= ring->max_messages);
@@ -154,6 +166,8 @@ SQ_HOT void *sq_ring_write_header(const struct sq_ring *ring, uint64_t pos, uint
 {
     struct sq_record_shm *record = sq_record_at(ring, pos);
 
+    sq_assert_held(&ring->producer->lock);
+    SQ_BUG_ON(sq_record_bytes(length) > ring->capacity_bytes);
     record->length = length;
     /* Atomic, as the id is: who looks for room may read what is just overwritten, and
      * finds out (group_low()). */
@@ -173,6 +187,7 @@ SQ_HOT void sq_ring_publish(const struct sq_ring *ring, uint64_t tail, uint64_t 
     enum { PEAK_PAUSE = 32 };
     struct sq_producer_shm *p = ring->producer;
 
+    sq_assert_held(&ring->producer->lock);
     sq_store(&p->put_bytes, sq_load(&p->put_bytes) + payload_bytes);
     sq_store_release(&p->tail_pos, tail);
     sq_program_order(); /* next_id may lag behind the truth, never run ahead of it */
@@ -189,6 +204,7 @@ SQ_HOT int sq_ring_begin_take(const struct sq_ring *ring, struct sq_walk *walk)
 {
     struct sq_group_shm *g = ring->group;
 
+    sq_assert_held(&ring->group->lock);
     walk->pos = sq_load(&g->cursor_pos);
     walk->end = g->known_tail_pos;
     walk->id = sq_load(&g->finished_id) + 1;
@@ -207,6 +223,7 @@ SQ_HOT void sq_ring_end_take(const struct sq_ring *ring, const struct sq_walk *w
 {
     struct sq_group_shm *g = ring->group;
 
+    sq_assert_held(&ring->group->lock);
     sq_store(&g->got_bytes, sq_load(&g->got_bytes) + payload_bytes);
     sq_store(&g->finished_id, walk->id - 1); /* may run ahead of the truth, never lag */
     /* Pairs with the acquire in sq_ring_look_low() (ring.c): we have read what P may overwrite. */
@@ -236,7 +253,7 @@ uint64_t sq_ring_depth(const struct sq_ring *ring);
 int sq_ring_rebuild_producer(const struct sq_ring *ring);
 int sq_ring_rebuild_consumer(const struct sq_ring *ring);
 
-/* P and C: NULL if the ring is as it must be, else what is wrong. */
+/* Nobody changes the ring meanwhile: NULL if it is as it must be, else what is wrong. */
 const char *sq_ring_valid(const struct sq_ring *ring);
 
 /* --- copying ----------------------------------------------------------- */

@@ -78,6 +78,7 @@ static void raise_used_end(struct sq_segment *s, uint32_t count)
 /* Take slot `i` if its byte is free: 0, -EAGAIN, or what fcntl() said. */
 static int take_slot(struct sq_segment *s, struct sq_attachment *a, uint32_t i, uint32_t flags)
 {
+    SQ_BUG_ON(i >= s->slot_count);
     struct sq_slot_shm *slot = &s->slots[i];
     int rc = lock_byte(s->fd, SLOT_BASE + i, F_WRLCK);
 

@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 #include "segment/segment_reopen.h"
+#include "sync/mutex.h"
 
 static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct sq_forkable list = {.next = &list, .prev = &list};
@@ -21,12 +22,12 @@ static int handlers_error = 0;
 
 static void before(void)
 {
-    pthread_mutex_lock(&list_lock);
+    sq_mutex_lock(&list_lock, SQ_RANK_LEAF);
 }
 
 static void in_parent(void)
 {
-    pthread_mutex_unlock(&list_lock);
+    sq_mutex_unlock(&list_lock);
 }
 
 /*
@@ -55,7 +56,8 @@ static void in_child(void)
         h->segment->fd = fd < 0 ? -1 : fd;
         h->in_child(h);
     }
-    pthread_mutex_unlock(&list_lock);
+    sq_mutex_unlock(&list_lock);
+    sq_lock_forget_all();
 }
 
 static void install(void)
@@ -70,17 +72,19 @@ int sq_fork_hold(void)
     pthread_once(&once, install);
     if (handlers_error != 0)
         return sq_fail(-handlers_error, "cannot watch for fork()");
-    pthread_mutex_lock(&list_lock);
+    sq_mutex_lock(&list_lock, SQ_RANK_LEAF);
     return 0;
 }
 
 void sq_fork_release(void)
 {
-    pthread_mutex_unlock(&list_lock);
+    sq_mutex_unlock(&list_lock);
 }
 
 void sq_fork_add(struct sq_forkable *handle)
 {
+    sq_assert_held(&list_lock);
+    SQ_BUG_ON(handle->next != NULL); /* it is watched already */
     handle->next = list.next;
     handle->prev = &list;
     handle->next->prev = handle->prev->next = handle;
@@ -88,6 +92,8 @@ void sq_fork_add(struct sq_forkable *handle)
 
 void sq_fork_remove(struct sq_forkable *handle)
 {
+    sq_assert_held(&list_lock);
+    SQ_BUG_ON(handle->next->prev != handle || handle->prev->next != handle);
     handle->next->prev = handle->prev;
     handle->prev->next = handle->next;
 }

@@ -236,6 +236,8 @@ static int link_name(int fd, const struct sq_path *path)
     return sq_fail(-errno, "cannot link %s", path->text);
 }
 
+static int check_header(const struct sq_header_shm *h, uint64_t object_bytes, bool read_only);
+
 int sq_segment_create(struct sq_segment *s, const struct sq_path *path,
                       const struct shmq_attr *attr, const struct sq_origin *origin)
 {
@@ -243,6 +245,7 @@ int sq_segment_create(struct sq_segment *s, const struct sq_path *path,
 
     *s = (struct sq_segment){.fd = -1};
     lay_out(&h, attr);
+    SQ_BUG_ON(check_header(&h, h.total_bytes, false) < 0);
     s->fd = open(SQ_SHM_DIR, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (s->fd < 0)
         return sq_fail(-errno, "cannot make a file in " SQ_SHM_DIR);
@@ -251,10 +254,15 @@ int sq_segment_create(struct sq_segment *s, const struct sq_path *path,
         rc = map(s, h.total_bytes, h.ring_off, h.capacity_bytes);
     if (rc == 0) {
         point(s, &h);
+        sq_lock_own(s->base, s->mapped_bytes);
         rc = initialise(s, &h, attr);
+        sq_lock_freed(s->base);
     }
-    if (rc == 0 && origin != NULL)
+    if (rc == 0 && origin != NULL) {
+        sq_lock_own(s->base, s->mapped_bytes);
         rc = origin->fill(s, origin->arg);
+        sq_lock_freed(s->base);
+    }
     /* fchmod, since open() would apply the umask. */
     if (rc == 0 && fchmod(s->fd, (mode_t)attr->mode) != 0)
         rc = sq_fail(-errno, "cannot set the mode");

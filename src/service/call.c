@@ -22,6 +22,7 @@ static int begin_call(struct shmq *q, struct sq_reply_queue *c, struct sq_call *
 {
     int rc = 0;
 
+    sq_assert_held(&c->lock);
     if (c->calls == NULL) {
         rc = sq_reply_queue_ready(q, c);
     } else if (c->broken) {
@@ -40,6 +41,7 @@ static void end_call(struct sq_reply_queue *c, const struct sq_call *call)
 {
     struct sq_call **link = &c->calls;
 
+    sq_assert_held(&c->lock);
     while (*link != call)
         link = &(*link)->next;
     *link = call->next;
@@ -55,6 +57,7 @@ static void end_call(struct sq_reply_queue *c, const struct sq_call *call)
 
 static void finish(struct sq_call *call, int error)
 {
+    SQ_BUG_ON(call->done);
     call->done = true;
     call->error = error;
     wake_call(call);
@@ -65,6 +68,7 @@ static void hand_over(struct sq_reply_queue *c, struct shmq_msg *msg)
 {
     struct sq_call *call = c->calls;
 
+    sq_assert_held(&c->lock);
     while (call != NULL && (call->done || call->correlation != msg->correlation))
         call = call->next;
     if (call != NULL) {
@@ -79,6 +83,7 @@ static void hand_over(struct sq_reply_queue *c, struct shmq_msg *msg)
 /* The queue is no good any more, for nobody's call. */
 static void give_up(struct sq_reply_queue *c, int error)
 {
+    sq_assert_held(&c->lock);
     c->broken = true;
     for (struct sq_call *call = c->calls; call != NULL; call = call->next)
         if (!call->done)
@@ -97,10 +102,11 @@ static int listen_for_replies(struct sq_reply_queue *c, struct sq_deadline *dead
 {
     struct shmq_msg msg = SHMQ_MSG_INIT;
 
+    SQ_BUG_ON(c->listened);
     c->listened = true;
-    pthread_mutex_unlock(&c->lock);
+    sq_mutex_unlock(&c->lock);
     int rc = shmq_receive(c->replies, &msg, time_left(deadline));
-    pthread_mutex_lock(&c->lock);
+    sq_mutex_lock(&c->lock, SQ_RANK_CALLER);
     c->listened = false;
     if (rc == 0)
         hand_over(c, &msg);
@@ -120,9 +126,9 @@ static int sleep_until_woken(struct sq_reply_queue *c, struct sq_call *call,
     uint32_t ticket = sq_cond_prepare(&call->wake);
 
     call->sleeps = true;
-    pthread_mutex_unlock(&c->lock);
+    sq_mutex_unlock(&c->lock);
     int rc = sq_cond_sleep(&call->wake, ticket, long_ns ? now_ns + SQ_SLEEP_MAX_NS : at_ns);
-    pthread_mutex_lock(&c->lock);
+    sq_mutex_lock(&c->lock, SQ_RANK_CALLER);
     call->sleeps = false;
     return rc == -ETIMEDOUT && long_ns ? 0 : rc;
 }
@@ -132,6 +138,7 @@ static ssize_t await_reply(struct sq_reply_queue *c, struct sq_call *call,
 {
     int rc = 0;
 
+    sq_assert_held(&c->lock);
     while (!call->done && rc == 0)
         rc = c->listened ? sleep_until_woken(c, call, deadline) : listen_for_replies(c, deadline);
     if (!call->done)
@@ -206,17 +213,17 @@ static ssize_t call_and_wait(struct shmq *q, struct shmq_msg *request, struct sq
 
     if (c == NULL)
         return -ENOMEM;
-    pthread_mutex_lock(&c->lock);
+    sq_mutex_lock(&c->lock, SQ_RANK_CALLER);
     ssize_t rc = begin_call(q, c, call);
     if (rc == 0) {
-        pthread_mutex_unlock(&c->lock);
+        sq_mutex_unlock(&c->lock);
         rc = send_request(q, c, call, request, left_ns);
-        pthread_mutex_lock(&c->lock);
+        sq_mutex_lock(&c->lock, SQ_RANK_CALLER);
         if (rc == 0)
             rc = await_reply(c, call, deadline);
         end_call(c, call);
     }
-    pthread_mutex_unlock(&c->lock);
+    sq_mutex_unlock(&c->lock);
     return rc;
 }
 

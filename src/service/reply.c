@@ -13,23 +13,23 @@
 static int open_peer(struct sq_reply_queue *c, const char *name, shmq_t **peer)
 {
     *peer = NULL;
-    pthread_mutex_lock(&c->lock);
+    sq_mutex_lock(&c->lock, SQ_RANK_CALLER);
     if (c->peer != NULL && strcmp(c->peer_name, name) == 0) {
         *peer = c->peer;
         c->peer = NULL;
     }
-    pthread_mutex_unlock(&c->lock);
+    sq_mutex_unlock(&c->lock);
     return *peer != NULL ? 0 : shmq_open(peer, name, 0, NULL);
 }
 
 /* Keep it for the next reply, in place of another one. */
 static void keep_peer(struct sq_reply_queue *c, const char *name, shmq_t *peer)
 {
-    pthread_mutex_lock(&c->lock);
+    sq_mutex_lock(&c->lock, SQ_RANK_CALLER);
     shmq_t *other = c->peer;
     c->peer = peer;
     snprintf(c->peer_name, sizeof(c->peer_name), "%s", name);
-    pthread_mutex_unlock(&c->lock);
+    sq_mutex_unlock(&c->lock);
     shmq_close(other);
 }
 

@@ -102,6 +102,8 @@ static bool clear_replies(struct sq_reply_queue *c)
 
 int sq_reply_queue_ready(struct shmq *q, struct sq_reply_queue *c)
 {
+    sq_assert_held(&c->lock);
+    SQ_BUG_ON(c->calls != NULL);
     if (c->replies != NULL && (c->broken || !clear_replies(c)))
         drop_replies(c);
     return c->replies == NULL ? make_replies(q, c) : 0;

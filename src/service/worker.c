@@ -25,6 +25,7 @@
 
 #include "base/error.h"
 #include "service/worker_job.h"
+#include "sync/mutex.h"
 
 #define SLICE_NS         SHMQ_MS(100) /* of a receive */
 #define BACKOFF_FIRST_NS SHMQ_MS(1)   /* after an error, doubled with each further one */
@@ -71,6 +72,7 @@ static void wait_until(struct shmq_worker *w, pthread_cond_t *cond, int64_t unti
     struct timespec t = {.tv_sec = (time_t)(until_ns / 1000000000),
                          .tv_nsec = (long)(until_ns % 1000000000)};
 
+    sq_assert_held(&w->lock);
     if (until_ns == INT64_MAX)
         pthread_cond_wait(cond, &w->lock);
     else
@@ -82,6 +84,7 @@ static void wait_until(struct shmq_worker *w, pthread_cond_t *cond, int64_t unti
 /* Have the seat; false: the worker stops.  With worker.lock, as the next two. */
 static bool take_seat(struct shmq_worker *w)
 {
+    sq_assert_held(&w->lock);
     while (w->taken && !w->duty.stopping)
         pthread_cond_wait(&w->seat, &w->lock);
     if (w->duty.stopping)
@@ -92,6 +95,8 @@ static bool take_seat(struct shmq_worker *w)
 
 static void leave_seat(struct shmq_worker *w)
 {
+    sq_assert_held(&w->lock);
+    SQ_BUG_ON(!w->taken);
     w->taken = false;
     pthread_cond_signal(&w->seat);
 }
@@ -107,9 +112,9 @@ static bool listen_for_message(struct shmq_worker *w, struct member *m)
 
     while (!w->duty.stopping) {
         m->job.msg = (struct shmq_msg)SHMQ_MSG_INIT;
-        pthread_mutex_unlock(&w->lock);
+        sq_mutex_unlock(&w->lock);
         int rc = shmq_receive(w->duty.g, &m->job.msg, SLICE_NS);
-        pthread_mutex_lock(&w->lock);
+        sq_mutex_lock(&w->lock, SQ_RANK_LEAF);
         if (rc == 0)
             return true;
         if (rc == -ETIMEDOUT || rc == -EINTR) {
@@ -131,7 +136,7 @@ static void *run_thread(void *arg)
     int cancel;
 
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
-    pthread_mutex_lock(&w->lock);
+    sq_mutex_lock(&w->lock, SQ_RANK_LEAF);
     while (take_seat(w)) {
         bool received = listen_for_message(w, m);
 
@@ -142,15 +147,16 @@ static void *run_thread(void *arg)
         if (w->dozing)
             pthread_cond_broadcast(&w->pause);
         pthread_cond_signal(&w->change);
-        pthread_mutex_unlock(&w->lock);
+        sq_mutex_unlock(&w->lock);
         sq_worker_job_deal(&m->job);
-        pthread_mutex_lock(&w->lock);
+        sq_mutex_lock(&w->lock, SQ_RANK_LEAF);
+        SQ_BUG_ON(w->running == 0);
         w->running--;
         pthread_cond_signal(&w->change);
     }
     w->alive--;
     pthread_cond_signal(&w->change);
-    pthread_mutex_unlock(&w->lock);
+    sq_mutex_unlock(&w->lock);
     return NULL;
 }
 
@@ -177,7 +183,7 @@ static void *run_renewer(void *arg)
     int cancel;
 
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
-    pthread_mutex_lock(&w->lock);
+    sq_mutex_lock(&w->lock, SQ_RANK_LEAF);
     while (!w->over) {
         if (w->running == 0) {
             w->dozing = true;
@@ -185,13 +191,13 @@ static void *run_renewer(void *arg)
             w->dozing = false;
             continue;
         }
-        pthread_mutex_unlock(&w->lock);
+        sq_mutex_unlock(&w->lock);
         int64_t until_ns = renew_all(w);
-        pthread_mutex_lock(&w->lock);
+        sq_mutex_lock(&w->lock, SQ_RANK_LEAF);
         if (!w->over)
             wait_until(w, &w->pause, until_ns);
     }
-    pthread_mutex_unlock(&w->lock);
+    sq_mutex_unlock(&w->lock);
     return NULL;
 }
 
@@ -255,11 +261,12 @@ static void free_worker(struct shmq_worker *w, unsigned threads)
 {
     for (unsigned i = 0; i < threads; i++)
         pthread_join(w->members[i].thread, NULL);
+    SQ_BUG_ON(w->alive != 0 || w->running != 0);
     if (w->renews) {
-        pthread_mutex_lock(&w->lock);
+        sq_mutex_lock(&w->lock, SQ_RANK_LEAF);
         w->over = true;
         pthread_cond_broadcast(&w->pause);
-        pthread_mutex_unlock(&w->lock);
+        sq_mutex_unlock(&w->lock);
         pthread_join(w->renewer, NULL);
     }
     for (unsigned i = 0; i < w->count; i++)
@@ -304,14 +311,14 @@ static int start_threads(struct shmq_worker *w)
             threads++;
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_mutex_lock(&w->lock);
+    sq_mutex_lock(&w->lock, SQ_RANK_LEAF);
     w->duty.stopping = error != 0;
     w->alive += threads;
     if (error == 0)
         leave_seat(w);
     else
         pthread_cond_broadcast(&w->seat);
-    pthread_mutex_unlock(&w->lock);
+    sq_mutex_unlock(&w->lock);
     if (error == 0)
         return 0;
     free_worker(w, threads);
@@ -360,7 +367,7 @@ static bool end_threads(struct shmq_worker *w, int64_t timeout_ns)
 {
     int64_t until_ns = after(timeout_ns);
 
-    pthread_mutex_lock(&w->lock);
+    sq_mutex_lock(&w->lock, SQ_RANK_LEAF);
     w->duty.stopping = true;
     w->duty.returning = w->duty.returning || timeout_ns == SHMQ_NOWAIT;
     pthread_cond_broadcast(&w->seat);
@@ -368,7 +375,7 @@ static bool end_threads(struct shmq_worker *w, int64_t timeout_ns)
     while (w->alive > 0 && (w->running == 0 || sq_worker_job_now_ns() < until_ns))
         wait_until(w, &w->change, w->running > 0 ? until_ns : INT64_MAX);
     bool ended = w->alive == 0;
-    pthread_mutex_unlock(&w->lock);
+    sq_mutex_unlock(&w->lock);
     return ended;
 }
 

@@ -10,6 +10,8 @@
 #include <errno.h>
 #include <time.h>
 
+#include "sync/mutex.h"
+
 int64_t sq_worker_job_now_ns(void)
 {
     struct timespec t;
@@ -22,21 +24,21 @@ int64_t sq_worker_job_now_ns(void)
 
 static void set_renewing(struct sq_worker_job *job, bool renewing, int64_t now_ns)
 {
-    pthread_mutex_lock(&job->lock);
+    sq_mutex_lock(&job->lock, SQ_RANK_JOB);
     job->renewing = renewing;
     job->renewed_ns = now_ns;
-    pthread_mutex_unlock(&job->lock);
+    sq_mutex_unlock(&job->lock);
 }
 
 void sq_worker_job_renew(struct sq_worker_job *job, int64_t age_ns)
 {
-    pthread_mutex_lock(&job->lock);
+    sq_mutex_lock(&job->lock, SQ_RANK_JOB);
     int64_t now_ns = sq_worker_job_now_ns();
     /* Otherwise it is renewed, or lost and there is nothing to be done. */
     if (job->renewing && now_ns - job->renewed_ns >= age_ns &&
         shmq_touch(job->duty->g, &job->msg, 0) != -ETIMEDOUT)
         job->renewed_ns = now_ns;
-    pthread_mutex_unlock(&job->lock);
+    sq_mutex_unlock(&job->lock);
 }
 
 /* --- the verdict ----------------------------------------------------------------- */
@@ -99,6 +101,7 @@ static int overrun(struct sq_worker_job *job, struct shmq_msg *seen, struct shmq
 static int judge(struct sq_worker_job *job, struct shmq_msg *seen, int64_t begun_ns,
                  struct shmq_outcome *outcome)
 {
+    sq_assert_none_held(SQ_RANK_REDRIVE);
     const struct sq_duty *d = job->duty;
     int verdict = d->handler(d->g, seen, outcome, d->attr.arg);
 

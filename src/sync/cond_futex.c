@@ -19,6 +19,7 @@
 
 #include "base/clock.h"
 #include "sync/futex.h"
+#include "sync/lock_rank.h"
 
 enum {
     SLEEPERS = 1, /* S */
@@ -54,6 +55,7 @@ void sq_cond_cancel(struct sq_cond_shm *cond)
 
 int sq_cond_sleep(struct sq_cond_shm *cond, uint32_t ticket, int64_t until_ns)
 {
+    sq_assert_none_held(SQ_RANK_SAVER);
     int rc = sq_futex_wait(&cond->word, ticket, until_ns);
 
     /* The waker cleared S for everybody but woke only some: others may sleep. */
@@ -79,6 +81,7 @@ int sq_cond_sleep_any(struct sq_cond_shm *const *conds, const uint32_t *tickets,
     enum { WORDS_MAX = 128, NAP_NS = 1000 * 1000 };
     _Atomic uint32_t *words[WORDS_MAX] = {NULL};
 
+    sq_assert_none_held(SQ_RANK_SAVER);
     for (unsigned i = 0; i < count && i < WORDS_MAX; i++)
         words[i] = &conds[i]->word;
     int rc = sq_futex_wait_any(words, tickets, count, until_ns);

@@ -20,6 +20,7 @@
 
 #include "base/clock.h"
 #include "sync/futex.h"
+#include "sync/lock_rank.h"
 
 enum {
     TOKENS_ENOUGH = 64,
@@ -111,6 +112,7 @@ int sq_cond_sleep(struct sq_cond_shm *cond, uint32_t ticket, int64_t until_ns)
 {
     int cancel, held;
 
+    sq_assert_none_held(SQ_RANK_SAVER);
     (void)ticket;
     if (!tokens_intact(cond))
         return -EBADMSG;
@@ -143,6 +145,7 @@ int sq_cond_sleep_any(struct sq_cond_shm *const *conds, const uint32_t *tickets,
     enum { NAP_NS = 1000 * 1000 };
     int64_t now_ns = sq_clock_ns();
 
+    sq_assert_none_held(SQ_RANK_SAVER);
     (void)tickets;
     /* Semaphores cannot be waited for together: look every millisecond. */
     int rc = sq_nap(until_ns < now_ns + NAP_NS ? until_ns : now_ns + NAP_NS);

@@ -18,6 +18,7 @@
 
 #include "base/base.h"
 #include "base/clock.h"
+#include "sync/lock_rank.h"
 
 struct sq_lock_shm {
     _Atomic uint32_t owner; /* whoever takes, frees or takes over */
@@ -58,6 +59,7 @@ static inline int sq_lock_take_over(struct sq_lock_shm *lock, uint32_t dead, uin
  * sleepers needs; elsewhere sq_fence_after_unlock() is. */
 SQ_HOT void sq_lock_free(struct sq_lock_shm *lock)
 {
+    sq_lock_freed(lock);
     atomic_exchange(&lock->owner, 0);
 }
 

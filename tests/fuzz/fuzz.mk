@@ -5,9 +5,9 @@
 FUZZ_SECONDS      ?= 20
 SOAK_FUZZ_SECONDS ?= 300
 FUZZ_CC           ?= clang
-FUZZ_FLAGS        := -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
+FUZZ_FLAGS        := -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -DSQ_CHECK
 FUZZ_SRC          := tests/fuzz/fuzz_file.c tests/fuzz/fuzz_queue.c $(patsubst %,tools/shmq-check/salvage_%.c,file header decide write) \
-                     $(patsubst %,src/%.c,file/format file/frame_writer file/image base/crc base/error \
+                     $(patsubst %,src/%.c,file/format file/frame_writer file/image base/bug base/crc base/error sync/lock_rank \
                          persist/restore segment/segment ring/ring ring/record group/table group/heap group/pending \
                          group/pending_rebuild group/key_index group/group group/group_bulk group/group_lease)
 # What is asked for at once may be more than there is memory: that is an error, no crash.

@@ -153,11 +153,15 @@ void scene_make(struct scene *s)
     s->ring.tables = zeroed(REF_GROUPS * sq_table_bytes(REF_HELD));
     s->ring.keys = zeroed(KEY_CELLS * sizeof(struct sq_key_shm));
     s->ring.group_bits = &s->group_bits;
+    sq_lock_own(s->ring.producer, sizeof(struct sq_producer_shm));
+    sq_lock_own(s->ring.groups, REF_GROUPS * sizeof(struct sq_group_shm));
 }
 
 void scene_free(struct scene *s)
 {
     munmap(s->ring.bytes, 2 * s->ring.capacity_bytes);
+    sq_lock_freed(s->ring.producer);
+    sq_lock_freed(s->ring.groups);
     free(s->ring.producer);
     free(s->ring.groups);
     free(s->ring.tables);

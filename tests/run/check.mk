@@ -1,9 +1,11 @@
 # Tests: `make check` runs everything, stage by stage (tests/run/check.sh), and ends
 # with "N passed, N failed".  The targets below run single stages.
 
+# The sanitizers' builds also check who holds which lock, and that what cannot be is not
+# (src/sync/lock_rank.h, src/base/bug.h).
 ASAN_FLAGS := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all \
-              -fno-omit-frame-pointer
-TSAN_FLAGS := -O1 -g -fsanitize=thread -Wno-error=tsan
+              -fno-omit-frame-pointer -DSQ_CHECK
+TSAN_FLAGS := -O1 -g -fsanitize=thread -Wno-error=tsan -DSQ_CHECK
 # Those that threads race in; the others use processes, which TSan cannot see into.
 TSAN_TESTS := many wait worker call
 # Those that sleep and wake, for the other body of the condition variable.

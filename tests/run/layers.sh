@@ -61,11 +61,14 @@ definitions()
         awk '{ file = $1; sub(/\.o:.*/, ".c", file); print $NF, file }'
 }
 
-# "SYMBOL HEADER" of each declaration of a function.
+# "SYMBOL HEADER" of each declaration of a function, but for those that only the checking
+# builds have.
 declarations()
 {
     awk '
-    /^[a-z]/ && !/^(static|typedef)/ && match($0, /sq_[a-z0-9_]+\(/) {
+    /^#ifdef SQ_CHECK/ { checking = 1 }
+    /^#(else|endif)/ { checking = 0 }
+    !checking && /^[a-z]/ && !/^(static|typedef)/ && match($0, /sq_[a-z0-9_]+\(/) {
         name = FILENAME
         sub(/^src\//, "", name)
         print substr($0, RSTART, RLENGTH - 1), name

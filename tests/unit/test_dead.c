@@ -650,6 +650,7 @@ static void sent_to_a_new_one(void **state)
 static void *keep_out(void *q)
 {
     helper_pass(SHMQ_MS(1300));
+    sq_lock_taken(sq_side_lock(q, SQ_ROLE_CONSUMER), SQ_RANK_GROUP);
     sq_leave(q, SQ_ROLE_CONSUMER);
     return NULL;
 }
@@ -668,8 +669,9 @@ static void buried_when_kept_out(void **state)
     assert_int_equal(sq_enter(other, SQ_ROLE_CONSUMER, &deadline), 0);
     uint32_t place = q->segment.ring.group->pending.lease_first;
     assert_int_equal(
-        sq_group_next_lease(&q->segment.ring, &place, q->attachment.owner, msg.id, &lease), 0);
-    assert_int_equal(sq_group_reject(&q->segment.ring, &lease, 1, sq_clock_ns()), 1);
+        sq_group_next_lease(&other->segment.ring, &place, q->attachment.owner, msg.id, &lease), 0);
+    assert_int_equal(sq_group_reject(&other->segment.ring, &lease, 1, sq_clock_ns()), 1);
+    sq_lock_freed(sq_side_lock(other, SQ_ROLE_CONSUMER)); /* it is the thread's from now on */
     assert_int_equal(pthread_create(&thread, NULL, keep_out, other), 0);
     assert_int_equal(sq_dead_letter_make(q, &lease, q->attachment.owner, NULL), 0);
     assert_int_equal(pthread_join(thread, NULL), 0);

@@ -8,8 +8,11 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
+
+#include "handle/handle.h"
 
 static const char *const file = folder_file, *const name = folder_queue;
 
@@ -471,6 +474,56 @@ static void test_removed_group(void **state)
     helper_finish(q);
 }
 
+struct inherited {
+    shmq_t *q, *g;
+    _Atomic bool alone; /* the parent has closed its own */
+};
+
+static bool is_alone(void *arg)
+{
+    return atomic_load(&((struct inherited *)arg)->alone);
+}
+
+static int remove_grown(void *arg)
+{
+    static char big[(1 << 20) + (1 << 18)];
+    struct inherited *i = arg;
+
+    if (!helper_await(is_alone, i) || shmq_put(i->q, big, sizeof(big), SHMQ_SEC(10)) != 0 ||
+        shmq_get(i->g, big, sizeof(big), NULL, SHMQ_NOWAIT) != (ssize_t)sizeof(big))
+        return 1;
+    uint64_t generation = helper_file_stats(i->q).generation;
+    sq_store(&i->q->segment.file->journal.look_off, 0);
+    if (shmq_unsubscribe(i->q, "a") != 0)
+        return 2;
+    return helper_file_stats(i->q).error != 0                 ? 3
+           : helper_file_stats(i->q).generation == generation ? 4
+                                                              : 0;
+}
+
+/* Who removes a group, and finds that the file has grown, rewrites it where there is no
+ * thread for that.  The rewriting keeps groups from being removed: that must be over. */
+static void test_removed_grown(void **state)
+{
+    struct inherited *i = helper_shared(sizeof(*i));
+    struct shmq_attr attr = helper_attr(4 << 20);
+
+    (void)state;
+    attr.snapshot = file;
+    attr.journal = SHMQ_JOURNAL_OS;
+    i->q = helper_open(name, SHMQ_CREATE | SHMQ_TOPIC, &attr);
+    assert_int_equal(shmq_subscribe(i->q, "a", NULL, &i->g), 0);
+    pid_t child = helper_fork(remove_grown, i);
+    assert_int_equal(shmq_close(i->g), 0);
+    assert_int_equal(shmq_close(i->q), 0);
+    atomic_store(&i->alone, true);
+    assert_int_equal(helper_wait(child), 0);
+    shmq_t *q = revive(SHMQ_JOURNAL_OS);
+    assert_int_equal(shmq_groups(q, NULL, 0), 0);
+    helper_finish(q);
+    munmap(i, sizeof(*i));
+}
+
 /* A group that was made is on the disk when that returns. */
 static void test_group_synced(void **state)
 {
@@ -518,7 +571,7 @@ int main(int argc, char **argv)
         FOLDER_TEST(test_rewritten),     FOLDER_TEST(test_own_sync),
         FOLDER_TEST(test_removed),       FOLDER_TEST(test_groups),
         FOLDER_TEST(test_removed_group), FOLDER_TEST(test_drop),
-        FOLDER_TEST(test_group_synced),
+        FOLDER_TEST(test_group_synced),  FOLDER_TEST(test_removed_grown),
     };
 
     return helper_run(argc, argv, tests);

@@ -33,6 +33,7 @@ static void one_owner(void **state)
     assert_int_equal(sq_lock_take_over(&lock, 8, 9), -EBUSY); /* 8 does not have it */
     assert_int_equal(sq_lock_take_over(&lock, 7, 9), 0);
     assert_int_equal(sq_lock_take_over(&lock, 7, 10), -EBUSY); /* only one takes over */
+    sq_lock_taken(&lock, SQ_RANK_LEAF);
     sq_lock_free(&lock);
     assert_int_equal(sq_lock_try(&lock, 8), 0);
 }

@@ -69,6 +69,8 @@ static void ring_make(struct sq_ring *ring, uint64_t capacity, uint64_t max_mess
     ring->group = ring->groups;
     memset(ring->producer, 0, sizeof(*ring->producer));
     memset(ring->group, 0, sizeof(*ring->group));
+    sq_lock_own(ring->producer, sizeof(*ring->producer));
+    sq_lock_own(ring->groups, sizeof(*ring->groups));
     sq_store(&ring->producer->next_id, 1);
     ring->producer->low_id = 1;
     sq_store(&ring->producer->tail_pos, start);
@@ -80,6 +82,8 @@ static void ring_make(struct sq_ring *ring, uint64_t capacity, uint64_t max_mess
 static void ring_free(struct sq_ring *ring)
 {
     munmap(ring->bytes, 2 * ring->capacity_bytes);
+    sq_lock_freed(ring->producer);
+    sq_lock_freed(ring->groups);
     free(ring->producer);
     free(ring->group);
 }

@@ -223,6 +223,21 @@ static void child_of_a_sole_holder(void **state)
     helper_finish(q);
 }
 
+static int seek_in_child(void *arg)
+{
+    return -shmq_seek(arg, SHMQ_EARLIEST, 0);
+}
+
+/* To seek wants both sides, the consumer's for good: the child is told at once whose it is. */
+static void child_of_a_sole_consumer_seeks(void **state)
+{
+    shmq_t *q = create(SHMQ_SOLE_CONSUMER);
+
+    (void)state;
+    assert_int_equal(helper_wait(helper_fork(seek_in_child, q)), EBUSY);
+    helper_finish(q);
+}
+
 static int put_from_child(void *arg)
 {
     struct shmq_process list[2];
@@ -255,6 +270,54 @@ static void child_uses_its_copy(void **state)
     assert_int_equal(helper_wait(child), 0);
     assert_int_equal(shmq_commit(q, 8), 0);
     assert_int_equal(shmq_depth(q), 1);
+    helper_finish(q);
+}
+
+static pthread_key_t last_word;
+
+/* Called as a thread ends; by its second turn all others of that kind have been called. */
+static void end_child(void *turn)
+{
+    if (++*(int *)turn > 1)
+        _exit(0);
+    pthread_setspecific(last_word, turn);
+}
+
+/* Has something reserved when it forks; the child reserves, too, and both threads end. */
+static void *reserve_and_fork(void *q)
+{
+    static pid_t child;
+    static int turn;
+    void *data;
+
+    if (shmq_reserve(q, 8, &data, SHMQ_NOWAIT) != 0)
+        return NULL;
+    child = fork();
+    if (child != 0) {
+        shmq_commit(q, 8);
+        return &child;
+    }
+    alarm(20);
+    if (shmq_reserve(q, 8, &data, SHMQ_SEC(10)) != 0 || shmq_commit(q, 8) != 0 ||
+        shmq_close(q) != 0 || pthread_setspecific(last_word, &turn) != 0)
+        _exit(1);
+    return NULL;
+}
+
+static void child_reserves_as_its_parent_did(void **state)
+{
+    shmq_t *q = create(0);
+    pthread_t thread;
+    void *child;
+
+    (void)state;
+    assert_int_equal(pthread_key_create(&last_word, end_child), 0);
+    assert_int_equal(pthread_create(&thread, NULL, reserve_and_fork, q), 0);
+    assert_int_equal(pthread_join(thread, &child), 0);
+    assert_non_null(child);
+    assert_int_equal(helper_wait(*(pid_t *)child), 0);
+    pthread_key_delete(last_word);
+    assert_int_equal(shmq_depth(q), 2);
     helper_finish(q);
 }
 
@@ -522,13 +585,22 @@ static void all_slots_taken(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        HELPER_TEST(one_sole_user_a_side),     HELPER_TEST(sides_are_taken_by_use),
-        HELPER_TEST(visits_leave_sides_free),  HELPER_TEST(takeover_after_a_kill),
-        HELPER_TEST(takeover_repairs),         HELPER_TEST(child_of_a_sole_holder),
-        HELPER_TEST(child_uses_its_copy),      HELPER_TEST(dead_parent_of_a_living_child),
-        HELPER_TEST(forks_among_threads),      HELPER_TEST(exec_closes),
-        HELPER_TEST(exec_frees_slot_and_role), HELPER_TEST(who_is_attached),
-        HELPER_TEST(slots_are_used_again),     HELPER_TEST(all_slots_taken),
+        HELPER_TEST(one_sole_user_a_side),
+        HELPER_TEST(sides_are_taken_by_use),
+        HELPER_TEST(visits_leave_sides_free),
+        HELPER_TEST(takeover_after_a_kill),
+        HELPER_TEST(takeover_repairs),
+        HELPER_TEST(child_of_a_sole_holder),
+        HELPER_TEST(child_uses_its_copy),
+        HELPER_TEST(dead_parent_of_a_living_child),
+        HELPER_TEST(forks_among_threads),
+        HELPER_TEST(exec_closes),
+        HELPER_TEST(exec_frees_slot_and_role),
+        HELPER_TEST(who_is_attached),
+        HELPER_TEST(slots_are_used_again),
+        HELPER_TEST(all_slots_taken),
+        HELPER_TEST(child_of_a_sole_consumer_seeks),
+        HELPER_TEST(child_reserves_as_its_parent_did),
     };
 
     return helper_run(argc, argv, tests);

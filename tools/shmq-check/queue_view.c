@@ -182,6 +182,7 @@ int look_take(struct look *l, const struct sq_segment *segment)
     l->tables = aligned(ring->group_count * ring->table_bytes);
     if (l->producer == NULL || l->groups == NULL || l->tables == NULL)
         return sq_fail(-ENOMEM, "no memory for a copy of the queue's tables");
+    sq_lock_own(l->groups, ring->group_count * sizeof(*l->groups));
     l->ring.home = &l->ring;
     l->ring.producer = l->producer;
     l->ring.groups = l->groups;
@@ -202,6 +203,8 @@ int look_take(struct look *l, const struct sq_segment *segment)
 
 void look_free(struct look *l)
 {
+    if (l->ring.groups == l->groups && l->groups != NULL) /* all memory was there */
+        sq_lock_freed(l->groups);
     free(l->producer);
     free(l->groups);
     free(l->tables);
