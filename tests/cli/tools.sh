@@ -456,7 +456,7 @@ test_stat() {
     "$shmq" rm "$number" "$q"
 }
 
-# One that sleeps is awake for a moment now and then.
+# A sleeper is awake for a moment now and then.
 reports_of_a_sleeper() {
     "$stat" --json "$q" 0.02 3 >"$dir/json" && ! grep -q '"sleeping_consumers":0' "$dir/json"
 }

@@ -26,7 +26,7 @@ gone() {
     ! [ -e "/proc/$1/exe" ] || ! readlink "/proc/$1/exe" >/dev/null
 }
 
-# gone_by_signals PID: to be awaited.
+# gone_by_signals PID: signal it, and see whether it has ended; to be awaited.
 gone_by_signals() {
     kill -TERM "$1" 2>/dev/null
     sleep 0.1
@@ -166,9 +166,9 @@ test_group() {
 
 # --- time and signals -----------------------------------------------------------------
 
-# outlasts LEASE TIMEOUT SECONDS: a command that runs for longer than its lease, while another
-# is waited for, which would be handed out again.  It is renewed when a third of it is over; if
-# the machine is so late that it is lost, that is right.
+# outlasts LEASE TIMEOUT SECONDS: a command runs for longer than the lease, while work waits for
+# another message, and would receive this one again if the lease ended.  It is renewed when a
+# third of it is over; if the machine is later than that, losing it is right.
 outlasts() {
     queue lease --lease "$1"
     "$shmq" put "$q" x

@@ -221,7 +221,7 @@ bool delivery_inspect_all(struct delivery_scene *s, const struct delivery_handle
 /* As what message `i` of a group is found, once the operation has happened. */
 char delivery_letter_after(const struct delivery_scene *s, unsigned group, unsigned i);
 
-/* Whether something was not late; else a failure. */
+/* Whether something took less than HELPER_LATE_NS; if not, that is a failure. */
 bool delivery_in_time(struct delivery_scene *s, int64_t begun_ns, const char *what);
 
 /* --- crash_delivery_drain.c --- */

@@ -64,8 +64,8 @@ void disk_place_remove(const struct disk_place *place)
     rmdir(place->base);
 }
 
-/* The recorder is beside the program, in a folder whose name may have blanks, which
- * LD_PRELOAD would be parted at. */
+/* The recorder is beside the program.  It is named by its descriptor, since LD_PRELOAD is
+ * split at blanks and the folder's name may contain some. */
 static void preload(void)
 {
     char self[PATH_MAX] = "", path[PATH_MAX];

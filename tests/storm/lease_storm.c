@@ -169,7 +169,7 @@ static bool is_near_full(const struct lease_epoch *e)
            e->generations >= LEASE_GENERATIONS;
 }
 
-/* Not beyond until_ns, unless nothing moves just then. */
+/* Until until_ns, and then until there is progress again if there was none for a second. */
 static bool goes_on(const struct lease_epoch *e, int64_t now_ns, int64_t until_ns)
 {
     bool stands = now_ns - e->progress_ns > SHMQ_SEC(1);

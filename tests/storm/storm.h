@@ -100,8 +100,9 @@ void storm_log(const void *bytes, const struct shmq_info *info);
 void storm_check(uint64_t last_id, uint32_t generations, uint64_t allowed, uint64_t dropped,
                  struct storm_totals *totals);
 
-/* Begin an epoch with a new queue; see that it moves on, and whether it is to go on (not
- * beyond until_ns, unless nothing moves just then); end it and tell. */
+/* Begin an epoch with a new queue; see that it makes progress; whether it is to go on (until
+ * until_ns, and then until there is progress again if there was none for a second); end it
+ * and print how it went. */
 void storm_open(struct storm_epoch *e);
 void storm_watch(struct storm_epoch *e, int64_t now_ns);
 bool storm_goes_on(const struct storm_epoch *e, int64_t now_ns, int64_t until_ns);

@@ -5,9 +5,9 @@
  *
  * In each round one to three processes that sleep in a get (or, on a full queue,
  * in a put) are killed, and then there is something for the one that lives.  It
- * must be woken, and have it; only where a wake went to one that was killed before
- * it could act may it be the bound of its sleep, a second, that heals.  Nobody who
- * puts or gets meanwhile may be held up.
+ * must be woken, and take it; only if the wake went to a process that was killed before
+ * it could act may the living one wait for the end of its sleep, a second.  A put or a get
+ * meanwhile must not be held up.
  */
 #include "support/moment.h"
 #include "support/message.h"
@@ -28,7 +28,7 @@ enum {
     DEAD_MAX = 3,
     LENGTH = 104,     /* with its header an eighth of 1 KiB */
     FILL = 32,        /* so many fill 4096 bytes */
-    HEALED_MS = 200,  /* later than this, it was the bound that healed, or so it seems */
+    HEALED_MS = 200,  /* later than this, a sleep has probably ended by itself */
     STEAL_EVERY = 40, /* rounds in which a wake dies with whom it was for */
     CROWD_EVERY = 4,  /* rounds after which a crowd wakes each other */
     DYING_EVERY = 20, /* and in which it may */
@@ -43,7 +43,7 @@ enum death {
 
 /* Shared with the one that lives. */
 struct page {
-    _Atomic bool looks;     /* around while it sleeps, each second */
+    _Atomic bool looks;     /* whether it looks around each second while it sleeps */
     _Atomic uint32_t asked; /* rounds it is to wait in */
     _Atomic uint32_t done;  /* rounds it has come back from */
     _Atomic int64_t done_ns;
@@ -163,8 +163,8 @@ static void stay_here(cpu_set_t *before)
     sched_setaffinity(0, sizeof(here), &here);
 }
 
-/* The victim may have been quicker than its death, and have taken what was there: if the
- * living one had, it would run, or have come back. */
+/* Whether a victim has taken what was there before it died.  If the living one had taken
+ * it, that one would be running, or have come back. */
 static bool is_gone(const struct side *side)
 {
     int64_t due = side->gets ? 0 : FILL;

@@ -2,18 +2,18 @@
  * helper.h - what the tests share: names of their own, child processes, waiting
  * for a condition, and the check that a test leaves nothing behind.
  *
- * The rule for clocks.  A busy machine makes everybody late, and no test fails for that:
+ * The rule for clocks.  A busy machine delays every process, and no test may fail for that:
  *
- *  - Where it can, a test counts: wakes, sleeps, system calls, records walked.
- *  - A test may fail by the clock only at ten times what is promised, or later.  What
- *    is promised, now or within a second or two, is late after HELPER_LATE_NS.
- *  - What must be so before a delay, a lease or a life is over is tested with one that
- *    lasts for hours.  moment_pass() (moment.h) lets the hours pass.
- *  - What comes after something is awaited, not slept for.
- *  - Processes that need one another are not told to end at the same moment: producers
- *    end first, and are waited for, then consumers.
- *  - A call with SHMQ_NOWAIT gives up after 10 ms if another process holds the lock and
- *    does not run.  Where others are at work on the same side, a test gives calls time.
+ *  - A test counts wherever it can: wakes, sleeps, system calls, records walked.
+ *  - A test may fail by the clock only at ten times what is promised, or later.  For all
+ *    that is promised at once, or within a second or two, that is HELPER_LATE_NS.
+ *  - If something must hold before a delay, a lease or a time to live ends, the test gives
+ *    that hours, and moves the clocks when they are to end: moment_pass() (moment.h).
+ *  - If something comes later, the test awaits it; it does not sleep.
+ *  - Processes that depend on one another are not told to stop at the same moment: the
+ *    producers stop first and are waited for, then the consumers.
+ *  - A call with SHMQ_NOWAIT gives up after 10 ms if the process that holds the lock does
+ *    not run.  Where other processes work on the same side, a test passes a timeout.
  */
 #ifndef HELPER_H
 #define HELPER_H
@@ -66,10 +66,10 @@ int helper_wait(pid_t child);
 /* SIGKILL a child and reap it. */
 void helper_kill(pid_t child);
 
-/* After this long, what is promised within a second or two has not come. */
+/* Ten times what is promised within a second or two. */
 #define HELPER_LATE_NS SHMQ_SEC(20)
 
-/* Poll until `condition(arg)`, until it is late: false if it never came. */
+/* Poll until `condition(arg)`, for HELPER_LATE_NS at most: false if it never came. */
 bool helper_await(bool (*condition)(void *arg), void *arg);
 
 /* A signal handler that does nothing: the signal interrupts, and that is all. */
@@ -79,7 +79,7 @@ void helper_on_signal(int signal);
 int64_t helper_now_ns(void);
 /* CLOCK_REALTIME. */
 int64_t helper_wall_ns(void);
-/* How long this process has run: no load makes that more than it does. */
+/* CPU time of this process, which other load does not increase. */
 int64_t helper_cpu_ns(void);
 
 /* Conditions for helper_await(). */
@@ -116,7 +116,7 @@ struct shmq_file_stats helper_file_stats(shmq_t *q);
 /* Send a text with nothing more to it: its id.  Or fail the test. */
 uint64_t helper_send(shmq_t *q, const char *text);
 
-/* Receive a message before it is late, or fail the test. */
+/* Receive a message within HELPER_LATE_NS, or fail the test. */
 struct shmq_msg helper_receive(shmq_t *q);
 
 /* Whether the message is this text. */

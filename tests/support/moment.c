@@ -14,8 +14,8 @@ struct watch {
     _Atomic int64_t from_ns, to_ns; /* when something is due */
 };
 
-static struct watch nobodys;            /* outside of such tests */
-static struct watch *shared = &nobodys; /* with children */
+static struct watch unused;            /* outside of such tests */
+static struct watch *shared = &unused; /* with children */
 static _Atomic int64_t passed_ns;
 static _Thread_local bool no_looks;
 
@@ -71,7 +71,7 @@ static int check_sleep(int rc, int64_t begun_ns, int64_t until_ns)
                     until_ns > atomic_load(&shared->to_ns);
 
     if ((unwoken || past_due) && atomic_fetch_add(&shared->overslept, 1) == 0)
-        print_error("somebody slept %s\n",
+        print_error("a thread slept %s\n",
                     unwoken ? "on, and nobody woke it" : "past what was due");
     return rc;
 }
@@ -105,7 +105,8 @@ void moment_no_looks(bool none)
 
 void moment_is_due(int64_t from_ns, int64_t to_ns)
 {
-    atomic_store(&shared->to_ns, to_ns); /* first: who looks between is not blamed */
+    atomic_store(&shared->to_ns,
+                 to_ns); /* first, or a sleep that ends in between would be blamed */
     atomic_store(&shared->from_ns, from_ns);
 }
 
@@ -127,7 +128,7 @@ int moment_teardown(void **state)
     int rc = helper_teardown(state);
     bool good = moment_overslept() == 0;
 
-    shared = &nobodys;
+    shared = &unused;
     atomic_store(&passed_ns, 0);
     no_looks = false;
     return rc == 0 && good ? 0 : -1;

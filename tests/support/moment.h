@@ -1,48 +1,49 @@
 /*
- * moment.h - time in a test's own hand: hours that pass at once, sleepers that are woken
- * or sleep on, and a moment that nobody sleeps past.
+ * moment.h - a test's control over time: hours that pass at once, sleeps that only a wake
+ * ends, and a moment that nobody may sleep past.
  *
- * Programs that use it are linked so that the library's calls of the clocks and of
- * sq_cond_sleep() come here first (WRAP in the Makefile).
+ * Programs that use it are linked with WRAP (Makefile): the library's calls of
+ * clock_gettime(), sq_nap() and sq_cond_sleep() come here first.
  */
 #ifndef MOMENT_H
 #define MOMENT_H
 
 #include "support/helper.h"
 
-/* For what is not to be over while a test looks, and when it is. */
+/* For a delay that must not end while the test checks something; and when it has ended. */
 #define MOMENT_HOUR_NS  SHMQ_SEC(3600)
 #define MOMENT_AFTER_NS SHMQ_SEC(3601)
 
 /*
- * Let so much time pass at once, by all clocks that this process reads.  Calls wait no
- * longer for that, and who sleeps already sleeps on.  (A worker's threads and a saver
- * rest in another way: those who begin to rest afterwards do so for as much longer.)
+ * Move forward all clocks that this process reads.  Calls still wait for as long as they
+ * should, and a thread that is asleep is not woken.  (The timed waits of a worker's threads
+ * and of a saver are not corrected: those that begin after this last that much longer.)
  */
 void moment_pass(int64_t ns);
 
 /*
- * Whether this thread, and what it forks, sleeps until it is woken, and does not look
- * around each second.  Who is not woken before it is late fails the test.
+ * Keep this thread, and processes that it forks, from looking around each second while they
+ * sleep.  If nobody wakes such a sleeper within HELPER_LATE_NS, the test fails.
  */
 void moment_no_looks(bool none);
 
 /*
- * Something is due, by this process's clock not before `from_ns` and not after `to_ns`: a
- * thread of it, or of what it forks, that sleeps past that by itself fails the test.
+ * Something falls due between `from_ns` and `to_ns`, on this process's clock.  If a thread of
+ * this process or of its children sleeps past that, from before it and without being woken,
+ * the test fails.
  */
 void moment_is_due(int64_t from_ns, int64_t to_ns);
 
-/* The same of what was sent since `sent_ns`, to be due after so long: coarse clocks tell. */
+/* The same for a message sent after `sent_ns` with this delay.  The library's clock is coarse. */
 static inline void moment_is_due_after(int64_t sent_ns, int64_t delay_ns)
 {
     moment_is_due(sent_ns + delay_ns, helper_now_ns() + delay_ns + SHMQ_MS(20));
 }
 
-/* How many have slept too long, in one way or the other. */
+/* How many sleeps failed either check. */
 unsigned moment_overslept(void);
 
-/* Setup and teardown of a test: then time is as it was. */
+/* Setup and teardown of a test; the teardown resets the clocks. */
 int moment_setup(void **state);
 int moment_teardown(void **state);
 

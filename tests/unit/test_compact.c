@@ -204,7 +204,7 @@ struct family {
     shmq_t *q;
     _Atomic int begin;
     _Atomic unsigned put;
-    unsigned seen;    /* of these, by who waits */
+    unsigned seen;    /* of these, by the process that waits */
     _Atomic int done; /* 1 well, 2 not */
     _Atomic int end;
 };
@@ -277,7 +277,7 @@ static void by_a_forked_child(void **state)
     helper_finish(q);
 }
 
-/* With its file removed; also once more, if it was healed before a put came. */
+/* After its file was removed; once more, if it was healed before this put. */
 static bool is_refused(void *arg)
 {
     unsigned char bytes[MESSAGE] = {0};

@@ -131,7 +131,7 @@ static bool is_reached(void *arg)
            atomic_load(&goal.s->woken) >= goal.woken;
 }
 
-/* And the others are announced again, if a wake took that away: who was woken sees to it. */
+/* The sleeper that was woken has also announced the others again, as a wake requires. */
 static bool can_go_on(void *arg)
 {
     return is_reached(arg) && sq_cond_has_sleepers(&goal.s->cond);

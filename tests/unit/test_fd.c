@@ -20,7 +20,7 @@
 
 enum { LATE_MS = HELPER_LATE_NS / 1000000 };
 
-/* For those who sleep until then. */
+/* For threads that sleep until then. */
 #define SOON_NS SHMQ_MS(300)
 
 static shmq_t *create(void)
@@ -173,7 +173,7 @@ static void follows_the_time(void **state)
     helper_finish(q);
 }
 
-/* And when it comes, not when somebody looks around by chance. */
+/* The thread that keeps time wakes for it, not when it happens to look around. */
 static void follows_it_at_once(void **state)
 {
     struct shmq_attr attr = helper_attr(65536);
@@ -668,7 +668,7 @@ static bool all_sleep(void *q)
     return helper_stats(q).sleeping_consumers == 3;
 }
 
-/* A wake that one did not need reaches another: each takes one, and nobody looks around. */
+/* A process passes on a wake that it does not need: each takes one, and none looks around. */
 static void wakes_are_passed_on(void **state)
 {
     enum { ROUNDS = 20 };

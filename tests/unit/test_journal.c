@@ -382,7 +382,7 @@ struct putting {
     unsigned last;
 };
 
-/* With its file removed; also once more, if it was healed before a put came. */
+/* After its file was removed; once more, if it was healed before this put. */
 static bool is_refused(void *arg)
 {
     struct putting *p = arg;

@@ -241,7 +241,7 @@ static void next_for_a_lost_one(void **state)
 
 /* --- by time -------------------------------------------------------------------- */
 
-/* From now on; what is handed out already keeps its time. */
+/* Of what is received from now on; other leases keep their ends. */
 static void set_lease(shmq_t *q, int64_t lease_ns)
 {
     struct shmq_policy policy;

@@ -8,7 +8,7 @@
 
 #include "handle/handle.h"
 
-/* For those who sleep until then. */
+/* For processes that sleep until then. */
 #define SOON_NS SHMQ_MS(300)
 
 static shmq_t *create(uint32_t order)
@@ -327,7 +327,7 @@ static int receive_near(void *q)
     return shmq_ack(q, &msg) == 0 ? 0 : 2;
 }
 
-/* Who sleeps until something far learns of something near, and then sleeps until that. */
+/* A sleeper that waits for something far learns of something near, and wakes for that. */
 static void delayed_for_a_sleeper(void **state)
 {
     shmq_t *q = create(SHMQ_FIFO);

@@ -425,7 +425,7 @@ static void exec_closes(void **state)
     assert_int_equal(shmq_put(q, "x", 1, SHMQ_NOWAIT), 0);
     pid_t child = helper_fork(put_from_child, q); /* one reopened in a child, too */
     assert_int_equal(helper_wait(child), 0);
-    /* By the object, not by a name: output may go to any file. */
+    /* Compare objects, not names: the path of the log may contain anything. */
     snprintf(command, sizeof(command),
              "for fd in /proc/self/fd/*; do [ ! $fd -ef /dev/shm/shmq.%s ] || exit 1; done", name);
     for (int forked = 0; forked < 2; forked++) {

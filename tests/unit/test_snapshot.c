@@ -663,7 +663,7 @@ static void a_pinned_ring(void **state)
 
 struct traffic {
     _Atomic uint64_t put, got; /* ids: the last that a put, a get returned */
-    /* The producer ends first: with nobody who gets, it would find no room. */
+    /* The producer ends first: without a consumer it would wait for room in vain. */
     _Atomic bool producer_ends, consumer_ends;
 };
 

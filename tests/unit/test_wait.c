@@ -1,5 +1,5 @@
 /*
- * test_wait.c - waiting: not shorter and not for ever longer than asked, ended by a
+ * test_wait.c - waiting: not shorter than asked and not for ever, ended by a
  * message, room, a signal or a cancellation, and not held up by a stopped process.
  */
 #include "support/moment.h"
@@ -105,7 +105,7 @@ static void *wait_in_put(void *arg)
     return NULL;
 }
 
-/* And do not look around. */
+/* Only a wake ends the sleep of these. */
 static void *get_when_woken(void *arg)
 {
     moment_no_looks(true);

@@ -392,7 +392,7 @@ static bool lasts_two_hours_more(void *q)
     return figures(q).next_due_ns > 2 * MOMENT_HOUR_NS;
 }
 
-/* When a third of it is over. */
+/* The worker renews it when a third of it is over. */
 static void lease_is_renewed(void **state)
 {
     struct shmq_policy policy = {.lease_ns = 3 * MOMENT_HOUR_NS - SHMQ_SEC(60)};
@@ -553,7 +553,7 @@ static void killed_worker_loses_nothing(void **state)
     its->gate_shut = true;
     pid_t child = helper_fork(work_for_ever, its);
     assert_int_equal(shmq_put(q, "x", 1, SHMQ_NOWAIT), 0);
-    assert_true(helper_await(runs, its)); /* what is not received yet counts as no try */
+    assert_true(helper_await(runs, its)); /* a lease that is still being made is no attempt */
     helper_kill(child);
     munmap(its, sizeof(*its));
     shmq_worker_t *worker = start(q, s, 2, 0, NULL);
