@@ -130,7 +130,7 @@ $(BUILD)/tests/disk/record.so: $(addprefix tests/disk/,record.c faults.c faults.
 	@mkdir -p $(@D)
 	$(CC) $(filter-out -MMD -MP,$(BASE)) -Itests -fPIC -shared -O2 -g $(filter %.c,$^) -o $@
 
-# Tests that have time in their own hands (support/moment.h).
+# Tests that control time (support/moment.h).
 MOMENT_TESTS := $(addprefix $(BUILD)/tests/unit/test_,call dead fd lease order space unique wait worker) \
                 $(BUILD)/tests/storm/waiters
 $(MOMENT_TESTS): WRAP = -Wl,--wrap=clock_gettime,--wrap=sq_nap,--wrap=sq_cond_sleep,--wrap=sq_cond_sleep_any

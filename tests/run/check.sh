@@ -63,9 +63,30 @@ beside()
     beside=$!
 }
 
+# The processes that come from this one.
+descendants()
+{
+    cat /proc/[0-9]*/stat 2>/dev/null | awk -v root="$1" '
+    { sub(/\(.*\)/, ""); child[$3] = child[$3] " " $1 }
+    END {
+        queue = root
+        while (split(queue, pids, " ") > 0) {
+            queue = ""
+            for (i in pids) {
+                print pids[i]
+                queue = queue child[pids[i]]
+            }
+        }
+    }'
+}
+
 join()
 {
     wanted "$1" || return
+    # From now on it is what is waited for.  Idle, it would get nothing beside other load.
+    for pid in $(descendants "$beside") $(descendants "$beside"); do
+        [ "$idle" = "chrt -i 0" ] && chrt -o -p 0 "$pid" 2>/dev/null
+    done
     wait "$beside"
     beside=
     # shellcheck disable=SC2046 # two words
