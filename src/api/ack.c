@@ -190,7 +190,7 @@ int shmq_fail(shmq_t *q, struct shmq_msg *msg, int64_t delay_ns, int flags, cons
     int rc = begin(q, msg, &lease);
     if (rc < 0)
         return refused(q, msg, rc);
-    const struct shmq_policy *policy = sq_policy_of(ring->group);
+    const struct sq_policy_shm *policy = sq_policy_of(ring->group);
     uint32_t attempts = sq_word_attempts(lease.word);
     if (policy->max_attempts != 0 && attempts >= policy->max_attempts)
         return make_dead_letter(q, msg, &lease, SHMQ_REASON_ATTEMPTS, text);

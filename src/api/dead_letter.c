@@ -235,7 +235,7 @@ static int copy_message(const struct sq_ring *ring, const struct sq_lease *lease
     l->reason = entry->reason & ~SQ_REASON_AGAIN;
     l->look_first = (entry->reason & SQ_REASON_AGAIN) != 0;
     l->attempts = sq_word_attempts(lease->word);
-    const struct shmq_policy *policy = sq_policy_of(ring->group);
+    const struct sq_policy_shm *policy = sq_policy_of(ring->group);
     memcpy(l->queue, policy->dead_letter, SHMQ_NAME_LONGEST);
     l->ttl_ns = policy->dead_letter_ttl_ns > 0 ? policy->dead_letter_ttl_ns : 0;
     memcpy(l->group, ring->group->delivery.name, SHMQ_GROUP_LONGEST);

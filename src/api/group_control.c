@@ -5,6 +5,7 @@
 #include "api/group_stats.h"
 #include "base/error.h"
 #include "group/group_bulk.h"
+#include "group/policy.h"
 #include "persist/journal_sync.h"
 #include "segment/segment_attr.h"
 
@@ -17,15 +18,15 @@ int shmq_policy_of(shmq_t *q, struct shmq_policy *policy)
     int rc = sq_consumer_enter(q);
     if (rc < 0)
         return rc;
-    *policy = *sq_policy_of(q->segment.ring.group);
+    *policy = sq_policy_out(sq_policy_of(q->segment.ring.group));
     sq_leave(q, SQ_ROLE_CONSUMER);
     return 0;
 }
 
 int shmq_policy_set(shmq_t *q, const struct shmq_policy *given)
 {
-    struct shmq_policy policy;
-    int rc = sq_segment_policy(given, &policy);
+    struct sq_policy_shm policy = sq_policy_in(given);
+    int rc = sq_segment_policy(&policy, &policy);
 
     if (rc == 0)
         rc = sq_consumer_enter(q);

@@ -11,6 +11,7 @@
 #include "api/open.h"
 #include "api/producer.h"
 #include "base/error.h"
+#include "group/policy.h"
 #include "group/seek.h"
 #include "group/table.h"
 #include "handle/handle_groups.h"
@@ -60,7 +61,10 @@ static int check_attr(const struct shmq_group_attr *given, struct shmq_group_att
         attr->policy = *policy;
         return 0;
     }
-    return sq_segment_policy(&attr->policy, &attr->policy);
+    struct sq_policy_shm checked = sq_policy_in(&attr->policy);
+    int rc = sq_segment_policy(&checked, &checked);
+    attr->policy = sq_policy_out(&checked);
+    return rc;
 }
 
 static int set_filter(struct sq_group_shm *g, const struct shmq_group_attr *attr)
@@ -128,6 +132,7 @@ static int build_group(struct shmq *g, uint32_t i, const char *name,
     struct sq_ring ring = g->segment.ring;
     struct sq_seek target = {sq_load_acquire(&ring.producer->tail_pos),
                              sq_load(&ring.producer->next_id)};
+    struct sq_policy_shm policy = sq_policy_in(&attr->policy);
     int rc = 0;
 
     sq_ring_read_as(&ring, i);
@@ -136,7 +141,7 @@ static int build_group(struct shmq *g, uint32_t i, const char *name,
         rc = sq_seek_find(&ring, (int)attr->start, attr->start_at, &target);
     if (rc < 0)
         return sq_fail(rc, "the ring's history is damaged");
-    sq_seek_begin(&ring, name, &attr->policy, &target);
+    sq_seek_begin(&ring, name, &policy, &target);
     rc = set_filter(ring.group, attr);
     if (rc == 0 && !beside) {
         rc = sq_ring_rebuild_consumer(&ring); /* counts the removed ones, */

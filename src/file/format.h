@@ -64,7 +64,7 @@ struct sq_file_header {
     uint32_t entry_count;
     uint32_t compress_bytes;
     uint32_t reserved;
-    struct shmq_policy policy;
+    struct sq_policy_shm policy;
     uint32_t check;
 };
 
@@ -109,7 +109,7 @@ struct sq_frame_group {
     uint64_t finished_id;
     uint64_t start_id;
     uint64_t back_seq;
-    struct shmq_policy policy;
+    struct sq_policy_shm policy;
     uint32_t filter_type;
     uint32_t keeps_entries; /* 1: it is there already, and only what is said here is new */
     char name[SHMQ_GROUP_LONGEST + 1];
@@ -164,9 +164,19 @@ struct sq_frame_mark {
     uint64_t id; /* updated: the last copy with this id before here holds */
 };
 
+/* As SQ_FORMAT_ASSERT (layout.h), for files. */
+#define SQ_FILE_ASSERT(format, type, bytes)                                                        \
+    static_assert(SQ_FILE_FORMAT == (format) && sizeof(struct type) == (bytes), #type)
+SQ_FILE_ASSERT(2, sq_file_header, 600);
+SQ_FILE_ASSERT(2, sq_frame, 32);
+SQ_FILE_ASSERT(2, sq_frame_session, 8);
+SQ_FILE_ASSERT(2, sq_frame_queue, 32);
+SQ_FILE_ASSERT(2, sq_frame_group, 1184);
+SQ_FILE_ASSERT(2, sq_frame_entries, 40);
+SQ_FILE_ASSERT(2, sq_frame_item, 40);
+SQ_FILE_ASSERT(2, sq_frame_mark, 16);
+SQ_FILE_ASSERT(2, sq_policy_shm, 272);
 static_assert(sizeof(struct sq_file_header) <= SQ_FILE_HEADER_BYTES, "the header fits");
-static_assert(sizeof(struct sq_frame) == 32, "a frame's header");
-static_assert(sizeof(struct sq_frame_item) == 40, "an item");
 
 /* Ring bytes per frame of records are at most this and one record. */
 #define SQ_FRAME_RECORDS_BYTES ((uint32_t)1 << 20)

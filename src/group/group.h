@@ -55,7 +55,7 @@ int sq_group_end_overdue(const struct sq_ring *ring, int64_t now_ns);
 bool sq_group_wants(const struct sq_group_shm *group, const struct sq_view *view);
 
 /* Anybody. */
-static inline const struct shmq_policy *sq_policy_of(const struct sq_group_shm *g)
+static inline const struct sq_policy_shm *sq_policy_of(const struct sq_group_shm *g)
 {
     return &g->delivery.policies[sq_load_acquire(&g->delivery.policy_at) & 1];
 }

@@ -203,7 +203,7 @@ int sq_group_rebuild(const struct sq_ring *ring)
     return rc;
 }
 
-void sq_group_set_policy(const struct sq_ring *ring, const struct shmq_policy *policy)
+void sq_group_set_policy(const struct sq_ring *ring, const struct sq_policy_shm *policy)
 {
     struct sq_delivery_shm *d = &ring->group->delivery;
     uint32_t at = (sq_load(&d->policy_at) + 1) & 1;
@@ -214,7 +214,8 @@ void sq_group_set_policy(const struct sq_ring *ring, const struct shmq_policy *p
     sq_store_release(&d->policy_at, at);
 }
 
-void sq_group_begin(const struct sq_ring *ring, const char *name, const struct shmq_policy *policy)
+void sq_group_begin(const struct sq_ring *ring, const char *name,
+                    const struct sq_policy_shm *policy)
 {
     struct sq_group_shm *g = ring->group;
 

@@ -24,10 +24,11 @@ int sq_group_rebuild(const struct sq_ring *ring);
 /* The same where the group's cursor, and how many were removed from there on, are right. */
 int sq_group_derive(const struct sq_ring *ring);
 
-void sq_group_set_policy(const struct sq_ring *ring, const struct shmq_policy *policy);
+void sq_group_set_policy(const struct sq_ring *ring, const struct sq_policy_shm *policy);
 
 /* Make it a group that has nothing yet, at the cursor it has.  Nobody sees it yet. */
-void sq_group_begin(const struct sq_ring *ring, const char *name, const struct shmq_policy *policy);
+void sq_group_begin(const struct sq_ring *ring, const char *name,
+                    const struct sq_policy_shm *policy);
 
 /* Anybody: messages not finished; those that wait. */
 uint64_t sq_group_backlog(const struct sq_ring *ring);

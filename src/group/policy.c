@@ -11,9 +11,9 @@
 #define LEASE_DEFAULT_NS     ((int64_t)30 * 1000000000)
 #define RETRY_MAX_DEFAULT_NS ((int64_t)3600 * 1000000000)
 
-int sq_policy_check(const struct shmq_policy *given, struct shmq_policy *policy)
+int sq_policy_check(const struct sq_policy_shm *given, struct sq_policy_shm *policy)
 {
-    struct shmq_policy p = *given;
+    struct sq_policy_shm p = *given;
 
     p.dead_letter[sizeof(p.dead_letter) - 1] = '\0';
     if (p.lease_ns < 0)
@@ -22,13 +22,13 @@ int sq_policy_check(const struct shmq_policy *given, struct shmq_policy *policy)
         p.lease_ns = LEASE_DEFAULT_NS;
     if (p.retry > SHMQ_RETRY_RANDOM)
         return sq_fail(-EINVAL, "retry strategy %u is none of enum shmq_retry", p.retry);
-    if (p.retry_greatest_ns == 0)
-        p.retry_greatest_ns =
-            RETRY_MAX_DEFAULT_NS > p.retry_first_ns ? RETRY_MAX_DEFAULT_NS : p.retry_first_ns;
-    if (p.retry_first_ns < 0 || p.retry_greatest_ns < p.retry_first_ns)
+    if (p.retry_max_ns == 0)
+        p.retry_max_ns =
+            RETRY_MAX_DEFAULT_NS > p.retry_delay_ns ? RETRY_MAX_DEFAULT_NS : p.retry_delay_ns;
+    if (p.retry_delay_ns < 0 || p.retry_max_ns < p.retry_delay_ns)
         return sq_fail(-EINVAL,
                        "retry_first_ns %lld is negative or more than retry_greatest_ns %lld",
-                       (long long)p.retry_first_ns, (long long)p.retry_greatest_ns);
+                       (long long)p.retry_delay_ns, (long long)p.retry_max_ns);
     if (p.retry_factor == 0)
         p.retry_factor = 2;
     if (!(p.retry_factor >= 1 && p.retry_factor <= 1e6))
@@ -49,6 +49,45 @@ int sq_policy_check(const struct shmq_policy *given, struct shmq_policy *policy)
                        SHMQ_NAME_LONGEST);
     *policy = p;
     return 0;
+}
+
+struct sq_policy_shm sq_policy_in(const struct shmq_policy *p)
+{
+    struct sq_policy_shm in = {
+        .lease_ns = p->lease_ns,
+        .max_attempts = p->max_attempts,
+        .retry = p->retry,
+        .retry_delay_ns = p->retry_first_ns,
+        .retry_max_ns = p->retry_greatest_ns,
+        .retry_factor = p->retry_factor,
+        .retry_jitter = p->retry_jitter,
+        .lag = p->lag,
+        .dead_letter_expired = p->dead_letter_expired,
+        .dead_letter_ttl_ns = p->dead_letter_ttl_ns,
+    };
+
+    memcpy(in.dead_letter, p->dead_letter, sizeof(in.dead_letter));
+    return in;
+}
+
+struct shmq_policy sq_policy_out(const struct sq_policy_shm *p)
+{
+    struct shmq_policy out = {
+        .lease_ns = p->lease_ns,
+        .max_attempts = p->max_attempts,
+        .retry = p->retry,
+        .retry_first_ns = p->retry_delay_ns,
+        .retry_greatest_ns = p->retry_max_ns,
+        .retry_factor = p->retry_factor,
+        .retry_jitter = p->retry_jitter,
+        .lag = p->lag,
+        .dead_letter_expired = p->dead_letter_expired,
+        .dead_letter_ttl_ns = p->dead_letter_ttl_ns,
+    };
+
+    static_assert(sizeof(out.dead_letter) == sizeof(p->dead_letter), "a name and its zero");
+    memcpy(out.dead_letter, p->dead_letter, sizeof(out.dead_letter));
+    return out;
 }
 
 /* Uniform in [0, 1): splitmix64 (S. Vigna, public domain). */
@@ -85,12 +124,12 @@ static double fibonacci(double first, uint32_t n)
     return b * first;
 }
 
-int64_t sq_policy_delay_ns(const struct shmq_policy *p, uint32_t attempts, uint64_t *random)
+int64_t sq_policy_delay_ns(const struct sq_policy_shm *p, uint32_t attempts, uint64_t *random)
 {
-    double cap = (double)p->retry_greatest_ns, first = (double)p->retry_first_ns, delay;
+    double cap = (double)p->retry_max_ns, first = (double)p->retry_delay_ns, delay;
     double n = attempts > 0 ? attempts : 1;
 
-    if (p->retry_first_ns <= 0 || p->retry_greatest_ns <= 0)
+    if (p->retry_delay_ns <= 0 || p->retry_max_ns <= 0)
         return 0;
     switch (p->retry) {
     case SHMQ_RETRY_LINEAR:
@@ -116,5 +155,5 @@ int64_t sq_policy_delay_ns(const struct shmq_policy *p, uint32_t attempts, uint6
     /* Written so that a number that is none, from damaged bytes, is 0. */
     if (!(delay > 0))
         return 0;
-    return delay < cap ? (int64_t)delay : p->retry_greatest_ns;
+    return delay < cap ? (int64_t)delay : p->retry_max_ns;
 }

@@ -68,7 +68,7 @@ void sq_seek_set(struct sq_group_shm *g, const struct sq_seek *target)
     sq_store_release(&g->cursor_pos, target->pos);
 }
 
-void sq_seek_begin(const struct sq_ring *ring, const char *name, const struct shmq_policy *policy,
+void sq_seek_begin(const struct sq_ring *ring, const char *name, const struct sq_policy_shm *policy,
                    const struct sq_seek *target)
 {
     sq_pending_reset(ring);

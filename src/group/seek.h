@@ -25,7 +25,7 @@ int sq_seek_find(const struct sq_ring *ring, int start, uint64_t at, struct sq_s
 void sq_seek_set(struct sq_group_shm *group, const struct sq_seek *target);
 
 /* Make it a group that has nothing, at that position.  Nobody sees it. */
-void sq_seek_begin(const struct sq_ring *ring, const char *name, const struct shmq_policy *policy,
+void sq_seek_begin(const struct sq_ring *ring, const char *name, const struct sq_policy_shm *policy,
                    const struct sq_seek *target);
 
 /* P: have the producers' side see a group that was made: what it saw last, it goes by. */

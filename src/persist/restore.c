@@ -23,6 +23,7 @@
 #include "file/file.h"
 #include "group/group_bulk.h"
 #include "group/group_lease.h"
+#include "group/policy.h"
 #include "group/table.h"
 #include "segment/segment_attr.h"
 
@@ -57,7 +58,7 @@ int sq_restore_header(const struct sq_file_header *h, struct shmq_attr *attr)
         .pending_count = h->entry_count,
         .compress_bytes = h->compress_bytes,
         .kind = h->kind,
-        .policy = h->policy,
+        .policy = sq_policy_out(&h->policy),
     };
 
     if (sq_segment_attr(&said, (int)said.kind, attr) < 0)
@@ -67,7 +68,7 @@ int sq_restore_header(const struct sq_file_header *h, struct shmq_attr *attr)
 
 int sq_restore_attr(const struct sq_image *image, struct shmq_attr *attr)
 {
-    struct shmq_policy policy;
+    struct sq_policy_shm policy;
     int rc = sq_restore_header(image->header, attr);
 
     if (rc == 0 && (attr->kind & SHMQ_TOPIC) == 0 && !image->groups[0].there)
@@ -344,7 +345,7 @@ static int put_group(struct restoring *r, uint32_t number)
     const struct sq_image_group *g = &r->image->groups[number];
     const struct sq_frame_group *attr = &g->attr;
     struct sq_ring ring = r->segment->ring;
-    struct shmq_policy policy;
+    struct sq_policy_shm policy;
     int rc = sq_segment_policy(&attr->policy, &policy); /* checked by sq_restore_attr() */
 
     if (rc < 0)

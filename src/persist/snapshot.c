@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "base/error.h"
+#include "group/policy.h"
 #include "segment/segment_attr.h"
 
 /* --- the header ------------------------------------------------------------------ */
@@ -33,7 +34,7 @@ void sq_snapshot_header(const struct sq_segment *segment, const char *name,
         .group_count = attr->max_groups,
         .entry_count = attr->pending_count,
         .compress_bytes = attr->compress_bytes,
-        .policy = attr->policy,
+        .policy = sq_policy_in(&attr->policy),
     };
     memcpy(header->queue, name, strnlen(name, sizeof(header->queue) - 1));
 }

@@ -20,6 +20,7 @@
 #include "base/error.h"
 #include "group/group_bulk.h"
 #include "group/key_index.h"
+#include "group/policy.h"
 #include "group/table.h"
 #include "segment/segment_reopen.h"
 
@@ -105,7 +106,7 @@ static void point(struct sq_segment *s, const struct sq_header_shm *h)
         .pending_count = h->entry_count,
         .compress_bytes = h->compress_bytes,
         .kind = h->kind,
-        .policy = h->policy,
+        .policy = sq_policy_out(&h->policy),
     };
     s->created_ns = h->created_ns;
 }
@@ -153,7 +154,7 @@ static void lay_out(struct sq_header_shm *h, const struct shmq_attr *attr)
         .compress_bytes = attr->compress_bytes,
         .pending_bytes = sq_table_bytes(attr->pending_count) +
                          (attr->journal != 0 ? sq_table_dirty_bytes(attr->pending_count) : 0),
-        .policy = attr->policy,
+        .policy = sq_policy_in(&attr->policy),
         .control_off = SQ_CONTROL_OFF,
         .producer_off = SQ_PRODUCER_OFF,
         .capacity_bytes = attr->capacity_bytes,

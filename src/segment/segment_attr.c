@@ -148,7 +148,7 @@ static int check_kind(int flags, struct shmq_attr *attr)
     return 0;
 }
 
-int sq_segment_policy(const struct shmq_policy *given, struct shmq_policy *policy)
+int sq_segment_policy(const struct sq_policy_shm *given, struct sq_policy_shm *policy)
 {
     struct sq_path path;
     int rc = sq_policy_check(given, policy);
@@ -201,7 +201,9 @@ int sq_segment_attr(const struct shmq_attr *given, int flags, struct shmq_attr *
         rc = check_kind(flags, attr);
     if (rc == 0)
         rc = check_pending(attr);
+    struct sq_policy_shm policy = sq_policy_in(&attr->policy);
     if (rc == 0)
-        rc = sq_segment_policy(&attr->policy, &attr->policy);
+        rc = sq_segment_policy(&policy, &policy);
+    attr->policy = sq_policy_out(&policy);
     return rc;
 }

@@ -16,6 +16,6 @@ const char *sq_segment_name(const struct sq_path *path);
 int sq_segment_attr(const struct shmq_attr *given, int flags, struct shmq_attr *attr);
 
 /* Check a policy, the dead-letter queue's name included, and fill in the defaults. */
-int sq_segment_policy(const struct shmq_policy *given, struct shmq_policy *policy);
+int sq_segment_policy(const struct sq_policy_shm *given, struct sq_policy_shm *policy);
 
 #endif

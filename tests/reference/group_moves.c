@@ -41,8 +41,8 @@ static void say_start(const struct scene *s, const char *what, int group, int st
 void scene_start_group(struct scene *s, int group, int start, uint64_t at)
 {
     struct sq_ring ring = scene_ring(s, group);
-    struct shmq_policy policy = {.max_attempts = s->config.max_attempts[group],
-                                 .dead_letter_expired = s->config.dead_letter_expired[group]};
+    struct sq_policy_shm policy = {.max_attempts = s->config.max_attempts[group],
+                                   .dead_letter_expired = s->config.dead_letter_expired[group]};
     struct ref_group *rg = &s->ref.groups[group];
     struct sq_seek target;
 

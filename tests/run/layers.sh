@@ -11,6 +11,7 @@ build=$1
 # Layers on one line do not use each other.
 layers='base
 sync
+layout_group.h
 layout.h
 ring file
 group

@@ -22,7 +22,7 @@ void made_begin(struct made_file *f, uint32_t kind)
         .kind = kind,
         .group_count = (kind & SHMQ_TOPIC) != 0 ? 4 : 1,
         .entry_count = 64,
-        .policy = {.lease_ns = SHMQ_SEC(30), .retry_greatest_ns = SHMQ_SEC(60), .retry_factor = 2},
+        .policy = {.lease_ns = SHMQ_SEC(30), .retry_max_ns = SHMQ_SEC(60), .retry_factor = 2},
     };
     sq_file_header_seal(f->header);
 }

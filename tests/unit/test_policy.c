@@ -13,16 +13,16 @@
 
 #define HOUR_NS SHMQ_SEC(3600)
 
-static struct shmq_policy policy_of(uint32_t retry, int64_t first_ns, int64_t greatest_ns)
+static struct sq_policy_shm policy_of(uint32_t retry, int64_t first_ns, int64_t greatest_ns)
 {
-    struct shmq_policy policy = {
-        .retry = retry, .retry_first_ns = first_ns, .retry_greatest_ns = greatest_ns};
+    struct sq_policy_shm policy = {
+        .retry = retry, .retry_delay_ns = first_ns, .retry_max_ns = greatest_ns};
 
     assert_int_equal(sq_policy_check(&policy, &policy), 0);
     return policy;
 }
 
-static int64_t rest(const struct shmq_policy *policy, uint32_t attempts)
+static int64_t rest(const struct sq_policy_shm *policy, uint32_t attempts)
 {
     uint64_t random = 1;
 
@@ -33,7 +33,7 @@ static int64_t rest(const struct shmq_policy *policy, uint32_t attempts)
 
 static void fixed(void **state)
 {
-    struct shmq_policy policy = policy_of(SHMQ_RETRY_FIXED, SHMQ_MS(250), 0);
+    struct sq_policy_shm policy = policy_of(SHMQ_RETRY_FIXED, SHMQ_MS(250), 0);
 
     (void)state;
     for (uint32_t n = 0; n < 1000; n += 7)
@@ -44,7 +44,7 @@ static void fixed(void **state)
 
 static void linear(void **state)
 {
-    struct shmq_policy policy = policy_of(SHMQ_RETRY_LINEAR, SHMQ_MS(10), SHMQ_SEC(1));
+    struct sq_policy_shm policy = policy_of(SHMQ_RETRY_LINEAR, SHMQ_MS(10), SHMQ_SEC(1));
 
     (void)state;
     assert_int_equal(rest(&policy, 0), SHMQ_MS(10));
@@ -57,7 +57,7 @@ static void linear(void **state)
 /* d f^(n-1): 1 s, 2, 4, 8, 16, then the cap of 30. */
 static void exponential(void **state)
 {
-    struct shmq_policy policy = policy_of(SHMQ_RETRY_EXPONENTIAL, SHMQ_SEC(1), SHMQ_SEC(30));
+    struct sq_policy_shm policy = policy_of(SHMQ_RETRY_EXPONENTIAL, SHMQ_SEC(1), SHMQ_SEC(30));
     static const int64_t seconds[] = {1, 1, 2, 4, 8, 16, 30, 30};
 
     (void)state;
@@ -69,10 +69,10 @@ static void exponential(void **state)
     policy.retry_factor = 1; /* stays, however often */
     assert_int_equal(rest(&policy, UINT32_MAX), SHMQ_SEC(1));
     policy.retry_factor = 1e6;
-    policy.retry_greatest_ns = INT64_MAX;
+    policy.retry_max_ns = INT64_MAX;
     assert_int_equal(rest(&policy, 2), SHMQ_SEC(1000000));
     assert_cmp(rest(&policy, UINT32_MAX), >=, INT64_MAX / 2); /* the cap, and not 0 */
-    policy.retry_first_ns = 0;                                /* and no time is lost over it */
+    policy.retry_delay_ns = 0;                                /* and no time is lost over it */
     int64_t begun_ns = helper_now_ns();
     for (int i = 0; i < 100; i++)
         assert_int_equal(rest(&policy, UINT32_MAX), 0);
@@ -81,7 +81,7 @@ static void exponential(void **state)
 
 static void fibonacci(void **state)
 {
-    struct shmq_policy policy = policy_of(SHMQ_RETRY_FIBONACCI, SHMQ_MS(1), HOUR_NS);
+    struct sq_policy_shm policy = policy_of(SHMQ_RETRY_FIBONACCI, SHMQ_MS(1), HOUR_NS);
     static const int64_t times[] = {1, 1, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89};
 
     (void)state;
@@ -90,7 +90,7 @@ static void fibonacci(void **state)
     assert_int_equal(rest(&policy, 33), SHMQ_MS(3524578));
     assert_int_equal(rest(&policy, 34), HOUR_NS);
     assert_int_equal(rest(&policy, UINT32_MAX), HOUR_NS);
-    policy.retry_first_ns = 0;
+    policy.retry_delay_ns = 0;
     assert_int_equal(rest(&policy, UINT32_MAX), 0);
 }
 
@@ -98,7 +98,7 @@ static void fibonacci(void **state)
 static void evenly(void **state)
 {
     enum { DRAWS = 20000, TENTHS = 10 };
-    struct shmq_policy policy = policy_of(SHMQ_RETRY_RANDOM, SHMQ_SEC(1), SHMQ_SEC(5));
+    struct sq_policy_shm policy = policy_of(SHMQ_RETRY_RANDOM, SHMQ_SEC(1), SHMQ_SEC(5));
     struct helper_random seed = helper_seed();
 
     (void)state;
@@ -121,7 +121,7 @@ static void evenly(void **state)
 /* A tenth shorter or longer, both ends nearly reached; never beyond the cap. */
 static void jitter(void **state)
 {
-    struct shmq_policy policy = policy_of(SHMQ_RETRY_LINEAR, SHMQ_SEC(1), SHMQ_SEC(4));
+    struct sq_policy_shm policy = policy_of(SHMQ_RETRY_LINEAR, SHMQ_SEC(1), SHMQ_SEC(4));
     struct helper_random seed = helper_seed();
     uint64_t random = seed.state;
 
@@ -155,7 +155,7 @@ static void jitter(void **state)
 /* What is too long for a number is no shorter than the cap for that. */
 static void jitter_of_the_infinite(void **state)
 {
-    struct shmq_policy policy = policy_of(SHMQ_RETRY_EXPONENTIAL, SHMQ_SEC(1), SHMQ_SEC(3600));
+    struct sq_policy_shm policy = policy_of(SHMQ_RETRY_EXPONENTIAL, SHMQ_SEC(1), SHMQ_SEC(3600));
     struct helper_random seed = helper_seed();
     uint64_t random = seed.state;
 
@@ -179,7 +179,7 @@ static void cap_after_the_jitter(void **state)
 
     (void)state;
     for (int i = 0; i < 3; i++) {
-        struct shmq_policy policy = policy_of(growing[i], SHMQ_SEC(1), SHMQ_SEC(10));
+        struct sq_policy_shm policy = policy_of(growing[i], SHMQ_SEC(1), SHMQ_SEC(10));
         policy.retry_jitter = 0.9;
         for (int n = 0; n < 200; n++)
             assert_int_equal(sq_policy_delay_ns(&policy, 101, &random), SHMQ_SEC(10));
@@ -189,7 +189,7 @@ static void cap_after_the_jitter(void **state)
 /* The same state of the random numbers gives the same rest; and it moves on. */
 static void random_is_the_callers(void **state)
 {
-    struct shmq_policy policy = policy_of(SHMQ_RETRY_RANDOM, SHMQ_SEC(1), 0);
+    struct sq_policy_shm policy = policy_of(SHMQ_RETRY_RANDOM, SHMQ_SEC(1), 0);
     uint64_t one = 42, other = 42;
 
     (void)state;
@@ -214,18 +214,18 @@ static void damaged(void **state)
 
     (void)state;
     for (int i = 0; i < 20000; i++) {
-        struct shmq_policy policy;
+        struct sq_policy_shm policy;
         for (size_t b = 0; b < sizeof(policy); b++)
             ((unsigned char *)&policy)[b] = (unsigned char)helper_random(&seed);
         if (helper_random(&seed) % 2 == 0)
             policy.retry = (uint32_t)(helper_random(&seed) % 6);
         if (helper_random(&seed) % 4 != 0) {
-            policy.retry_first_ns = times[helper_random(&seed) % 7];
-            policy.retry_greatest_ns = times[helper_random(&seed) % 7];
+            policy.retry_delay_ns = times[helper_random(&seed) % 7];
+            policy.retry_max_ns = times[helper_random(&seed) % 7];
             policy.retry_factor = numbers[helper_random(&seed) % NUMBERS];
             policy.retry_jitter = numbers[helper_random(&seed) % NUMBERS];
         }
-        int64_t cap = policy.retry_greatest_ns > 0 ? policy.retry_greatest_ns : 0;
+        int64_t cap = policy.retry_max_ns > 0 ? policy.retry_max_ns : 0;
         int64_t ns = sq_policy_delay_ns(&policy, attempts[helper_random(&seed) % 7], &random);
         assert_in_range(ns, 0, cap);
     }
@@ -235,24 +235,24 @@ static void damaged(void **state)
 
 static void defaults(void **state)
 {
-    struct shmq_policy given = {0}, policy;
+    struct sq_policy_shm given = {0}, policy;
 
     (void)state;
     memset(&policy, 0xff, sizeof(policy));
     assert_int_equal(sq_policy_check(&given, &policy), 0);
     assert_int_equal(policy.lease_ns, SHMQ_SEC(30));
     assert_int_equal(policy.max_attempts, 0);
-    assert_int_equal(policy.retry_greatest_ns, HOUR_NS);
+    assert_int_equal(policy.retry_max_ns, HOUR_NS);
     assert_int_equal(policy.retry_factor, 2);
     assert_int_equal(policy.retry_jitter, 0);
-    given.retry_first_ns = 2 * HOUR_NS; /* the default cap makes room for it */
+    given.retry_delay_ns = 2 * HOUR_NS; /* the default cap makes room for it */
     assert_int_equal(sq_policy_check(&given, &policy), 0);
-    assert_int_equal(policy.retry_greatest_ns, 2 * HOUR_NS);
+    assert_int_equal(policy.retry_max_ns, 2 * HOUR_NS);
 }
 
-static void refused(const struct shmq_policy *policy, const char *word)
+static void refused(const struct sq_policy_shm *policy, const char *word)
 {
-    struct shmq_policy checked;
+    struct sq_policy_shm checked;
 
     assert_int_equal(sq_policy_check(policy, &checked), -EINVAL);
     assert_true(helper_detail_names(word, ""));
@@ -260,8 +260,8 @@ static void refused(const struct shmq_policy *policy, const char *word)
 
 static void refusals(void **state)
 {
-    const struct shmq_policy good = {.retry_first_ns = 5, .retry_greatest_ns = 9};
-    struct shmq_policy p = good;
+    const struct sq_policy_shm good = {.retry_delay_ns = 5, .retry_max_ns = 9};
+    struct sq_policy_shm p = good;
 
     (void)state;
     assert_int_equal(sq_policy_check(&good, &p), 0);
@@ -272,13 +272,13 @@ static void refusals(void **state)
     p.retry = SHMQ_RETRY_RANDOM + 1;
     refused(&p, "retry");
     p = good;
-    p.retry_first_ns = -1;
+    p.retry_delay_ns = -1;
     refused(&p, "retry_first_ns");
     p = good;
-    p.retry_first_ns = 10;
+    p.retry_delay_ns = 10;
     refused(&p, "retry_greatest_ns");
     p = good;
-    p.retry_greatest_ns = -1;
+    p.retry_max_ns = -1;
     refused(&p, "retry_greatest_ns");
     p = good;
     p.lag = SHMQ_LAG_DROP + 1;

@@ -53,7 +53,7 @@ struct salvage_facts {
     int64_t realtime_ns; /* of the first session */
     bool is_topic;
     bool has_policy;
-    struct shmq_policy policy;         /* of the first group */
+    struct sq_policy_shm policy;       /* of the first group */
     uint32_t group_count, entry_count; /* at least */
 };
 

@@ -270,7 +270,7 @@ static void find_row(struct salvage *s)
 static void mend_about(struct salvage *s, uint32_t index)
 {
     struct sq_frame_group *attr = &s->image.groups[index].attr;
-    struct shmq_policy policy;
+    struct sq_policy_shm policy;
 
     attr->keeps_entries = 0;
     if (sq_segment_policy(&attr->policy, &policy) < 0)

@@ -150,12 +150,12 @@ static void believe_sizes(struct sq_file_header *h, const struct salvage_facts *
 
 static void believe_policy(struct sq_file_header *h, const struct salvage_facts *f)
 {
-    struct shmq_policy policy;
+    struct sq_policy_shm policy;
 
     if (f->has_policy && (h->kind & SHMQ_TOPIC) == 0)
         h->policy = f->policy;
     if (sq_segment_policy(&h->policy, &policy) < 0)
-        h->policy = (struct shmq_policy){0};
+        h->policy = (struct sq_policy_shm){0};
 }
 
 bool salvage_is_name(const char *name)
