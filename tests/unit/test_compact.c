@@ -390,6 +390,7 @@ static void rewrite_damaged(shmq_t *q, off_t at, struct rewriting *r, struct sig
 
     /* The child notes where the journal ends and then waits for this side. */
     assert_int_equal(sq_enter(q, SQ_ROLE_CONSUMER, &deadline), 0);
+    sq_lock_kept(&q->segment.ring.group->lock); /* as if by another; we go on putting */
     pid_t child = helper_fork(rewrite, r);
     assert_true(helper_await(is_pinned, q));
     off_t end = (off_t)helper_file_stats(q).file_bytes;
