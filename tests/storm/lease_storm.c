@@ -366,7 +366,7 @@ static void run_all(int64_t seconds, uint64_t seed, struct lease_totals *totals)
     if (length_ns > EPOCH_NS)
         length_ns = EPOCH_NS;
     for (unsigned i = 0;
-         totals->failed == 0 && (i == 0 || helper_now_ns() + length_ns / 2 < end_ns); i++) {
+         totals->failed == 0 && (i < count || helper_now_ns() + length_ns / 2 < end_ns); i++) {
         helper_setup(NULL);
         run_epoch(&variants[i % count], length_ns, seed + i, totals);
         if (helper_teardown(NULL) != 0)

@@ -314,7 +314,7 @@ static void run_all(int64_t seconds, bool threads, uint64_t seed, struct storm_t
     if (length_ns > EPOCH_NS)
         length_ns = EPOCH_NS;
     for (unsigned i = 0;
-         totals->failed == 0 && (i == 0 || helper_now_ns() + length_ns / 2 < end_ns); i++) {
+         totals->failed == 0 && (i < count || helper_now_ns() + length_ns / 2 < end_ns); i++) {
         const struct storm_variant *v = &variants[threads ? i % 2 : i % count];
         helper_setup(NULL);
         if (threads)
