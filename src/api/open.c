@@ -54,8 +54,10 @@ static int check_sole(int flags, const struct shmq_attr *attr)
 static int enter_queue(struct shmq *q)
 {
     struct sq_deadline deadline = sq_deadline_in(SHMQ_SEC(1));
-    int rc = sq_attach(&q->segment, &q->attachment, q->flags);
+    int rc = sq_queue_file_begin(q); /* before an attached handle may be closed, and save */
 
+    if (rc == 0)
+        rc = sq_attach(&q->segment, &q->attachment, q->flags);
     if (rc < 0)
         return rc;
     sq_store(&q->state, q->segment.readable_only ? 0 : SQ_ATTACHED);
@@ -67,9 +69,6 @@ static int enter_queue(struct shmq *q)
         rc = sq_make_ready(q, SQ_ROLE_PRODUCER, &deadline);
     if (rc == 0 && (q->flags & SHMQ_SOLE_CONSUMER))
         rc = sq_make_ready(q, SQ_ROLE_CONSUMER, &deadline);
-    if (rc < 0)
-        return rc;
-    rc = sq_queue_file_begin(q);
     if (rc < 0)
         return rc;
     sq_queue_file_attach(q);

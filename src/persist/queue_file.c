@@ -45,9 +45,11 @@ static int make_own_file(struct shmq *q)
 
 int sq_queue_file_begin(struct shmq *q)
 {
-    bool has_file = q->segment.file_path.text[0] != '\0';
+    /* A journal whose path is damaged is found out when it is appended to. */
+    bool wanted =
+        q->segment.file_path.text[0] != '\0' || q->segment.attr.journal != SHMQ_JOURNAL_NONE;
 
-    return has_file && q->own_file == NULL ? make_own_file(q) : 0;
+    return wanted && q->own_file == NULL ? make_own_file(q) : 0;
 }
 
 void sq_queue_file_close(struct shmq *q)

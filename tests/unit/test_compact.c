@@ -313,6 +313,54 @@ static void healed(void **state)
     helper_finish(q);
 }
 
+/* An open that is refused closes its handle, which may have to sync or save as any other. */
+static void refused_opens(void **state)
+{
+    struct shmq_attr attr = helper_attr(8 * MIB);
+    shmq_t *other;
+
+    (void)state;
+    attr.snapshot = file;
+    attr.journal = SHMQ_JOURNAL_INTERVAL;
+    attr.save_ns = SHMQ_SEC(3600);
+    shmq_t *q = helper_open(name, SHMQ_CREATE | SHMQ_SOLE_PRODUCER, &attr);
+    put_number(q, 1);
+    assert_int_equal(shmq_open(&other, name, SHMQ_SOLE_PRODUCER, NULL), -EBUSY);
+    expect_number(q, 1);
+    helper_finish(q);
+    assert_int_equal(unlink(file), 0);
+
+    attr = helper_attr(8 * MIB);
+    attr.snapshot = file;
+    attr.save_at_end = 1;
+    attr.full = SHMQ_FULL_DROP;
+    q = helper_open(name, SHMQ_CREATE, &attr);
+    shmq_t *second = helper_open(name, 0, NULL);
+    put_number(q, 2);
+    assert_int_equal(shmq_close(q), 0);
+    assert_int_equal(shmq_close(second), 0);
+    assert_int_equal(shmq_open(&other, name, SHMQ_SOLE_CONSUMER, NULL), -EINVAL);
+    q = helper_open(name, 0, NULL);
+    expect_number(q, 2);
+    helper_finish(q);
+}
+
+/* The path in the segment is no path any more: whoever opens the queue then is told so. */
+static void damaged_path(void **state)
+{
+    shmq_t *q = open_journal(SHMQ_JOURNAL_INTERVAL, SHMQ_SEC(3600)), *second;
+
+    (void)state;
+    put_number(q, 1);
+    q->segment.file->path[0] = '\0';
+    assert_int_equal(shmq_open(&second, name, 0, NULL), 0);
+    assert_int_equal(shmq_put(second, "x", 1, SHMQ_NOWAIT), -EBADMSG);
+    assert_int_equal(shmq_close(second), 0);
+    q->segment.file->path[0] = '/';
+    expect_number(q, 1);
+    helper_finish(q);
+}
+
 /* --- damage on the way ------------------------------------------------------------ */
 
 /* A handle whose thread has ended: nothing is rewritten unless the test asks for it. */
@@ -554,6 +602,8 @@ int main(int argc, char **argv)
         FOLDER_TEST(synced_once),
         FOLDER_TEST(synced_at_the_end),
         FOLDER_TEST(damage_is_not_copied),
+        FOLDER_TEST(refused_opens),
+        FOLDER_TEST(damaged_path),
     };
 
     return helper_run(argc, argv, tests);
