@@ -167,7 +167,7 @@ struct sq_file_shm {
     _Atomic uint64_t saved_id;    /* S; the last id in the file */
     _Atomic int64_t saved_ns;     /* S; when it was last saved */
     _Atomic uint64_t cut_bytes;   /* creator; the torn end of the file it was made of */
-    _Atomic uint64_t changes;     /* S; what sq_snapshot_changes() said then */
+    _Atomic uint64_t changes;     /* S; what sq_capture_changes() said then */
     struct sq_journal_shm journal;
     _Atomic uint64_t reserved[16]; /* 0 */
     char path[SQ_FILE_PATH_BYTES]; /* absolute, ends with a zero; creator */
