@@ -13,12 +13,10 @@
 #include "storm/journal_storm.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -225,60 +223,40 @@ static void report(const struct storm_moments *m)
 #undef N
 }
 
-static bool run_all(int64_t seconds, uint64_t seed)
-{
-    struct storm_moments moments = {0};
-    int64_t end_ns = helper_now_ns() + SHMQ_SEC(seconds);
-    int64_t length_ns = SHMQ_SEC(seconds) / VARIANTS;
-    uint32_t generations = 0;
-    unsigned failed = 0;
+struct run {
+    struct storm_moments moments;
+    uint32_t generations;
+};
 
-    if (length_ns > EPOCH_NS)
-        length_ns = EPOCH_NS;
-    for (unsigned i = 0; failed == 0 && helper_now_ns() + length_ns / 2 < end_ns; i++) {
-        struct storm_epoch e = {.variant = &variants[i % VARIANTS],
-                                .first = generations,
-                                .generations = generations,
-                                .seed = seed + i,
-                                .moments = &moments};
-        helper_setup(NULL);
-        run_epoch(&e, helper_now_ns() + length_ns);
-        generations = e.generations;
-        failed += storm_board->wrong != 0;
-        if (helper_teardown(NULL) != 0)
-            failed++;
-    }
-    if (storm_board->wrong != 0)
-        printf("  %s (%u in all)\n", storm_board->what, (unsigned)storm_board->wrong);
-    report(&moments);
-    /* Where only a few rounds were to be had in the time, it may be that none was. */
-    if (moments.kills > 50 &&
-        (moments.put_held + moments.put_lost == 0 || moments.ack_held + moments.ack_lost == 0)) {
-        printf("  nobody was killed while a call was under way\n");
-        failed++;
-    }
-    return failed == 0;
+static bool run_one(void *arg, unsigned variant, int64_t length_ns, uint64_t seed)
+{
+    struct run *run = arg;
+    struct storm_epoch e = {.variant = &variants[variant],
+                            .first = run->generations,
+                            .generations = run->generations,
+                            .seed = seed,
+                            .moments = &run->moments};
+
+    run_epoch(&e, helper_now_ns() + length_ns);
+    run->generations = e.generations;
+    return storm_board->wrong == 0;
 }
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"seed", required_argument, NULL, 'r'},
-        {NULL, 0, NULL, 0},
-    };
-    uint64_t seed = 1;
-    int c;
+    struct epochs_args args = epochs_begin(argc, argv, false);
+    struct run run = {0};
+    const struct storm_moments *m = &run.moments;
 
-    while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        if (c != 'r')
-            return 2;
-        seed = strtoull(optarg, NULL, 10);
+    storm_board = epochs_board(sizeof(*storm_board));
+    unsigned failed = epochs_run(&args, VARIANTS, EPOCH_NS, run_one, &run);
+    if (storm_board->wrong != 0)
+        printf("  %s (%u in all)\n", storm_board->what, (unsigned)storm_board->wrong);
+    report(m);
+    /* Where only a few rounds were to be had in the time, it may be that none was. */
+    if (m->kills > 50 && (m->put_held + m->put_lost == 0 || m->ack_held + m->ack_lost == 0)) {
+        printf("  nobody was killed while a call was under way\n");
+        failed++;
     }
-    int64_t seconds = optind < argc ? strtol(argv[optind], NULL, 10) : 10;
-    storm_board = mmap(NULL, sizeof(*storm_board), PROT_READ | PROT_WRITE,
-                       MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (storm_board == MAP_FAILED || seconds <= 0)
-        return 3;
-    printf("seed %llu\n", (unsigned long long)seed);
-    return run_all(seconds, seed) ? 0 : 1;
+    return failed == 0 ? 0 : 1;
 }

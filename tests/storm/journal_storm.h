@@ -16,7 +16,7 @@
 
 #include <stdatomic.h>
 
-#include "support/helper.h"
+#include "support/epochs.h"
 
 enum {
     STORM_PRODUCERS = 3,

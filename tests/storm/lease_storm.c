@@ -13,12 +13,10 @@
 #include "storm/lease_storm.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -98,7 +96,7 @@ static void start(struct lease_epoch *e, int worker)
         be_worker(e, worker, generation, seed);
         _exit(0);
     }
-    e->worker[worker] = (struct lease_worker){.pid = child};
+    e->worker[worker] = (struct epochs_worker){.pid = child};
 }
 
 static void kill_one(struct lease_epoch *e, int worker)
@@ -114,25 +112,13 @@ static void kill_one(struct lease_epoch *e, int worker)
 static void strike(struct lease_epoch *e, int64_t now_ns)
 {
     int worker = (int)(message_random(&e->seed) % LEASE_WORKERS);
-    struct lease_worker *w = &e->worker[worker];
+    struct epochs_worker *w = &e->worker[worker];
 
     if (message_random(&e->seed) % 6 != 0) {
         kill_one(e, worker);
     } else if (w->continue_at_ns == 0) {
-        kill(w->pid, SIGSTOP);
-        w->continue_at_ns = now_ns + SHMQ_MS(1 + message_random(&e->seed) % 30);
+        epochs_stop(w, now_ns + SHMQ_MS(1 + message_random(&e->seed) % 30));
         e->totals->stops++;
-    }
-}
-
-static void continue_due(struct lease_epoch *e, int64_t now_ns)
-{
-    for (int i = 0; i < LEASE_WORKERS; i++) {
-        struct lease_worker *w = &e->worker[i];
-        if (w->pid == 0 || w->continue_at_ns == 0 || w->continue_at_ns > now_ns)
-            continue;
-        kill(w->pid, SIGCONT);
-        w->continue_at_ns = 0;
     }
 }
 
@@ -149,16 +135,8 @@ static uint64_t progress_of(const struct lease_epoch *e)
 
 static void watch(struct lease_epoch *e, int64_t now_ns)
 {
-    uint64_t progress = progress_of(e);
+    int64_t gap_ns = epochs_note(&e->progress, progress_of(e), now_ns);
 
-    if (progress != e->last_progress) {
-        e->last_progress = progress;
-        e->progress_ns = now_ns;
-        return;
-    }
-    int64_t gap_ns = now_ns - e->progress_ns;
-    if (gap_ns > e->longest_gap_ns)
-        e->longest_gap_ns = gap_ns;
     if (gap_ns > HELPER_LATE_NS)
         lease_wrong("no progress for %lld ms", (long long)(gap_ns / 1000000));
 }
@@ -169,12 +147,10 @@ static bool is_near_full(const struct lease_epoch *e)
            e->generations >= LEASE_GENERATIONS;
 }
 
-/* Until until_ns, and then until there is progress again if there was none for a second. */
 static bool goes_on(const struct lease_epoch *e, int64_t now_ns, int64_t until_ns)
 {
-    bool stands = now_ns - e->progress_ns > SHMQ_SEC(1);
-
-    return (now_ns < until_ns || stands) && lease_board->wrong == 0 && !is_near_full(e);
+    return epochs_goes_on(&e->progress, now_ns, until_ns) && lease_board->wrong == 0 &&
+           !is_near_full(e);
 }
 
 static void rage(struct lease_epoch *e, int64_t until_ns)
@@ -182,12 +158,12 @@ static void rage(struct lease_epoch *e, int64_t until_ns)
     int64_t now_ns = helper_now_ns(), strike_ns = now_ns;
     struct timespec beat = {0, 500000};
 
-    e->progress_ns = now_ns;
+    e->progress.at_ns = now_ns;
     while (goes_on(e, now_ns, until_ns)) {
         nanosleep(&beat, NULL);
         now_ns = helper_now_ns();
         watch(e, now_ns);
-        continue_due(e, now_ns);
+        epochs_continue(e->worker, LEASE_WORKERS, now_ns);
         if (now_ns < strike_ns)
             continue;
         strike(e, now_ns);
@@ -195,25 +171,11 @@ static void rage(struct lease_epoch *e, int64_t until_ns)
     }
 }
 
-/* Whether all of a side have ended; reaps. */
 static bool ended(struct lease_epoch *e, bool producers)
 {
-    bool all = true;
-
-    for (int i = 0; i < LEASE_WORKERS; i++) {
-        struct lease_worker *w = &e->worker[i];
-        int status;
-        if (w->pid == 0 || is_producer(i) != producers)
-            continue;
-        if (waitpid(w->pid, &status, WNOHANG) != w->pid) {
-            all = false;
-            continue;
-        }
-        w->pid = 0;
-        if (status != 0)
-            lease_wrong("a worker ended with status %#x", (unsigned)status);
-    }
-    return all;
+    return producers ? epochs_ended(e->worker, LEASE_PRODUCERS, lease_wrong)
+                     : epochs_ended(e->worker + LEASE_PRODUCERS, LEASE_WORKERS - LEASE_PRODUCERS,
+                                    lease_wrong);
 }
 
 static bool all_finished(const struct lease_epoch *e)
@@ -233,10 +195,10 @@ static void calm(struct lease_epoch *e)
     struct timespec beat = {0, 500000};
 
     lease_board->phase = LEASE_PRODUCERS_END;
-    continue_due(e, INT64_MAX);
+    epochs_continue(e->worker, LEASE_WORKERS, INT64_MAX);
     while (!ended(e, true) && helper_now_ns() < until_ns)
         nanosleep(&beat, NULL);
-    e->progress_ns = helper_now_ns();
+    e->progress.at_ns = helper_now_ns();
     while (!all_finished(e) && lease_board->wrong == 0) {
         nanosleep(&beat, NULL);
         watch(e, helper_now_ns());
@@ -314,19 +276,19 @@ static void close_epoch(struct lease_epoch *e, int64_t begun_ns)
                (unsigned)lease_board->wrong);
     e->totals->failed += lease_board->wrong != 0;
     e->totals->passed += lease_board->wrong == 0;
-    if (e->longest_gap_ns > e->totals->longest_gap_ns)
-        e->totals->longest_gap_ns = e->longest_gap_ns;
+    if (e->progress.longest_gap_ns > e->totals->longest_gap_ns)
+        e->totals->longest_gap_ns = e->progress.longest_gap_ns;
     printf("%-14s %9llu messages %6u generations %5.1f s, up to %lld ms without progress\n",
            e->variant->name, (unsigned long long)used - 1, e->generations,
-           (double)(helper_now_ns() - begun_ns) / 1e9, (long long)(e->longest_gap_ns / 1000000));
+           (double)(helper_now_ns() - begun_ns) / 1e9,
+           (long long)(e->progress.longest_gap_ns / 1000000));
     lease_report_times(e->variant->name);
     fflush(stdout);
 }
 
-static void run_epoch(const struct lease_variant *variant, int64_t length_ns, uint64_t seed,
-                      struct lease_totals *totals)
+static bool run_epoch(void *arg, unsigned variant, int64_t length_ns, uint64_t seed)
 {
-    struct lease_epoch e = {.variant = variant, .seed = seed, .totals = totals};
+    struct lease_epoch e = {.variant = &variants[variant], .seed = seed, .totals = arg};
     int64_t begun_ns = helper_now_ns();
 
     open_epoch(&e);
@@ -337,6 +299,7 @@ static void run_epoch(const struct lease_variant *variant, int64_t length_ns, ui
     enter_all(&e);
     lease_check(&e);
     close_epoch(&e, begun_ns);
+    return lease_board->wrong == 0;
 }
 
 /* --- main -------------------------------------------------------------------------------- */
@@ -356,46 +319,15 @@ static void report(const struct lease_totals *t)
     printf("%u passed, %u failed\n", t->passed, t->failed);
 }
 
-static void run_all(int64_t seconds, uint64_t seed, struct lease_totals *totals)
-{
-    const unsigned count = sizeof(variants) / sizeof(variants[0]);
-    int64_t end_ns = helper_now_ns() + SHMQ_SEC(seconds);
-    /* Short runs see every variant, too. */
-    int64_t length_ns = SHMQ_SEC(seconds) / count;
-
-    if (length_ns > EPOCH_NS)
-        length_ns = EPOCH_NS;
-    for (unsigned i = 0;
-         totals->failed == 0 && (i < count || helper_now_ns() + length_ns / 2 < end_ns); i++) {
-        helper_setup(NULL);
-        run_epoch(&variants[i % count], length_ns, seed + i, totals);
-        if (helper_teardown(NULL) != 0)
-            totals->failed++;
-    }
-}
-
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"seed", required_argument, NULL, 'r'},
-        {NULL, 0, NULL, 0},
-    };
+    struct epochs_args args = epochs_begin(argc, argv, false);
     struct lease_totals totals = {0};
-    uint64_t seed = 1;
-    int c;
 
-    while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        if (c != 'r')
-            return 2;
-        seed = strtoull(optarg, NULL, 10);
-    }
-    int64_t seconds = optind < argc ? strtol(argv[optind], NULL, 10) : 10;
-    lease_board = mmap(NULL, sizeof(*lease_board), PROT_READ | PROT_WRITE,
-                       MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (lease_board == MAP_FAILED || seconds <= 0)
-        return 3;
-    printf("seed %llu\n", (unsigned long long)seed);
-    run_all(seconds, seed, &totals);
+    lease_board = epochs_board(sizeof(*lease_board));
+    unsigned failed =
+        epochs_run(&args, sizeof(variants) / sizeof(variants[0]), EPOCH_NS, run_epoch, &totals);
+    totals.failed = failed;
     report(&totals);
-    return totals.failed == 0 ? 0 : 1;
+    return failed == 0 ? 0 : 1;
 }

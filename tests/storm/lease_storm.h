@@ -18,7 +18,7 @@
 #include <stdatomic.h>
 
 #include "handle/handle.h"
-#include "support/helper.h"
+#include "support/epochs.h"
 
 enum {
     LEASE_GROUPS = 2,
@@ -88,19 +88,14 @@ struct lease_totals {
     unsigned passed, failed;
 };
 
-struct lease_worker {
-    pid_t pid;              /* 0: ended */
-    int64_t continue_at_ns; /* 0: not stopped */
-};
-
 struct lease_epoch {
     const struct lease_variant *variant;
     char name[64], letters[64];
     shmq_t *queue, *group[LEASE_GROUPS];
-    struct lease_worker worker[LEASE_WORKERS]; /* producers first */
+    struct epochs_worker worker[LEASE_WORKERS]; /* producers first */
     uint32_t generations;
-    uint64_t seed, last_progress;
-    int64_t progress_ns, longest_gap_ns;
+    uint64_t seed;
+    struct epochs_progress progress;
     struct lease_totals *totals;
 };
 

@@ -11,12 +11,10 @@
 #include "storm/storm.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -74,12 +72,12 @@ static void start(struct storm_epoch *e, enum sq_role role, int number)
             storm_consume(q, number, seed);
         _exit(0);
     }
-    e->worker[role][number] = (struct storm_worker){.pid = child};
+    e->worker[role][number] = (struct epochs_worker){.pid = child};
 }
 
 static void kill_one(struct storm_epoch *e, enum sq_role role, int number)
 {
-    struct storm_worker *w = &e->worker[role][number];
+    struct epochs_worker *w = &e->worker[role][number];
 
     helper_kill(w->pid);
     e->totals->kills++;
@@ -93,25 +91,13 @@ static void strike(struct storm_epoch *e, int64_t now_ns)
 {
     enum sq_role role = message_random(&e->seed) % 2 == 0 ? SQ_ROLE_PRODUCER : SQ_ROLE_CONSUMER;
     int number = (int)(message_random(&e->seed) % (uint32_t)e->variant->side);
-    struct storm_worker *w = &e->worker[role][number];
+    struct epochs_worker *w = &e->worker[role][number];
 
     if (message_random(&e->seed) % 5 != 0) {
         kill_one(e, role, number);
     } else if (w->continue_at_ns == 0) {
-        kill(w->pid, SIGSTOP);
-        w->continue_at_ns = now_ns + SHMQ_MS(1 + message_random(&e->seed) % 30);
+        epochs_stop(w, now_ns + SHMQ_MS(1 + message_random(&e->seed) % 30));
         e->totals->stops++;
-    }
-}
-
-static void continue_due(struct storm_epoch *e, int64_t now_ns)
-{
-    for (int i = 0; i < 2 * STORM_SIDE; i++) {
-        struct storm_worker *w = &e->worker[i % 2][i / 2];
-        if (w->pid == 0 || w->continue_at_ns == 0 || w->continue_at_ns > now_ns)
-            continue;
-        kill(w->pid, SIGCONT);
-        w->continue_at_ns = 0;
     }
 }
 
@@ -121,17 +107,12 @@ void storm_watch(struct storm_epoch *e, int64_t now_ns)
 {
     const struct sq_ring *ring = &e->monitor->segment.ring;
     uint64_t progress = sq_load(&ring->producer->tail_pos) + sq_load(&ring->group->cursor_pos);
+    int64_t gap_ns = epochs_note(&e->progress, progress, now_ns);
 
-    if (progress == e->last_progress) {
-        int64_t gap_ns = now_ns - e->progress_ns;
-        if (gap_ns > e->totals->longest_gap_ns)
-            e->totals->longest_gap_ns = gap_ns;
-        if (gap_ns > HELPER_LATE_NS)
-            storm_wrong("no progress for %lld ms", (long long)(gap_ns / 1000000));
-        return;
-    }
-    e->last_progress = progress;
-    e->progress_ns = now_ns;
+    if (e->progress.longest_gap_ns > e->totals->longest_gap_ns)
+        e->totals->longest_gap_ns = e->progress.longest_gap_ns;
+    if (gap_ns > HELPER_LATE_NS)
+        storm_wrong("no progress for %lld ms", (long long)(gap_ns / 1000000));
 }
 
 static bool is_log_near_full(const struct storm_epoch *e)
@@ -142,9 +123,8 @@ static bool is_log_near_full(const struct storm_epoch *e)
 
 bool storm_goes_on(const struct storm_epoch *e, int64_t now_ns, int64_t until_ns)
 {
-    bool stands = now_ns - e->progress_ns > SHMQ_SEC(1);
-
-    return (now_ns < until_ns || stands) && storm_board->wrong == 0 && !is_log_near_full(e);
+    return epochs_goes_on(&e->progress, now_ns, until_ns) && storm_board->wrong == 0 &&
+           !is_log_near_full(e);
 }
 
 static void rage(struct storm_epoch *e, int64_t until_ns)
@@ -152,12 +132,12 @@ static void rage(struct storm_epoch *e, int64_t until_ns)
     int64_t now_ns = helper_now_ns(), strike_ns = now_ns;
     struct timespec beat = {0, 500000};
 
-    e->progress_ns = now_ns;
+    e->progress.at_ns = now_ns;
     while (storm_goes_on(e, now_ns, until_ns)) {
         nanosleep(&beat, NULL);
         now_ns = helper_now_ns();
         storm_watch(e, now_ns);
-        continue_due(e, now_ns);
+        epochs_continue(e->worker[0], 2 * STORM_SIDE, now_ns);
         if (now_ns < strike_ns)
             continue;
         strike(e, now_ns);
@@ -165,25 +145,9 @@ static void rage(struct storm_epoch *e, int64_t until_ns)
     }
 }
 
-/* Whether all of a side have ended; reaps. */
 static bool ended(struct storm_epoch *e, enum sq_role role)
 {
-    bool all = true;
-
-    for (int i = 0; i < STORM_SIDE; i++) {
-        struct storm_worker *w = &e->worker[role][i];
-        int status;
-        if (w->pid == 0)
-            continue;
-        if (waitpid(w->pid, &status, WNOHANG) != w->pid) {
-            all = false;
-            continue;
-        }
-        w->pid = 0;
-        if (status != 0)
-            storm_wrong("a worker ended with status %#x", (unsigned)status);
-    }
-    return all;
+    return epochs_ended(e->worker[role], STORM_SIDE, storm_wrong);
 }
 
 static void take_rest(struct storm_epoch *e)
@@ -205,7 +169,7 @@ static void calm(struct storm_epoch *e)
     struct timespec beat = {0, 500000};
 
     storm_board->phase = STORM_PRODUCERS_END;
-    continue_due(e, INT64_MAX);
+    epochs_continue(e->worker[0], 2 * STORM_SIDE, INT64_MAX);
     while (!ended(e, SQ_ROLE_PRODUCER) && helper_now_ns() < until_ns)
         nanosleep(&beat, NULL);
     storm_board->phase = STORM_CONSUMERS_END;
@@ -272,8 +236,8 @@ void storm_close(struct storm_epoch *e, int64_t begun_ns)
     fflush(stdout);
 }
 
-static void run_epoch(const struct storm_variant *variant, int64_t length_ns, uint64_t seed,
-                      struct storm_totals *totals)
+static void run_processes(const struct storm_variant *variant, int64_t length_ns, uint64_t seed,
+                          struct storm_totals *totals)
 {
     struct storm_epoch e = {.variant = variant, .seed = seed, .totals = totals};
     int64_t begun_ns = helper_now_ns();
@@ -304,55 +268,32 @@ static void report(const struct storm_totals *t)
     printf("%u passed, %u failed\n", t->passed, t->failed);
 }
 
-static void run_all(int64_t seconds, bool threads, uint64_t seed, struct storm_totals *totals)
-{
-    const unsigned count = sizeof(variants) / sizeof(variants[0]);
-    int64_t end_ns = helper_now_ns() + SHMQ_SEC(seconds);
-    /* Short runs see every variant, too. */
-    int64_t length_ns = SHMQ_SEC(seconds) / (threads ? 2 : count);
+struct run {
+    bool threads;
+    struct storm_totals totals;
+};
 
-    if (length_ns > EPOCH_NS)
-        length_ns = EPOCH_NS;
-    for (unsigned i = 0;
-         totals->failed == 0 && (i < count || helper_now_ns() + length_ns / 2 < end_ns); i++) {
-        const struct storm_variant *v = &variants[threads ? i % 2 : i % count];
-        helper_setup(NULL);
-        if (threads)
-            storm_run_threads(v, length_ns, seed + i, totals);
-        else
-            run_epoch(v, length_ns, seed + i, totals);
-        if (helper_teardown(NULL) != 0)
-            totals->failed++;
-    }
+static bool run_epoch(void *arg, unsigned variant, int64_t length_ns, uint64_t seed)
+{
+    struct run *run = arg;
+
+    if (run->threads)
+        storm_run_threads(&variants[variant], length_ns, seed, &run->totals);
+    else
+        run_processes(&variants[variant], length_ns, seed, &run->totals);
+    return run->totals.failed == 0;
 }
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"threads", no_argument, NULL, 't'},
-        {"seed", required_argument, NULL, 'r'},
-        {NULL, 0, NULL, 0},
-    };
-    struct storm_totals totals = {0};
-    uint64_t seed = 1;
-    bool threads = false;
-    int c;
+    struct epochs_args args = epochs_begin(argc, argv, true);
+    struct run run = {.threads = args.threads};
+    /* Threads run the first two variants only. */
+    unsigned count = args.threads ? 2 : sizeof(variants) / sizeof(variants[0]);
 
-    while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        if (c == 't')
-            threads = true;
-        else if (c == 'r')
-            seed = strtoull(optarg, NULL, 10);
-        else
-            return 2;
-    }
-    int64_t seconds = optind < argc ? strtol(argv[optind], NULL, 10) : threads ? 5 : 10;
-    storm_board = mmap(NULL, sizeof(*storm_board), PROT_READ | PROT_WRITE,
-                       MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (storm_board == MAP_FAILED || seconds <= 0)
-        return 3;
-    printf("seed %llu\n", (unsigned long long)seed);
-    run_all(seconds, threads, seed, &totals);
-    report(&totals);
-    return totals.failed == 0 ? 0 : 1;
+    storm_board = epochs_board(sizeof(*storm_board));
+    unsigned failed = epochs_run(&args, count, EPOCH_NS, run_epoch, &run);
+    run.totals.failed = failed;
+    report(&run.totals);
+    return failed == 0 ? 0 : 1;
 }

@@ -17,7 +17,7 @@
 
 #include <stdatomic.h>
 
-#include "support/helper.h"
+#include "support/epochs.h"
 
 enum {
     STORM_SIDE = 8,              /* producers, and consumers */
@@ -63,20 +63,14 @@ struct storm_variant {
     int side; /* producers, and consumers */
 };
 
-struct storm_worker {
-    pid_t pid;              /* 0: ended */
-    int64_t continue_at_ns; /* 0: not stopped */
-};
-
 struct storm_epoch {
     const struct storm_variant *variant;
     char name[64];
     shmq_t *monitor;
-    struct storm_worker worker[2][STORM_SIDE]; /* producers, consumers */
+    struct epochs_worker worker[2][STORM_SIDE]; /* producers, consumers */
     uint32_t generations;
     uint64_t allowed, seed;
-    uint64_t last_progress;
-    int64_t progress_ns;
+    struct epochs_progress progress;
     struct storm_totals *totals;
 };
 

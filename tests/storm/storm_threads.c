@@ -52,7 +52,7 @@ static void pause_until(struct storm_epoch *e, int64_t until_ns)
 {
     struct timespec beat = {0, 500000};
 
-    e->progress_ns = helper_now_ns();
+    e->progress.at_ns = helper_now_ns();
     while (storm_goes_on(e, helper_now_ns(), until_ns)) {
         nanosleep(&beat, NULL);
         storm_watch(e, helper_now_ns());
