@@ -61,10 +61,7 @@ static int check_attr(const struct shmq_group_attr *given, struct shmq_group_att
         attr->policy = *policy;
         return 0;
     }
-    struct sq_policy_shm checked = sq_policy_in(&attr->policy);
-    int rc = sq_segment_policy(&checked, &checked);
-    attr->policy = sq_policy_out(&checked);
-    return rc;
+    return sq_segment_given_policy(&attr->policy);
 }
 
 static int set_filter(struct sq_group_shm *g, const struct shmq_group_attr *attr)

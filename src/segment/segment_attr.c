@@ -158,6 +158,15 @@ int sq_segment_policy(const struct sq_policy_shm *given, struct sq_policy_shm *p
     return rc;
 }
 
+int sq_segment_given_policy(struct shmq_policy *policy)
+{
+    struct sq_policy_shm checked = sq_policy_in(policy);
+    int rc = sq_segment_policy(&checked, &checked);
+
+    *policy = sq_policy_out(&checked);
+    return rc;
+}
+
 static int check_file(struct shmq_attr *attr)
 {
     if (attr->snapshot == NULL &&
@@ -201,9 +210,7 @@ int sq_segment_attr(const struct shmq_attr *given, int flags, struct shmq_attr *
         rc = check_kind(flags, attr);
     if (rc == 0)
         rc = check_pending(attr);
-    struct sq_policy_shm policy = sq_policy_in(&attr->policy);
     if (rc == 0)
-        rc = sq_segment_policy(&policy, &policy);
-    attr->policy = sq_policy_out(&policy);
+        rc = sq_segment_given_policy(&attr->policy);
     return rc;
 }

@@ -18,4 +18,7 @@ int sq_segment_attr(const struct shmq_attr *given, int flags, struct shmq_attr *
 /* Check a policy, the dead-letter queue's name included, and fill in the defaults. */
 int sq_segment_policy(const struct sq_policy_shm *given, struct sq_policy_shm *policy);
 
+/* The same for a caller's policy, in place. */
+int sq_segment_given_policy(struct shmq_policy *policy);
+
 #endif

@@ -84,8 +84,9 @@ join()
 {
     wanted "$1" || return
     # From now on it is what is waited for.  Idle, it would get nothing beside other load.
+    # Twice, since a process that is not raised yet may fork meanwhile.
     for pid in $(descendants "$beside") $(descendants "$beside"); do
-        [ "$idle" = "chrt -i 0" ] && chrt -o -p 0 "$pid" 2>/dev/null
+        chrt -o -p 0 "$pid" 2>/dev/null
     done
     wait "$beside"
     beside=
